@@ -1,0 +1,59 @@
+# Everything a developer or an operator runs. `make demo` and `make test` need only
+# Python 3.11+, Node 20+, git and make; the rest is installed into .venv.
+PYTHON ?= python3
+BIN := .venv/bin
+ONECOUNT := $(BIN)/onecount
+
+.PHONY: setup demo up down test check bench deploy diff fmt lock clean
+
+setup: .venv/.installed
+
+.venv/.installed: requirements-dev.txt infra/onecount.sh
+	@$(PYTHON) -c 'import sys; sys.exit("Onecount needs Python 3.11 or newer; this is " + sys.version.split()[0] + ". Set PYTHON=python3.x") if sys.version_info < (3, 11) else 0'
+	@test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	@echo "installing the pinned dependencies into .venv"
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes --only-binary=:all: -r requirements-dev.txt
+	@install -m 755 infra/onecount.sh $(ONECOUNT)
+	@touch $@
+
+demo: setup
+	@$(ONECOUNT) demo
+
+up: setup
+	@$(ONECOUNT) up
+
+down: setup
+	@$(ONECOUNT) down
+
+check: setup
+	@$(BIN)/ruff format --check --quiet .
+	@$(BIN)/ruff check --quiet .
+	@$(BIN)/lint-imports --no-timing > .venv/lint-imports.log || (cat .venv/lint-imports.log && exit 1)
+	@$(BIN)/mypy
+
+test: check
+	@$(BIN)/pytest
+
+bench: setup
+	@$(BIN)/python -m tests.bench
+
+deploy: setup node_modules/.package-lock.json
+	@npx cdk deploy --all
+
+diff: setup node_modules/.package-lock.json
+	@npx cdk diff
+
+node_modules/.package-lock.json: package-lock.json
+	@npm ci --no-fund --no-audit
+	@touch $@
+
+fmt: setup
+	@$(BIN)/ruff check --fix --quiet . ; $(BIN)/ruff format --quiet .
+
+# Rewrites both pinned files; needs uv on the PATH.
+lock:
+	uv pip compile --quiet --universal --generate-hashes --no-emit-index-url --no-header --python-version 3.11 pyproject.toml -o requirements.txt
+	uv pip compile --quiet --universal --generate-hashes --no-emit-index-url --no-header --python-version 3.11 --extra dev -c requirements.txt pyproject.toml -o requirements-dev.txt
+
+clean:
+	rm -rf .venv .onecount cdk.out node_modules .mypy_cache .ruff_cache .pytest_cache .hypothesis

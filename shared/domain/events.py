@@ -1,0 +1,192 @@
+"""The canonical events: all that a translator may produce, and all that the ledger understands.
+
+================  ==================================================  =====================================
+kind              says                                                examples
+================  ==================================================  =====================================
+``Movement``      a signed change between states or locations         receipt, pick, shipment, adjustment
+``Count``         an absolute quantity as of an instant               cycle count, snapshot row, level update
+``Demand``        what one order document says of one order line      order placed, cancelled, fulfilled
+================  ==================================================  =====================================
+
+Every event carries its **event key**, the business identity ``source/document/line/effect/version`` and never
+the transport's delivery id, so that the same fact is the same event by whichever road it comes. The **effect
+hash** covers what the event would do and nothing else: the same key with another effect is a conflict, while a
+newer translator that words the same effect anew is not.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from enum import StrEnum
+
+from shared.domain.stock import (
+    WHOLE,
+    ChannelId,
+    Counter,
+    EventKey,
+    Leaf,
+    LocationId,
+    MessageId,
+    Quantity,
+    Sku,
+    SourceId,
+)
+
+Refs = tuple[tuple[str, str], ...]
+"""Document references for the trace, as sorted pairs: ``("order", "1001"), ("shipment", "S-7")``."""
+
+
+class MovementKind(StrEnum):
+    """Why stock moved; the field's own words (GS1 CBV business steps where one exists)."""
+
+    RECEIPT = "receipt"
+    PUTAWAY = "putaway"
+    PICK = "pick"
+    PACK = "pack"
+    SHIPMENT = "shipment"
+    RETURN = "return"
+    ADJUSTMENT = "adjustment"
+    HOLD = "hold"
+    RELEASE = "release"
+    TRANSFER_SHIP = "transfer_ship"
+    TRANSFER_RECEIVE = "transfer_receive"
+
+
+@dataclass(frozen=True, slots=True)
+class Leg:
+    """One signed change of one counter of one leaf at one location."""
+
+    location: LocationId
+    quantity: Quantity
+    counter: Counter = Counter.ON_HAND
+    leaf: Leaf = WHOLE
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """Where an event came from: the source, the raw message, and the documents it names."""
+
+    source: SourceId
+    message_id: MessageId
+    refs: Refs = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Movement:
+    """A signed change of stock of one SKU at ``occurred_at``.
+
+    ``order_line`` names the order line that a pick or shipment fulfils, as ``(order id, line id)``.
+    """
+
+    key: EventKey
+    sku: Sku
+    kind: MovementKind
+    legs: tuple[Leg, ...]
+    occurred_at: datetime
+    origin: Origin
+    order_line: tuple[str, str] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Count:
+    """An absolute ``quantity`` of one counter of one leaf, true at ``as_of``.
+
+    ``element`` is what the number means to the source that sent it (``on_hand`` or ``available`` ...). Whether a
+    count changes the ledger or is only compared with it is decided by the declared authority, not by the event.
+    ``version`` orders corrections of the same count document; a later version wins.
+    """
+
+    key: EventKey
+    sku: Sku
+    location: LocationId
+    quantity: Quantity
+    as_of: datetime
+    origin: Origin
+    element: str = "on_hand"
+    leaf: Leaf = WHOLE
+    version: str = ""
+
+
+class DemandEffect(StrEnum):
+    """What an order document says of an order line."""
+
+    ORDERED = "ordered"
+    CANCELLED = "cancelled"
+    FULFILLED = "fulfilled"
+
+
+@dataclass(frozen=True, slots=True)
+class Demand:
+    """State, not a delta: what one document says of one order line at a source version.
+
+    ``ordered`` carries the whole ordered quantity of the line at ``version``: an older version is ignored.
+    ``cancelled`` and ``fulfilled`` carry the units of one cancellation or fulfilment, identified by ``document``,
+    so that the same refund saved four times counts once.
+    """
+
+    key: EventKey
+    sku: Sku
+    channel: ChannelId
+    order: str
+    line: str
+    effect: DemandEffect
+    quantity: Quantity
+    occurred_at: datetime
+    origin: Origin
+    location: LocationId | None = None
+    document: str = ""
+    version: str = ""
+
+
+Event = Movement | Count | Demand
+
+
+def instant(value: datetime) -> str:
+    """Write an aware instant the one way the ledger stores it: UTC, microseconds, sortable as text.
+
+    Raises
+    ------
+    ValueError
+        When ``value`` has no time zone; a naive time is never guessed.
+    """
+    if value.tzinfo is None:
+        raise ValueError(f"{value.isoformat()} has no time zone")
+    return value.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+
+
+def parse_instant(text: str) -> datetime:
+    """Read what ``instant`` wrote."""
+    return datetime.fromisoformat(text)
+
+
+def effect_hash(event: Event) -> str:
+    """Return a short digest of what ``event`` would do: codes, quantities and times, nothing of its transport."""
+    match event:
+        case Movement():
+            legs = sorted(f"{leg.location}|{leg.leaf}|{leg.counter}|{leg.quantity}" for leg in event.legs)
+            parts = ["movement", event.sku, event.kind, instant(event.occurred_at), *legs]
+            parts.extend(event.order_line or ())
+        case Count():
+            parts = [
+                "count",
+                event.sku,
+                event.location,
+                str(event.leaf),
+                event.element,
+                str(event.quantity),
+                instant(event.as_of),
+            ]
+        case Demand():
+            parts = [
+                "demand",
+                event.sku,
+                event.order,
+                event.line,
+                event.effect,
+                str(event.quantity),
+                event.document,
+                event.version,
+            ]
+    return hashlib.blake2b("\x1f".join(parts).encode(), digest_size=12).hexdigest()

@@ -1,0 +1,99 @@
+"""The declared network: which systems exist, what each may say, and what each channel may sell.
+
+It is written by hand in ``network.yaml``, applied to the registry, and read from there as these frozen types.
+
+* **Authority** is declared per location: one source for counts and one for movements. Anyone else's number is
+  an observation, never a write.
+* A source's ``meaning`` says what its number means as a formula over our own quantities (``on_hand``,
+  ``available``, ``available - safety_stock``), so that like is compared with like.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import timedelta
+
+from shared.domain.stock import ChannelId, LocationId, Quantity, Sku, SourceId
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """A connected system that sends.
+
+    Attributes
+    ----------
+    connector
+        The module in ``shared/sources`` that speaks for it.
+    meaning
+        Element to formula: what each number it reports means in our quantities.
+    locations
+        Its own location codes to ours.
+    maps_codes
+        False where the source's item codes are our SKUs; true where every code needs a cross-reference.
+    options
+        What the connector itself needs (column names, decimal style, shop domain ...).
+    """
+
+    id: SourceId
+    connector: str
+    meaning: Mapping[str, str] = field(default_factory=dict)
+    locations: Mapping[str, LocationId] = field(default_factory=dict)
+    maps_codes: bool = False
+    channel: ChannelId | None = None
+    future_skew: timedelta = timedelta(minutes=5)
+    options: Mapping[str, object] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Location:
+    """A place that holds stock, and who is believed there."""
+
+    id: LocationId
+    counts: SourceId | None = None
+    movements: SourceId | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Channel:
+    """A connected system that we tell what it may sell.
+
+    Attributes
+    ----------
+    connector
+        The module in ``shared/channels`` that speaks to it.
+    locations
+        Our locations to the channel's own location ids; only these are sold there.
+    demand_location
+        Where its orders reserve stock until sourcing says otherwise.
+    safety_stock
+        Units withheld from every listing.
+    lateness
+        How long after a request was given up it may still take effect over there.
+    """
+
+    id: ChannelId
+    connector: str
+    locations: Mapping[LocationId, str] = field(default_factory=dict)
+    demand_location: LocationId | None = None
+    safety_stock: Quantity = 0
+    lateness: timedelta = timedelta(seconds=30)
+    rate_per_second: float = 10.0
+    options: Mapping[str, object] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Listing:
+    """An item that a channel sells, under the channel's own id (an inventory item, a seller SKU ...)."""
+
+    channel: ChannelId
+    sku: Sku
+    external_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class Tolerance:
+    """How far an observation may be off before it is drift: the larger of a share and a number of units."""
+
+    percent_hundredths: int = 50
+    units: Quantity = 0

@@ -1,0 +1,112 @@
+"""What each function is told by its environment: one model per function, read once, nowhere else.
+
+The CDK builds each function's environment from the same field names; a template test holds the two together.
+Queues are told by name, not by URL: a queue ``q`` has its dead letters in ``q-dead``.
+"""
+
+from __future__ import annotations
+
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+
+class Settings(BaseSettings):
+    """What every function is told. Environment variables carry the prefix ``ONECOUNT_``."""
+
+    model_config = SettingsConfigDict(env_prefix="ONECOUNT_", frozen=True, extra="ignore")
+
+    stage: str
+
+
+class ReceiveWebhookSettings(Settings):
+    """``receive_webhook``: authenticates a delivery and stores it."""
+
+    inbox_table: str
+    registry_table: str
+    archive_bucket: str
+    max_body_bytes: int = 5_000_000
+
+
+class IngestFileSettings(Settings):
+    """``ingest_file``: reads a dropped file and posts its rows."""
+
+    inbox_table: str
+    stock_table: str
+    registry_table: str
+    cases_table: str
+    drop_bucket: str
+
+
+class ApplyMessagesSettings(Settings):
+    """``apply_messages``: translates stored messages and posts their events."""
+
+    inbox_table: str
+    stock_table: str
+    registry_table: str
+    cases_table: str
+    archive_bucket: str
+
+
+class ReconcileStockSettings(Settings):
+    """``reconcile_stock``: compares what sources say with the ledger."""
+
+    stock_table: str
+    registry_table: str
+    cases_table: str
+
+
+class FanOutChangesSettings(Settings):
+    """``fan_out_changes``: says which listings a changed stock key affects."""
+
+    stock_table: str
+    registry_table: str
+    push_queue_prefix: str
+
+
+class PushChannelSettings(Settings):
+    """``push_channel``: publishes the current number of a listing."""
+
+    inbox_table: str
+    stock_table: str
+    registry_table: str
+    cases_table: str
+    archive_bucket: str
+    push_queue_prefix: str
+
+
+class CollectFailuresSettings(Settings):
+    """``collect_failures``: turns what failed into cases, and sweeps for work that no event announced.
+
+    ``dead_letter_queues`` are the dead-letter queues of SQS queues; ``stream_failure_queues`` receive what a
+    stream consumer gave up, as shard and sequence numbers.
+    """
+
+    inbox_table: str
+    stock_table: str
+    registry_table: str
+    cases_table: str
+    archive_bucket: str
+    drop_bucket: str
+    push_queue_prefix: str
+    dead_letter_queues: tuple[str, ...]
+    stream_failure_queues: tuple[str, ...]
+
+
+class InventoryApiSettings(Settings):
+    """``inventory_api``: answers operators and selling systems."""
+
+    inbox_table: str
+    stock_table: str
+    registry_table: str
+    cases_table: str
+    archive_bucket: str
+    drop_bucket: str
+    push_queue_prefix: str
+    dead_letter_queues: tuple[str, ...]
+
+
+class AuthorizeRequestSettings(Settings):
+    """``authorize_request``: verifies the bearer token of every ``/v1`` call."""
+
+    issuer: str
+    audience: str
+    jwks_url: str
