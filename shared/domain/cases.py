@@ -1,0 +1,78 @@
+"""Cases: work items for an operator, one per cause however often it shows.
+
+A case's id is made from what is wrong, not from when it was noticed, so filing it twice is a no-op and the
+thing's own success can resolve it: ``unknown_code/modern-wms/sku/ABC-1``, ``drift/erp/SKU-7/east/on_hand``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+from typing import TypeAlias
+from urllib.parse import quote
+
+from shared.domain.stock import MessageId
+
+Fact: TypeAlias = "str | int | bool | None"
+
+
+class CaseKind(StrEnum):
+    """What is wrong, in one word an operator can filter by."""
+
+    BAD_MESSAGE = "bad_message"
+    BAD_ROWS = "bad_rows"
+    UNKNOWN_CODE = "unknown_code"
+    CONFLICT = "conflict"
+    HELD = "held"
+    DRIFT = "drift"
+    MESSAGE_FAILED = "message_failed"
+    PUSH_FAILED = "push_failed"
+    PUSH_REFUSED = "push_refused"
+    CHANNEL_EDITED = "channel_edited"
+    DEAD_LETTER = "dead_letter"
+
+
+class CaseStatus(StrEnum):
+    """Where a case stands."""
+
+    OPEN = "open"
+    RESOLVED = "resolved"
+    IGNORED = "ignored"
+
+
+def case_id(kind: CaseKind, *subject: str) -> str:
+    """Name a case by its kind and what it is about."""
+    return "/".join([kind, *(quote(part, safe=":@-_.") for part in subject)])
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """One work item.
+
+    Attributes
+    ----------
+    title
+        One line that says what happened, with the numbers.
+    remedy
+        What the operator can do about it.
+    facts
+        The figures behind the title.
+    message_id
+        The raw message that it came from, if one did; it can be read and replayed.
+    occurrences
+        How often it has been filed while open.
+    """
+
+    id: str
+    kind: CaseKind
+    title: str
+    remedy: str
+    opened_at: datetime
+    updated_at: datetime
+    facts: Mapping[str, Fact] = field(default_factory=dict)
+    message_id: MessageId | None = None
+    status: CaseStatus = CaseStatus.OPEN
+    occurrences: int = 1
+    resolution: str = ""

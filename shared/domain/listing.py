@@ -1,0 +1,117 @@
+"""What we know of a number that a channel shows: the pure half of the push protocol.
+
+A listing at a location is in one of three states::
+
+    settled   nothing is on its way; ``believed`` is what the channel shows
+    inflight  a request of a generation is on its way, until its deadline
+    unknown   the deadline has passed without a definite answer: nothing may be skipped or sent before
+              deadline + the channel's lateness, and then only after reading back
+
+**What the channel shows** moves without us: it sells. ``sold`` counts, in the same transaction that posts the
+demand, the units that this channel's own orders took from the listing. So after a confirmed push of q the channel
+is believed to show ``q - sold since``; a sale that we already know of is neither pushed again nor mistaken for
+interference.
+
+**Ahead.** When a compare-and-set finds another number than believed, the channel is ahead of us by
+``observed - believed`` (negative: it sold what we have not heard of). Until that demand posts we publish
+``min(ATP, ATP + ahead)``; every unit of demand that posts consumes one unit of it, so the published number stays
+where the channel already is.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+
+from shared.domain.stock import Quantity
+
+
+@dataclass(frozen=True, slots=True)
+class Inflight:
+    """A request that may be on its way."""
+
+    generation: int
+    deadline: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class ListingState:
+    """What is stored of one listing at one location.
+
+    Attributes
+    ----------
+    shown
+        The number that the channel certainly showed at the moment when ``sold`` stood at ``shown_at_sold``;
+        None while nothing was ever confirmed or read back.
+    sold
+        Units that the channel's own orders have taken so far.
+    ahead
+        Units by which the channel was ahead of us at that moment, not yet explained by demand.
+    """
+
+    generation: int = 0
+    inflight: Inflight | None = None
+    shown: Quantity | None = None
+    shown_at_sold: Quantity = 0
+    shown_at: datetime | None = None
+    sold: Quantity = 0
+    ahead: Quantity = 0
+    ahead_since: datetime | None = None
+
+    @property
+    def unexplained(self) -> Quantity:
+        """What is left of ``ahead`` after the demand that has posted since."""
+        since = self.sold - self.shown_at_sold
+        if self.ahead < 0:
+            return min(0, self.ahead + max(0, since))
+        return max(0, self.ahead + min(0, since))
+
+    @property
+    def believed(self) -> Quantity | None:
+        """What the channel shows now, as far as we know; None when we do not."""
+        if self.shown is None:
+            return None
+        return self.shown - (self.sold - self.shown_at_sold) + (self.unexplained - self.ahead)
+
+    def settled_after(self, lateness: timedelta) -> datetime | None:
+        """When a read-back of an unknown outcome may be trusted; None when nothing is in flight."""
+        return None if self.inflight is None else self.inflight.deadline + lateness
+
+
+def number_to_publish(available_to_promise: Quantity, state: ListingState) -> Quantity:
+    """Return what the channel should show: the promise, less what it sold that we have not heard of."""
+    return max(0, min(available_to_promise, available_to_promise + state.unexplained))
+
+
+def confirmed(state: ListingState, quantity: Quantity, sold: Quantity, at: datetime) -> ListingState:
+    """The channel took ``quantity`` by compare-and-set when its sales that we knew of stood at ``sold``."""
+    remaining = replace(state, sold=sold).unexplained
+    return replace(
+        state,
+        inflight=None,
+        shown=quantity,
+        shown_at_sold=sold,
+        shown_at=at,
+        ahead=remaining,
+        ahead_since=state.ahead_since if remaining else None,
+    )
+
+
+def observed(state: ListingState, quantity: Quantity, at: datetime) -> ListingState:
+    """The channel was read and shows ``quantity``; what we did not expect of it is ``ahead``."""
+    believed = state.believed
+    ahead = 0 if believed is None else state.unexplained + quantity - believed
+    return replace(
+        state,
+        inflight=None,
+        shown=quantity,
+        shown_at_sold=state.sold,
+        shown_at=at,
+        ahead=ahead,
+        ahead_since=(state.ahead_since or at) if ahead else None,
+    )
+
+
+def forgive(state: ListingState) -> ListingState:
+    """Give up waiting for demand that would explain ``ahead``: someone edited the number over there."""
+    return replace(state, shown=state.believed, shown_at_sold=state.sold, ahead=0, ahead_since=None)
