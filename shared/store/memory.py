@@ -21,16 +21,14 @@ from datetime import UTC, datetime
 from threading import Lock
 from typing import Any, NamedTuple, Protocol, TypeAlias
 
-from shared.store.dynamodb import (
-    check_actions,
-    check_key,
-    check_range,
-    check_snapshot,
+from shared.store.attributes import (
     from_attribute,
     image_from_item,
+    image_from_key,
     item_from_image,
     to_attribute,
 )
+from shared.store.requests import check_actions, check_key, check_range, check_snapshot
 from shared.store.table import (
     Absent,
     Action,
@@ -289,7 +287,7 @@ class MemoryTable:
     def _record(self, sequence: int, change: _Change) -> StreamRecord:
         body: dict[str, Any] = {
             "ApproximateCreationDateTime": int(change.at.timestamp()),
-            "Keys": image_from_item({"pk": change.key.pk, "sk": change.key.sk}),
+            "Keys": image_from_key(change.key),
             "SequenceNumber": f"{sequence:021d}",
             "SizeBytes": sum(_item_bytes(item) for item in (change.old, change.new) if item is not None),
             "StreamViewType": "NEW_AND_OLD_IMAGES",
