@@ -124,7 +124,8 @@ class AcceptedCount:
 class Posting:
     """All that one batch writes to one stock key's journal.
 
-    ``restated`` holds the change of variance of counts that were accepted before this batch.
+    ``clocks`` are those of every slot of the key, touched or not; ``restated`` holds the change of variance of
+    counts that were accepted before this batch.
     """
 
     key: StockKey
@@ -281,7 +282,8 @@ class _Draft:
         insort(draft.marks, mark)
 
     def posting(self) -> Posting:
-        clocks, deltas, counts, restated = {}, {}, [], {}
+        clocks = dict(self.state.clocks)
+        deltas, counts, restated = {}, [], {}
         for slot, draft in self.slots.items():
             before = self.state.clocks.get(slot) or Clock()
             clocks[slot] = Clock(draft.balance, draft.last_valid_at, draft.last_count)

@@ -66,19 +66,27 @@ class Channel:
         Our locations to the channel's own location ids; only these are sold there.
     demand_location
         Where its orders reserve stock until sourcing says otherwise.
+    sells_down
+        Whether the channel lowers its own number when it sells; then its sales are not pushed back to it.
     safety_stock
         Units withheld from every listing.
     lateness
         How long after a request was given up it may still take effect over there.
+    patience
+        How long a push waits for a channel that is down before it becomes a dead letter.
+    calls_per_minute
+        The rate that all workers together keep to.
     """
 
     id: ChannelId
     connector: str
     locations: Mapping[LocationId, str] = field(default_factory=dict)
     demand_location: LocationId | None = None
+    sells_down: bool = False
     safety_stock: Quantity = 0
     lateness: timedelta = timedelta(seconds=30)
-    rate_per_second: float = 10.0
+    patience: timedelta = timedelta(minutes=15)
+    calls_per_minute: int = 120
     options: Mapping[str, object] = field(default_factory=dict)
 
 

@@ -61,8 +61,12 @@ class OrderLine:
     @property
     def open(self) -> Quantity:
         """Units that the line holds back now."""
-        gone = sum(self.cancelled.values()) + sum(self.shipped.values())
-        return max(0, self.ordered - gone)
+        return max(0, self.taken - sum(self.shipped.values()))
+
+    @property
+    def taken(self) -> Quantity:
+        """Units that the order takes from stock in all: ordered and not cancelled."""
+        return max(0, self.ordered - sum(self.cancelled.values()))
 
 
 def merge_demand(line: OrderLine, demand: Demand, effect: str) -> OrderLine:

@@ -1,0 +1,150 @@
+"""Cases and the messages parked on them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import datetime
+from typing import cast
+
+from shared.domain.cases import Case, CaseKind, CaseStatus, Fact
+from shared.domain.events import instant, parse_instant
+from shared.domain.stock import MessageId
+from shared.store.layout import SHARDS, case_key, parked_key, shard
+from shared.store.table import (
+    AnyOf,
+    AttributeAbsent,
+    Equals,
+    Item,
+    Put,
+    Table,
+    Update,
+    Value,
+    WriteRefusedError,
+)
+
+
+class CaseNotFoundError(LookupError):
+    """There is no such case."""
+
+
+class Cases:
+    """Files, reads and closes cases."""
+
+    def __init__(self, table: Table) -> None:
+        self._table = table
+
+    def file(self, case: Case) -> None:
+        """Open a case, or bring the open one up to date; a closed one opens again.
+
+        A message that comes with it is parked on it, once.
+        """
+        if case.message_id is not None:
+            parked = {"parked_at": instant(case.updated_at)}
+            self._table.write([Put(parked_key(case.id, case.message_id), parked)])
+        written: dict[str, Value] = {
+            "case_id": case.id,
+            "kind": case.kind,
+            "title": case.title,
+            "remedy": case.remedy,
+            "facts": dict(case.facts),
+            "updated_at": instant(case.updated_at),
+            "status": CaseStatus.OPEN,
+            "resolution": "",
+            "by_status_pk": _status_key(CaseStatus.OPEN, case.id),
+        }
+        if case.message_id is not None:
+            written["message_id"] = case.message_id
+        opened: dict[str, Value] = {
+            "opened_at": instant(case.opened_at),
+            "by_status_sk": instant(case.opened_at),
+        }
+        still_open = AnyOf((Equals("status", CaseStatus.OPEN), AttributeAbsent("status")))
+        try:
+            update = Update(
+                case_key(case.id),
+                set=written,
+                add={"occurrences": 1},
+                defaults=opened,
+                conditions=(still_open,),
+            )
+            self._table.write([update])
+        except WriteRefusedError:
+            self._table.write(
+                [Update(case_key(case.id), set={**written, **opened}, add={"occurrences": 1})],
+            )
+
+    def get(self, case_id: str) -> Case:
+        """Return a case.
+
+        Raises
+        ------
+        CaseNotFoundError
+        """
+        item = self._table.get(case_key(case_id))
+        if item is None:
+            raise CaseNotFoundError(f"there is no case {case_id!r}")
+        return _case(item)
+
+    def find(self, case_id: str) -> Case | None:
+        """Return a case if there is one."""
+        item = self._table.get(case_key(case_id))
+        return None if item is None else _case(item)
+
+    def close(
+        self, case_id: str, resolution: str, at: datetime, status: CaseStatus = CaseStatus.RESOLVED
+    ) -> bool:
+        """Close an open case, saying why; return False when it is not open."""
+        update = Update(
+            case_key(case_id),
+            set={
+                "status": status,
+                "resolution": resolution,
+                "updated_at": instant(at),
+                "by_status_pk": _status_key(status, case_id),
+            },
+            conditions=(Equals("status", CaseStatus.OPEN),),
+        )
+        try:
+            self._table.write([update])
+        except WriteRefusedError:
+            return False
+        return True
+
+    def list(self, status: CaseStatus, limit: int = 100) -> list[Case]:
+        """Return up to ``limit`` cases of a status, newest first; read through an index that may lag behind."""
+        keys = [
+            key
+            for number in range(SHARDS)
+            for key in self._table.query_index(
+                "by_status", f"{status}#{number}", descending=True, limit=limit
+            )
+        ]
+        found = [_case(item) for item in self._table.get_many(keys).values()]
+        current = [case for case in found if case.status is status]
+        return sorted(current, key=lambda case: case.opened_at, reverse=True)[:limit]
+
+    def parked(self, case_id: str) -> Iterator[MessageId]:
+        """Yield the messages that wait for a case."""
+        for item in self._table.query(case_key(case_id).pk, prefix="MSG#"):
+            yield MessageId(cast(str, item["sk"]).removeprefix("MSG#"))
+
+
+def _status_key(status: CaseStatus, case_id: str) -> str:
+    return f"{status}#{shard(case_id)}"
+
+
+def _case(item: Item) -> Case:
+    message_id = cast("str | None", item.get("message_id"))
+    return Case(
+        id=cast(str, item["case_id"]),
+        kind=CaseKind(cast(str, item["kind"])),
+        title=cast(str, item["title"]),
+        remedy=cast(str, item["remedy"]),
+        opened_at=parse_instant(cast(str, item["opened_at"])),
+        updated_at=parse_instant(cast(str, item["updated_at"])),
+        facts=cast("dict[str, Fact]", item["facts"]),
+        message_id=None if message_id is None else MessageId(message_id),
+        status=CaseStatus(cast(str, item["status"])),
+        occurrences=cast(int, item["occurrences"]),
+        resolution=cast(str, item["resolution"]),
+    )

@@ -1,0 +1,166 @@
+"""The inbox: every raw message exactly as it came, kept before anyone is told that we have it.
+
+A message is ``pending`` from its first write and listed as such until its outcome is known, so that a lost stream
+record is found by a sweep. Bodies are compressed; one that is too large for an item lies in the archive.
+
+=========  ==============================================================
+pending    stored, not applied yet (or tried and to be tried again)
+posted     every event of it is in the ledger, or knowingly needs no posting
+parked     some of it waits for an operator: a case holds it
+=========  ==============================================================
+"""
+
+from __future__ import annotations
+
+import hashlib
+import zlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from enum import StrEnum
+from typing import Protocol, cast
+
+from shared.domain.events import instant, parse_instant
+from shared.domain.messages import Message
+from shared.domain.stock import MessageId, SourceId
+from shared.store.layout import SHARDS, message_key, shard
+from shared.store.table import Absent, Exists, Item, Put, Table, Update, Value, WriteRefusedError
+
+KEPT_FOR = timedelta(days=90)
+LARGEST_ITEM_BODY = 256_000
+"""Bytes of a compressed body that an item holds; a larger one goes to the archive."""
+
+
+class MessageStatus(StrEnum):
+    """How far a message has come; see the module's table."""
+
+    PENDING = "pending"
+    POSTED = "posted"
+    PARKED = "parked"
+
+
+class Archive(Protocol):
+    """Keeps bodies that are too large for an item."""
+
+    def put(self, name: str, body: bytes) -> None:
+        """Store ``body``; storing the same name again replaces it."""
+        ...
+
+    def get(self, name: str) -> bytes:
+        """Return a stored body."""
+        ...
+
+
+class MessageNotFoundError(LookupError):
+    """The message is not in the inbox: the id is wrong, or it was deleted 90 days after it came."""
+
+
+@dataclass(frozen=True, slots=True)
+class StoredMessage:
+    """A message with where it stands."""
+
+    message: Message
+    status: MessageStatus
+    attempts: int
+    kind: str
+
+
+def message_id(source: SourceId, delivery: str, body: bytes) -> MessageId:
+    """Name a delivery so that the same one gets the same name: source, delivery id, and the bytes themselves.
+
+    A delivery id that comes back with other bytes is another message; the events in it decide what is new.
+    """
+    digest = hashlib.blake2b(digest_size=16)
+    for piece in (source.encode(), delivery.encode(), body):
+        digest.update(len(piece).to_bytes(8, "big"))
+        digest.update(piece)
+    return MessageId(digest.hexdigest())
+
+
+class Inbox:
+    """Stores messages and where they stand."""
+
+    def __init__(self, table: Table, archive: Archive) -> None:
+        self._table = table
+        self._archive = archive
+
+    def store(self, message: Message, kind: str = "webhook") -> bool:
+        """Keep a message; return False when it is here already."""
+        packed = zlib.compress(message.body, 6)
+        attributes: dict[str, Value] = {
+            "kind": kind,
+            "source": message.source,
+            "headers": dict(message.headers),
+            "content_type": message.content_type,
+            "received_at": instant(message.received_at),
+            "status": MessageStatus.PENDING,
+            "attempts": 0,
+            "expires_at": int((message.received_at + KEPT_FOR).timestamp()),
+            "pending_pk": f"pending#{shard(message.id)}",
+            "pending_sk": instant(message.received_at),
+        }
+        if len(packed) > LARGEST_ITEM_BODY:
+            self._archive.put(f"messages/{message.id}", packed)
+            attributes["archived"] = True
+        else:
+            attributes["body"] = packed
+        try:
+            self._table.write([Put(message_key(message.id), attributes, (Absent(),))])
+        except WriteRefusedError:
+            return False
+        return True
+
+    def load(self, message_id: MessageId) -> StoredMessage:
+        """Return a message.
+
+        Raises
+        ------
+        MessageNotFoundError
+        """
+        item = self._table.get(message_key(message_id))
+        if item is None:
+            raise MessageNotFoundError(f"message {message_id} is not in the inbox")
+        return self._read(message_id, item)
+
+    def mark(self, message_id: MessageId, status: MessageStatus, outcomes: dict[str, int]) -> None:
+        """Record what became of a message, and take it off the list of pending ones."""
+        self._table.write(
+            [
+                Update(
+                    message_key(message_id),
+                    set={"status": status, "outcomes": dict(outcomes)},
+                    remove=("pending_pk", "pending_sk"),
+                    conditions=(Exists(),),
+                )
+            ]
+        )
+
+    def attempted(self, message_id: MessageId) -> None:
+        """Count an attempt that failed for a passing reason."""
+        self._table.write([Update(message_key(message_id), add={"attempts": 1}, conditions=(Exists(),))])
+
+    def pending_since(self, before: datetime, limit: int = 100) -> Iterator[MessageId]:
+        """Yield messages that have been pending since before an instant, oldest first within each shard."""
+        for number in range(SHARDS):
+            keys = self._table.query_index("pending", f"pending#{number}", last=instant(before), limit=limit)
+            for key in keys:
+                yield MessageId(key.pk.removeprefix("MSG#"))
+
+    def _read(self, message_id: MessageId, item: Item) -> StoredMessage:
+        packed = (
+            self._archive.get(f"messages/{message_id}") if item.get("archived") else cast(bytes, item["body"])
+        )
+        message = Message(
+            message_id,
+            SourceId(cast(str, item["source"])),
+            zlib.decompress(packed),
+            parse_instant(cast(str, item["received_at"])),
+            cast("dict[str, str]", item["headers"]),
+            cast(str, item["content_type"]),
+        )
+        return StoredMessage(
+            message,
+            MessageStatus(cast(str, item["status"])),
+            cast(int, item["attempts"]),
+            cast(str, item["kind"]),
+        )

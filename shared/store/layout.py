@@ -1,0 +1,141 @@
+"""Where everything lies: the keys of every item, in one place.
+
+One partition for each item family, not for each SKU, so that a hot SKU's balance, journal, buckets and promise do
+not meet on one partition.
+
+============  ==============================  ===========================  =====================================
+table         pk                              sk                           holds
+============  ==============================  ===========================  =====================================
+stock         BAL#sku#location                ``-``                        totals, clocks of the whole, journal seq
+stock         BAL#sku#location                LEAF#leaf                    clocks of one bin or lot
+stock         JRN#sku#location#block          seq                          one packed journal entry
+stock         BKT#sku#location#leaf           hour                         net per counter and minute, valid time
+stock         CNT#sku#location#leaf#counter   as_of#version#key            one accepted count and its variance
+stock         PROMISE#sku#location            k                            available, to be claimed from
+stock         EVENT#key                       ``-``                        an event that is in the ledger
+stock         ORDER#order                     ``-``, LINE#line             an order and its lines
+stock         OBS#sku                         location#source#element      what a source last said
+stock         LISTING#channel#sku             location                     what a channel shows
+stock         PACE#channel                    ``-``                        a channel's rate limit and breaker
+inbox         MSG#message                     ``-``                        a raw message
+registry      SOURCE, LOCATION, CHANNEL       id                           the declared network
+registry      ITEM#sku                        ``-``                        an item
+registry      XREF#source#kind#code           ``-``                        a source's code for an item
+registry      LISTING#sku                     channel                      an item that a channel sells
+cases         CASE#id                         ``-``, MSG#message           a case, and the messages parked on it
+============  ==============================  ===========================  =====================================
+
+Indexes hold keys only, and each index key carries a hash shard.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+from zlib import crc32
+
+from shared.domain.events import instant
+from shared.domain.ledger import CountMark, Slot
+from shared.domain.stock import ChannelId, EventKey, Leaf, LocationId, MessageId, Sku, SourceId, StockKey
+from shared.store.table import Key
+
+SHARDS = 4
+"""Partitions that each index key is spread over."""
+
+ENTRIES_PER_BLOCK = 200
+"""Journal entries that share a partition, so that no partition takes all of a hot key's journal."""
+
+
+def part(text: str) -> str:
+    """Make ``text`` safe as a part of a key: the separators ``#`` and ``%`` are escaped, the rest stays readable."""
+    return text.replace("%", "%25").replace("#", "%23")
+
+
+def shard(text: str) -> int:
+    """Spread ``text`` evenly over the shards of an index."""
+    return crc32(text.encode()) % SHARDS
+
+
+def _stock(key: StockKey) -> str:
+    return f"{part(key.sku)}#{part(key.location)}"
+
+
+def balance_key(key: StockKey) -> Key:
+    return Key(f"BAL#{_stock(key)}")
+
+
+def leaf_key(key: StockKey, leaf: Leaf) -> Key:
+    return Key(f"BAL#{_stock(key)}", f"LEAF#{part(str(leaf))}")
+
+
+def entry_key(key: StockKey, seq: int) -> Key:
+    return Key(f"JRN#{_stock(key)}#{seq // ENTRIES_PER_BLOCK:06d}", f"{seq:012d}")
+
+
+def bucket_partition(key: StockKey, leaf: Leaf) -> str:
+    return f"BKT#{_stock(key)}#{part(str(leaf))}"
+
+
+def bucket_hour(at: datetime) -> str:
+    return instant(at)[:13]
+
+
+def count_partition(key: StockKey, slot: Slot) -> str:
+    return f"CNT#{_stock(key)}#{part(str(slot.leaf))}#{slot.counter}"
+
+
+def count_key(key: StockKey, slot: Slot, mark: CountMark) -> Key:
+    return Key(
+        count_partition(key, slot), f"{instant(mark.as_of)}#{part(mark.version)}#{part(mark.event_key)}"
+    )
+
+
+def promise_key(key: StockKey, k: int = 0) -> Key:
+    return Key(f"PROMISE#{_stock(key)}", str(k))
+
+
+def event_key(key: EventKey) -> Key:
+    return Key(f"EVENT#{key}")
+
+
+def order_key(order: str) -> Key:
+    return Key(f"ORDER#{part(order)}")
+
+
+def line_key(order: str, line: str) -> Key:
+    return Key(f"ORDER#{part(order)}", f"LINE#{part(line)}")
+
+
+def observation_key(sku: Sku, location: LocationId, source: SourceId, element: str) -> Key:
+    return Key(f"OBS#{part(sku)}", f"{part(location)}#{part(source)}#{element}")
+
+
+def listing_state_key(channel: ChannelId, key: StockKey) -> Key:
+    return Key(f"LISTING#{part(channel)}#{part(key.sku)}", part(key.location))
+
+
+def pace_key(channel: ChannelId) -> Key:
+    return Key(f"PACE#{part(channel)}")
+
+
+def message_key(message: MessageId) -> Key:
+    return Key(f"MSG#{message}")
+
+
+def item_key(sku: Sku) -> Key:
+    return Key(f"ITEM#{part(sku)}")
+
+
+def cross_reference_key(source: SourceId, kind: str, code: str) -> Key:
+    return Key(f"XREF#{part(source)}#{kind}#{part(code)}")
+
+
+def listing_key(sku: Sku, channel: ChannelId) -> Key:
+    return Key(f"LISTING#{part(sku)}", part(channel))
+
+
+def case_key(case_id: str) -> Key:
+    return Key(f"CASE#{case_id}")
+
+
+def parked_key(case_id: str, message: MessageId) -> Key:
+    return Key(f"CASE#{case_id}", f"MSG#{message}")

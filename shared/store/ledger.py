@@ -1,0 +1,326 @@
+"""The ledger in the ``stock`` table: reads a stock key's state for ``fold``, and turns a posting into writes.
+
+Every posting to a stock key carries the condition that the key's journal ``seq`` is still the one it was folded
+on, so the postings of one key are serial and everything read with that seq is exact. Nothing else protects it,
+and nothing else is needed.
+
+History is read through **buckets**: the net of each counter and minute by valid time, with the range of journal
+entries that touch the minute. ``as_of(T)`` is the balance, less the buckets after T, less the lines after T inside
+T's own minute.
+"""
+
+from __future__ import annotations
+
+import json
+import zlib
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import cast
+
+from shared.domain.events import instant, parse_instant
+from shared.domain.ledger import (
+    AsOfKey,
+    Cause,
+    Clock,
+    CountMark,
+    LedgerState,
+    Line,
+    Needs,
+    Posting,
+    Slot,
+)
+from shared.domain.stock import WHOLE, Counter, EventKey, Quantity, StockKey, parse_leaf
+from shared.store.layout import (
+    balance_key,
+    bucket_hour,
+    bucket_partition,
+    count_key,
+    count_partition,
+    entry_key,
+    promise_key,
+    shard,
+)
+from shared.store.table import Absent, Action, Condition, Equals, Item, Key, Put, Table, Update, Value
+
+
+class LedgerMovedError(Exception):
+    """A key's journal grew while its history was read; read again."""
+
+
+@dataclass(frozen=True, slots=True)
+class Balance:
+    """A stock key as it stands: totals of all leaves, the clocks of the whole, and the journal's length."""
+
+    key: StockKey
+    seq: int
+    totals: Mapping[Counter, Quantity]
+    clocks: Mapping[Slot, Clock]
+
+
+@dataclass(frozen=True, slots=True)
+class JournalEntry:
+    """One posting as it was recorded."""
+
+    key: StockKey
+    seq: int
+    posted_at: datetime
+    lines: Sequence[Line]
+
+
+class Ledger:
+    """Reads and writes of balances, journal, buckets and counts."""
+
+    def __init__(self, table: Table) -> None:
+        self._table = table
+
+    def balances(self, keys: Iterable[StockKey]) -> dict[StockKey, Balance]:
+        """Return the balance of every key; one that was never posted to stands at zero with seq 0."""
+        wanted = {balance_key(key): key for key in keys}
+        found = self._table.get_many(list(wanted))
+        return {key: _balance(key, found.get(at)) for at, key in wanted.items()}
+
+    def state(self, balance: Balance, wanted: Needs) -> LedgerState:
+        """Complete a balance with the history that ``fold`` asked for.
+
+        What is read may already contain newer postings; the condition on ``seq`` then refuses the write.
+        """
+        counts = {slot: self._counts_since(balance.key, slot, at) for slot, at in wanted.counts_since.items()}
+        as_of: dict[AsOfKey, Quantity] = {
+            (slot, at): self._as_of(balance, slot, at) for slot, at in wanted.as_of
+        }
+        return LedgerState(balance.key, balance.seq, balance.clocks, counts, as_of)
+
+    def as_of(self, key: StockKey, at: datetime) -> dict[Counter, Quantity]:
+        """Return every counter of ``key``, all leaves together, as of an instant.
+
+        Raises
+        ------
+        LedgerMovedError
+            When the key was posted to meanwhile, a few times in a row.
+        """
+        for _ in range(5):
+            balance = self.balances([key])[key]
+            if all(
+                clock.last_valid_at is None or clock.last_valid_at <= at for clock in balance.clocks.values()
+            ):
+                return dict(balance.totals)
+            totals = {counter: self._as_of(balance, Slot(WHOLE, counter), at) for counter in balance.totals}
+            if self.balances([key])[key].seq == balance.seq:
+                return totals
+        raise LedgerMovedError(str(key))
+
+    def journal(self, key: StockKey, *, before_seq: int | None = None, limit: int = 50) -> list[JournalEntry]:
+        """Return up to ``limit`` entries below ``before_seq``, newest first."""
+        top = self.balances([key])[key].seq if before_seq is None else before_seq
+        lowest = max(0, top - limit)
+        keys = [entry_key(key, seq) for seq in range(lowest, top)]
+        found = self._table.get_many(keys)
+        return [entry(key, found[at]) for at in reversed(keys) if at in found]
+
+    def entries(self, key: StockKey, first_seq: int, last_seq: int) -> Iterator[JournalEntry]:
+        """Yield the journal entries from ``first_seq`` to ``last_seq`` inclusive."""
+        for start in range(first_seq, last_seq + 1, 100):
+            keys = [entry_key(key, seq) for seq in range(start, min(start + 100, last_seq + 1))]
+            found = self._table.get_many(keys)
+            yield from (entry(key, found[at]) for at in keys if at in found)
+
+    def available(self, key: StockKey) -> Quantity:
+        """Return what is available of a stock key: on hand, less holds, damage and open orders."""
+        item = self._table.get(promise_key(key))
+        return 0 if item is None else cast(int, item["available"])
+
+    def _as_of(self, balance: Balance, slot: Slot, at: datetime) -> Quantity:
+        clock = balance.clocks.get(slot) or Clock()
+        if clock.last_valid_at is None or clock.last_valid_at <= at:
+            return clock.balance
+        minute = instant(at)[:16]
+        after, span = 0, None
+        for bucket in self._table.query(bucket_partition(balance.key, slot.leaf), first=bucket_hour(at)):
+            for name, value in bucket.items():
+                counter, _, rest = name.partition("|")
+                if counter != slot.counter:
+                    continue
+                when, _, bound = rest.partition("|")
+                if bound:
+                    continue
+                stamp = f"{cast(str, bucket['sk'])}:{when}"
+                if stamp > minute:
+                    after += cast(int, value)
+                elif stamp == minute:
+                    span = (cast(int, bucket[f"{name}|lo"]), cast(int, bucket[f"{name}|hi"]))
+        if span is not None:
+            for recorded in self.entries(balance.key, *span):
+                after += sum(
+                    line.quantity
+                    for line in recorded.lines
+                    if line.slot == slot and line.valid_at > at and instant(line.valid_at)[:16] == minute
+                )
+        return clock.balance - after
+
+    def _counts_since(self, key: StockKey, slot: Slot, at: datetime) -> list[tuple[CountMark, Quantity]]:
+        items = self._table.query(count_partition(key, slot), first=instant(at))
+        return [(count_mark(item), cast(int, item["variance"])) for item in items]
+
+
+def posting_actions(posting: Posting, posted_at: datetime) -> list[Action]:
+    """Return the writes of one posting apart from its events' own items: balance, journal, buckets, counts."""
+    key, seq = posting.key, posting.expected_seq
+    held: tuple[Condition, ...] = (Equals("seq", seq),) if seq else (Absent(),)
+    actions: list[Action] = [
+        Update(
+            balance_key(key),
+            set={
+                "sku": key.sku,
+                "location": key.location,
+                "posted_at": instant(posted_at),
+                "clocks": {slot.counter: _clock_value(clock) for slot, clock in _whole_clocks(posting)},
+                "by_location_pk": f"{key.location}#{shard(key.sku)}",
+                "by_location_sk": key.sku,
+            },
+            add={"seq": 1, **{slot.counter: change for slot, change in posting.deltas.items()}},
+            conditions=held,
+        ),
+        Put(
+            entry_key(key, seq),
+            {"posted_at": instant(posted_at), "lines": pack_lines(posting.lines)},
+            (Absent(),),
+        ),
+    ]
+    actions += _bucket_actions(posting)
+    for accepted in posting.counts:
+        actions.append(
+            Put(
+                count_key(key, accepted.slot, accepted.mark),
+                {
+                    "as_of": instant(accepted.mark.as_of),
+                    "version": accepted.mark.version,
+                    "event_key": accepted.mark.event_key,
+                    "quantity": accepted.quantity,
+                    "variance": accepted.variance,
+                    "source": accepted.source,
+                },
+            )
+        )
+    for (slot, mark), change in posting.restated.items():
+        actions.append(Update(count_key(key, slot, mark), add={"variance": change}))
+    return actions
+
+
+def promise_action(key: StockKey, change: Quantity, posted_at: datetime, *conditions: Condition) -> Update:
+    """Move what is available of a stock key, and mark it dirty in the same write so that no push is ever missed."""
+    return Update(
+        promise_key(key),
+        set={
+            "sku": key.sku,
+            "location": key.location,
+            "changed_at": instant(posted_at),
+            "dirty_pk": f"dirty#{shard(key.sku)}",
+            "dirty_sk": instant(posted_at),
+        },
+        add={"available": change, "change_seq": 1},
+        conditions=conditions,
+    )
+
+
+def pack_lines(lines: Iterable[Line]) -> bytes:
+    """Write journal lines compactly; ``unpack_lines`` reads them."""
+    rows = [
+        [
+            line.slot.counter,
+            str(line.slot.leaf),
+            line.quantity,
+            instant(line.valid_at),
+            line.event_key,
+            line.cause,
+        ]
+        for line in lines
+    ]
+    return zlib.compress(json.dumps(rows, separators=(",", ":")).encode(), 6)
+
+
+def unpack_lines(packed: bytes) -> list[Line]:
+    """Read what ``pack_lines`` wrote."""
+    return [
+        Line(
+            Slot(WHOLE if leaf == "-" else parse_leaf(leaf), Counter(counter)),
+            quantity,
+            parse_instant(valid_at),
+            EventKey(key),
+            Cause(cause),
+        )
+        for counter, leaf, quantity, valid_at, key, cause in json.loads(zlib.decompress(packed))
+    ]
+
+
+def entry(key: StockKey, item: Item) -> JournalEntry:
+    """Read a journal entry."""
+    return JournalEntry(
+        key,
+        int(cast(str, item["sk"])),
+        parse_instant(cast(str, item["posted_at"])),
+        unpack_lines(cast(bytes, item["lines"])),
+    )
+
+
+def count_mark(item: Item) -> CountMark:
+    """Read the mark of an accepted count."""
+    return CountMark(
+        parse_instant(cast(str, item["as_of"])),
+        cast(str, item["version"]),
+        EventKey(cast(str, item["event_key"])),
+    )
+
+
+def _whole_clocks(posting: Posting) -> list[tuple[Slot, Clock]]:
+    return [(slot, clock) for slot, clock in posting.clocks.items() if slot.leaf == WHOLE]
+
+
+def _clock_value(clock: Clock) -> Value:
+    mark = clock.last_count
+    return [
+        clock.balance,
+        None if clock.last_valid_at is None else instant(clock.last_valid_at),
+        None if mark is None else [instant(mark.as_of), mark.version, mark.event_key],
+    ]
+
+
+def _clock(value: Value) -> Clock:
+    balance, valid_at, mark = cast("tuple[int, str | None, list[str] | None]", value)
+    return Clock(
+        balance,
+        None if valid_at is None else parse_instant(valid_at),
+        None if mark is None else CountMark(parse_instant(mark[0]), mark[1], EventKey(mark[2])),
+    )
+
+
+def _balance(key: StockKey, item: Item | None) -> Balance:
+    if item is None:
+        return Balance(key, 0, dict.fromkeys(Counter, 0), {})
+    totals = {counter: cast(int, item.get(counter, 0)) for counter in Counter}
+    clocks = cast("dict[str, Value]", item["clocks"])
+    return Balance(
+        key,
+        cast(int, item["seq"]),
+        totals,
+        {Slot(WHOLE, Counter(counter)): _clock(value) for counter, value in clocks.items()},
+    )
+
+
+def _bucket_actions(posting: Posting) -> list[Action]:
+    nets: defaultdict[Key, defaultdict[str, int]] = defaultdict(lambda: defaultdict(int))
+    for line in posting.lines:
+        stamp = instant(line.valid_at)
+        bucket = Key(bucket_partition(posting.key, line.slot.leaf), stamp[:13])
+        nets[bucket][f"{line.slot.counter}|{stamp[14:16]}"] += line.quantity
+    seq = posting.expected_seq
+    return [
+        Update(
+            bucket,
+            add=minutes,
+            defaults={f"{name}|lo": seq for name in minutes},
+            set={f"{name}|hi": seq for name in minutes},
+        )
+        for bucket, minutes in nets.items()
+    ]

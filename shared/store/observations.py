@@ -1,0 +1,134 @@
+"""What each source last said of each stock key.
+
+Only a newer statement replaces an older one. Each lists itself as not compared in the same write, so that a
+comparison whose announcement was lost is found by a sweep.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from datetime import datetime
+from typing import cast
+
+from shared.domain.drift import Observation
+from shared.domain.events import instant, parse_instant
+from shared.domain.stock import LocationId, Sku, SourceId, StockKey
+from shared.store.layout import SHARDS, observation_key, shard
+from shared.store.table import (
+    AnyOf,
+    AttributeAbsent,
+    Equals,
+    Item,
+    LessThan,
+    Table,
+    TableError,
+    Update,
+    Value,
+    WriteRefusedError,
+)
+
+
+class Observations:
+    """Stores and reads observations."""
+
+    def __init__(self, table: Table) -> None:
+        self._table = table
+
+    def record(self, observations: Sequence[Observation], at: datetime) -> None:
+        """Keep each observation unless something newer is known of its subject."""
+        newest: dict[tuple[str, str, str, str], Observation] = {}
+        for seen in observations:
+            subject = (seen.sku, seen.location, seen.source, seen.element)
+            known = newest.get(subject)
+            if known is None or _rank(seen) >= _rank(known):
+                newest[subject] = seen
+        updates = [_update(seen, at) for seen in newest.values()]
+        for start in range(0, len(updates), 100):
+            self._record_chunk(updates[start : start + 100])
+
+    def _record_chunk(self, updates: Sequence[Update]) -> None:
+        """One transaction; where a newer observation refuses it, the others are written singly."""
+        try:
+            self._table.write(updates)
+            return
+        except WriteRefusedError:
+            pass
+        except TableError:
+            if len(updates) == 1:
+                raise
+        for update in updates:
+            try:
+                self._table.write([update])
+            except WriteRefusedError:
+                continue
+
+    def of_sku(self, sku: Sku) -> list[Observation]:
+        """Return what every source last said of an item, at every location."""
+        pk = observation_key(sku, LocationId(""), SourceId(""), "").pk
+        return [observation(item) for item in self._table.query(pk)]
+
+    def of_stock_key(self, key: StockKey) -> list[Observation]:
+        """Return what every source last said of a stock key."""
+        some = observation_key(key.sku, key.location, SourceId(""), "")
+        return [observation(item) for item in self._table.query(some.pk, prefix=some.sk[:-1])]
+
+    def compared(self, seen: Observation) -> None:
+        """Take an observation off the list of those to compare, unless a newer one has taken its place."""
+        update = Update(
+            observation_key(seen.sku, seen.location, seen.source, seen.element),
+            set={"compared": True},
+            remove=("observed_pk", "observed_sk"),
+            conditions=(Equals("rank", _rank(seen)),),
+        )
+        try:
+            self._table.write([update])
+        except WriteRefusedError:
+            return
+
+    def not_compared_since(self, before: datetime, limit: int = 100) -> Iterator[Observation]:
+        """Yield observations that have waited for their comparison since before an instant."""
+        for number in range(SHARDS):
+            keys = list(
+                self._table.query_index("observed", f"observed#{number}", last=instant(before), limit=limit)
+            )
+            for item in self._table.get_many(keys).values():
+                yield observation(item)
+
+
+def observation(item: Item) -> Observation:
+    """Read a stored observation."""
+    return Observation(
+        SourceId(cast(str, item["source"])),
+        Sku(cast(str, item["sku"])),
+        LocationId(cast(str, item["location"])),
+        cast(str, item["element"]),
+        cast(int, item["quantity"]),
+        parse_instant(cast(str, item["as_of"])),
+        cast(str, item["version"]),
+    )
+
+
+def _rank(seen: Observation) -> str:
+    return f"{instant(seen.as_of)}#{seen.version}"
+
+
+def _update(seen: Observation, at: datetime) -> Update:
+    written: dict[str, Value] = {
+        "source": seen.source,
+        "sku": seen.sku,
+        "location": seen.location,
+        "element": seen.element,
+        "quantity": seen.quantity,
+        "as_of": instant(seen.as_of),
+        "version": seen.version,
+        "rank": _rank(seen),
+        "received_at": instant(at),
+        "observed_pk": f"observed#{shard(seen.sku)}",
+        "observed_sk": instant(at),
+    }
+    return Update(
+        observation_key(seen.sku, seen.location, seen.source, seen.element),
+        set=written,
+        remove=("compared",),
+        conditions=(AnyOf((AttributeAbsent("rank"), LessThan("rank", _rank(seen)))),),
+    )

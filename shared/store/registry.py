@@ -1,0 +1,239 @@
+"""The registry: the declared network and the master data, as ``onecount apply`` and ``items import`` wrote them.
+
+The network is small and read often, so it is remembered for a short while; codes and listings are read when they
+are needed, because a mapping must count the moment it is made.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import cast
+
+from shared.domain.network import Channel, Listing, Location, Source
+from shared.domain.stock import ChannelId, LocationId, Sku, SourceId
+from shared.store.layout import SHARDS, cross_reference_key, item_key, listing_key, shard
+from shared.store.table import Item, Key, Put, Table
+
+REMEMBERED_S = 20.0
+"""How long a declared source, location or channel is believed without looking again."""
+
+
+@dataclass(frozen=True, slots=True)
+class Network:
+    """Everything that is declared."""
+
+    sources: Mapping[SourceId, Source]
+    locations: Mapping[LocationId, Location]
+    channels: Mapping[ChannelId, Channel]
+
+
+@dataclass(frozen=True, slots=True)
+class Code:
+    """A source's own name for an item: ``kind`` is the code space (sku, inventory_item_id, upc)."""
+
+    source: SourceId
+    kind: str
+    code: str
+
+
+class Registry:
+    """Reads and writes master data."""
+
+    def __init__(self, table: Table, clock: Callable[[], float] = time.monotonic) -> None:
+        self._table = table
+        self._clock = clock
+        self._network: tuple[float, Network] | None = None
+
+    def network(self, *, fresh: bool = False) -> Network:
+        """Return the declared network; at most ``REMEMBERED_S`` old unless ``fresh``."""
+        now = self._clock()
+        if self._network is None or fresh or now - self._network[0] > REMEMBERED_S:
+            sources = (_source(item) for item in self._table.query("SOURCE"))
+            locations = (_location(item) for item in self._table.query("LOCATION"))
+            channels = (_channel(item) for item in self._table.query("CHANNEL"))
+            self._network = (
+                now,
+                Network(
+                    {source.id: source for source in sources},
+                    {location.id: location for location in locations},
+                    {channel.id: channel for channel in channels},
+                ),
+            )
+        return self._network[1]
+
+    def declare(self, network: Network) -> None:
+        """Write every source, location and channel of ``network``; what is gone from it stays as it was."""
+        puts = [
+            *(Put(Key("SOURCE", s.id), {"declared": _source_text(s)}) for s in network.sources.values()),
+            *(
+                Put(Key("LOCATION", x.id), {"declared": _location_text(x)})
+                for x in network.locations.values()
+            ),
+            *(Put(Key("CHANNEL", c.id), {"declared": _channel_text(c)}) for c in network.channels.values()),
+        ]
+        for put in puts:
+            self._table.write([put])
+        self._network = None
+
+    def skus(self, codes: Iterable[Code]) -> dict[Code, Sku]:
+        """Return the SKU behind each code that is known: by cross-reference, else as a SKU of ours.
+
+        A source that declares ``maps_codes`` has its own codes, and only cross-references count.
+        """
+        wanted = list(dict.fromkeys(codes))
+        references = {cross_reference_key(c.source, c.kind, c.code): c for c in wanted}
+        sources = self.network().sources
+        own = {
+            item_key(Sku(c.code)): c
+            for c in wanted
+            if c.kind == "sku" and not (c.source in sources and sources[c.source].maps_codes)
+        }
+        found = self._table.get_many([*references, *own])
+        known = {code: Sku(code.code) for key, code in own.items() if key in found}
+        for key, code in references.items():
+            if key in found:
+                known[code] = Sku(cast(str, found[key]["sku"]))
+        return known
+
+    def is_item(self, sku: Sku) -> bool:
+        """Whether the SKU is one of ours."""
+        return self._table.get(item_key(sku)) is not None
+
+    def add_items(self, skus: Iterable[Sku]) -> None:
+        """Make SKUs known; one that is known already stays as it is."""
+        _write_all(self._table, [Put(item_key(sku), {"sku": sku}) for sku in skus])
+
+    def map_codes(self, codes: Mapping[Code, Sku], owner: str) -> None:
+        """Write cross-references, replacing what was there."""
+        _write_all(
+            self._table,
+            [
+                Put(cross_reference_key(c.source, c.kind, c.code), {"sku": sku, "owner": owner})
+                for c, sku in codes.items()
+            ],
+        )
+
+    def add_listings(self, listings: Iterable[Listing]) -> None:
+        """Write which channel sells which item under which id."""
+        _write_all(
+            self._table,
+            [
+                Put(
+                    listing_key(listing.sku, listing.channel),
+                    {
+                        "external_id": listing.external_id,
+                        "by_channel_pk": _channel_index(listing.channel, shard(listing.sku)),
+                        "by_channel_sk": listing.sku,
+                    },
+                )
+                for listing in listings
+            ],
+        )
+
+    def listings_of(self, sku: Sku) -> list[Listing]:
+        """Return the channels that sell an item."""
+        pk = listing_key(sku, ChannelId("")).pk
+        return [
+            Listing(ChannelId(cast(str, item["sk"])), sku, cast(str, item["external_id"]))
+            for item in self._table.query(pk)
+        ]
+
+    def listings(self, channel: ChannelId, skus: Iterable[Sku]) -> dict[Sku, Listing]:
+        """Return the listings of some items on one channel."""
+        keys = {listing_key(sku, channel): sku for sku in skus}
+        return {
+            keys[key]: Listing(channel, keys[key], cast(str, item["external_id"]))
+            for key, item in self._table.get_many(list(keys)).items()
+        }
+
+    def skus_of_channel(self, channel: ChannelId) -> Iterator[Sku]:
+        """Yield every item that a channel sells; read through an index that may lag behind."""
+        for number in range(SHARDS):
+            for key in self._table.query_index("by_channel", _channel_index(channel, number)):
+                yield Sku(key.pk.removeprefix("LISTING#").replace("%23", "#").replace("%25", "%"))
+
+
+def _channel_index(channel: ChannelId, number: int) -> str:
+    return f"{channel}#{number}"
+
+
+def _write_all(table: Table, puts: list[Put]) -> None:
+    unique = {put.key: put for put in puts}
+    chunk = list(unique.values())
+    for start in range(0, len(chunk), 100):
+        table.write(chunk[start : start + 100])
+
+
+def _source_text(source: Source) -> str:
+    return json.dumps(
+        {
+            "connector": source.connector,
+            "meaning": dict(source.meaning),
+            "locations": dict(source.locations),
+            "maps_codes": source.maps_codes,
+            "channel": source.channel,
+            "future_skew_s": int(source.future_skew.total_seconds()),
+            "options": dict(source.options),
+        },
+        sort_keys=True,
+    )
+
+
+def _source(item: Item) -> Source:
+    said = json.loads(cast(str, item["declared"]))
+    return Source(
+        id=SourceId(cast(str, item["sk"])),
+        connector=said["connector"],
+        meaning=said["meaning"],
+        locations={code: LocationId(ours) for code, ours in said["locations"].items()},
+        maps_codes=said["maps_codes"],
+        channel=said["channel"],
+        future_skew=timedelta(seconds=said["future_skew_s"]),
+        options=said["options"],
+    )
+
+
+def _location_text(location: Location) -> str:
+    return json.dumps({"counts": location.counts, "movements": location.movements}, sort_keys=True)
+
+
+def _location(item: Item) -> Location:
+    said = json.loads(cast(str, item["declared"]))
+    return Location(LocationId(cast(str, item["sk"])), said["counts"], said["movements"])
+
+
+def _channel_text(channel: Channel) -> str:
+    return json.dumps(
+        {
+            "connector": channel.connector,
+            "locations": dict(channel.locations),
+            "demand_location": channel.demand_location,
+            "sells_down": channel.sells_down,
+            "safety_stock": channel.safety_stock,
+            "lateness_s": int(channel.lateness.total_seconds()),
+            "patience_s": int(channel.patience.total_seconds()),
+            "calls_per_minute": channel.calls_per_minute,
+            "options": dict(channel.options),
+        },
+        sort_keys=True,
+    )
+
+
+def _channel(item: Item) -> Channel:
+    said = json.loads(cast(str, item["declared"]))
+    return Channel(
+        id=ChannelId(cast(str, item["sk"])),
+        connector=said["connector"],
+        locations={LocationId(ours): theirs for ours, theirs in said["locations"].items()},
+        demand_location=said["demand_location"],
+        sells_down=said["sells_down"],
+        safety_stock=said["safety_stock"],
+        lateness=timedelta(seconds=said["lateness_s"]),
+        patience=timedelta(seconds=said["patience_s"]),
+        calls_per_minute=said["calls_per_minute"],
+        options=said["options"],
+    )
