@@ -62,8 +62,22 @@ def check_actions(actions: Sequence[Action]) -> None:
 def _check_conditions(action: Action) -> None:
     if isinstance(action, Check) and not action.conditions:
         raise ValueError(f"check of {action.key} has no condition")
-    if any(isinstance(condition, AnyOf) and not condition.conditions for condition in action.conditions):
-        raise ValueError(f"any of no conditions, on {action.key}, can never hold")
+    for condition in action.conditions:
+        _check_condition(action.key, condition)
+
+
+def _check_condition(key: Key, condition: Condition) -> None:
+    match condition:
+        case AnyOf(()):
+            raise ValueError(f"any of no conditions, on {key}, can never hold")
+        case AnyOf(conditions):
+            for inner in conditions:
+                _check_condition(key, inner)
+        case AtLeast(name, bound) | LessThan(name, bound):
+            if isinstance(bound, bool) or not isinstance(bound, int | str):
+                raise TypeError(
+                    f"{name} of {key} is compared with {type(bound).__name__}; only int and str have an order"
+                )
 
 
 def _check_update(update: Update) -> None:

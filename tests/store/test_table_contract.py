@@ -232,6 +232,13 @@ def test_a_value_of_no_known_type_is_refused(table: Table, pk: str, value: Any) 
     assert table.get(Key(pk, "a")) is None
 
 
+@pytest.mark.parametrize("bound", [True, 1.5, None, b"a"], ids=str)
+def test_a_bound_without_an_order_is_refused(table: Table, pk: str, bound: Any) -> None:
+    for condition in (AtLeast("n", bound), AnyOf((Absent(), LessThan("n", bound)))):
+        with pytest.raises(TypeError, match="order"):
+            table.write([Put(Key(pk, "a"), {}, (condition,))])
+
+
 @pytest.mark.parametrize(
     "actions",
     [
@@ -250,6 +257,7 @@ def test_a_value_of_no_known_type_is_refused(table: Table, pk: str, value: Any) 
         [Update(Key("a"), set={"n": 1}, add={"n": 1})],
         [Check(Key("a"), ())],
         [Check(Key("a"), (AnyOf(()),))],
+        [Check(Key("a"), (AnyOf((Absent(), AnyOf(()))),))],
         [Put(Key(f"big-{n}"), {"s": "x" * 390_000}) for n in range(12)],
     ],
     ids=lambda actions: str(actions)[:60],
