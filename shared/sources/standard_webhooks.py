@@ -1,0 +1,249 @@
+"""A system that posts stock events to us in the Standard Webhooks form: our own documented schema.
+
+Authentication: see ``standard_signature``. The delivery id is ``webhook-id``.
+
+The body::
+
+    {"type": "stock.receipt", "timestamp": "2026-11-21T08:30:00Z",
+     "data": {"document": "GR-1001", "occurred_at": "2026-11-21T09:28:12+01:00",
+              "lines": [{"line": "1", "sku": "TEA-EARL-100", "location": "LEEDS", "quantity": 40,
+                         "bin": "A-12", "lot": "L7"}]}}
+
+==================  ===================  =============================================================
+type                quantity             becomes
+==================  ===================  =============================================================
+stock.receipt       1 or more            Movement, on_hand up
+stock.return        1 or more            Movement, on_hand up
+stock.shipment      1 or more            Movement, on_hand down if stock leaves at the shipment
+stock.pick          1 or more            Movement, on_hand down if stock leaves at the pick
+stock.putaway       1 or more            Movement without legs: progress only
+stock.pack          1 or more            Movement without legs: progress only
+stock.adjustment    not 0, signed        Movement of ``counter`` (default ``on_hand``)
+stock.count         0 or more            Count of ``counter`` (default ``on_hand``) as of ``occurred_at``
+==================  ===================  =============================================================
+
+* ``document``, ``line``, ``order`` and ``order_line`` are text or whole numbers; ``sku``, ``location``, ``bin``
+  and ``lot`` are text. ``occurred_at`` falls back to ``timestamp``; both need a time zone.
+* ``order`` with ``order_line`` names the order line that a pick or shipment fulfils; ``reason`` is kept as a
+  reference.
+* ``version`` (text, compared as text) orders corrections of one count document. Movements have none: another
+  version would be another event and move the stock again, so a movement is corrected by an adjustment.
+* Option ``stock_leaves_at`` of the source: ``shipment`` (default) or ``pick``; the other is progress only.
+* The same line id twice in one document is read once if it says the same, and is a fault if it does not.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from shared.domain.events import Count, Event, Leg, Movement, MovementKind, Origin, Refs
+from shared.domain.messages import Message
+from shared.domain.network import Source
+from shared.domain.stock import WHOLE, Counter, Leaf, LocationId, Sku
+from shared.sources.contract import Delivery, Fault, Report, Request
+from shared.sources.reading import MAX_QUANTITY, Fields, UnreadableError, event_key, parse_json, refuse, shown
+from shared.sources.standard_signature import verify
+
+_PREFIX = "stock."
+_COUNT = "count"
+_ADJUSTMENT = "adjustment"
+_TYPES = frozenset(
+    {"receipt", "putaway", "pick", "pack", "shipment", "return", _ADJUSTMENT, _COUNT},
+)
+_STOCK_LEAVES_AT = ("shipment", "pick")
+
+
+class StandardWebhooks:
+    """The generic signed webhook; see the module."""
+
+    def authenticate(
+        self, request: Request, secrets: Sequence[str], now: datetime, source: Source
+    ) -> Delivery:
+        """Prove the request by any of its signatures under any of the secrets.
+
+        Raises
+        ------
+        AuthenticationError
+            When a header is missing or garbled, the time is outside the window, or no signature fits.
+        """
+        return verify(request, secrets, now)
+
+    def translate(self, message: Message, source: Source) -> Iterable[Report | Fault]:
+        """Say what the message reports, line by line; see the table in the module."""
+        try:
+            envelope = _read_envelope(message, source)
+        except UnreadableError as error:
+            return [error.fault]
+        return list(_lines(envelope))
+
+
+@dataclass(frozen=True, slots=True)
+class _Envelope:
+    """What all lines of one message share."""
+
+    message: Message
+    source: Source
+    type: str
+    document: str
+    version: str
+    occurred_at: datetime
+    stock_leaves_at: str
+    lines: Sequence[object]
+
+
+def _read_envelope(message: Message, source: Source) -> _Envelope:
+    body = Fields(parse_json(message.body), "")
+    sent_type = body.text("type")
+    type_ = sent_type.removeprefix(_PREFIX)
+    if not sent_type.startswith(_PREFIX) or type_ not in _TYPES:
+        known = ", ".join(sorted(_PREFIX + name for name in _TYPES))
+        refuse("unsupported", "type", f"{shown(sent_type)} is not known", f"send one of: {known}")
+    data = Fields(body.values.get("data"), "data")
+    version = data.text_or("version", "")
+    if version and type_ != _COUNT:
+        refuse(
+            "invalid_field",
+            "data.version",
+            "a movement has no version: another one would move the stock again",
+            "leave it out, and correct a movement with stock.adjustment under a document of its own",
+        )
+    lines = data.items("lines")
+    if not lines:
+        refuse("missing_field", "data.lines", "is empty", "send at least one line")
+    return _Envelope(
+        message=message,
+        source=source,
+        type=type_,
+        document=data.number_or_text("document"),
+        version=version,
+        occurred_at=data.moment("occurred_at") if data.has("occurred_at") else body.moment("timestamp"),
+        stock_leaves_at=_stock_leaves_at(source),
+        lines=lines,
+    )
+
+
+def _stock_leaves_at(source: Source) -> str:
+    declared = source.options.get("stock_leaves_at", "shipment")
+    if declared not in _STOCK_LEAVES_AT:
+        refuse(
+            "invalid_field",
+            "source.options.stock_leaves_at",
+            f"{shown(declared)} is not known",
+            f"declare one of: {', '.join(_STOCK_LEAVES_AT)}",
+        )
+    return str(declared)
+
+
+def _lines(envelope: _Envelope) -> Iterator[Report | Fault]:
+    seen: dict[str, Event] = {}
+    for index, value in enumerate(envelope.lines):
+        path = f"data.lines[{index}]"
+        try:
+            event = _event(envelope, Fields(value, path))
+        except UnreadableError as error:
+            yield error.fault
+            continue
+        first = seen.setdefault(event.key, event)
+        if first is event:
+            yield Report(event)
+        elif first != event:
+            yield Fault(
+                "invalid_field",
+                f"{path}.line",
+                "this line id is there twice in the document, with different content",
+                "give every line of a document its own id",
+            )
+
+
+def _event(envelope: _Envelope, line: Fields) -> Event:
+    order = line.number_or_text("order") if line.has("order") else None
+    order_line = line.number_or_text("order_line") if line.has("order_line") else None
+    if order_line is not None and order is None:
+        refuse("missing_field", line.where("order"), "is missing beside order_line", "send both or neither")
+    origin = Origin(envelope.source.id, envelope.message.id, _refs(envelope.document, order, line))
+    line_id = line.number_or_text("line")
+    key = event_key(envelope.source.id, envelope.document, line_id, envelope.type, envelope.version)
+    sku, location = Sku(line.text("sku")), LocationId(line.text("location"))
+    if envelope.type == _COUNT:
+        return Count(
+            key=key,
+            sku=sku,
+            location=location,
+            quantity=line.quantity("quantity"),
+            as_of=envelope.occurred_at,
+            origin=origin,
+            element=_element(line, envelope.source),
+            leaf=_leaf(line),
+            version=envelope.version,
+        )
+    change, counter = _change(envelope, line)
+    return Movement(
+        key=key,
+        sku=sku,
+        kind=MovementKind(envelope.type),
+        legs=(Leg(location, change, counter, _leaf(line)),) if change else (),
+        occurred_at=envelope.occurred_at,
+        origin=origin,
+        order_line=(order, order_line) if order is not None and order_line is not None else None,
+    )
+
+
+def _change(envelope: _Envelope, line: Fields) -> tuple[int, Counter]:
+    """Return by how much the line moves which counter; 0 where it only reports progress."""
+    if envelope.type == _ADJUSTMENT:
+        change = line.quantity("quantity", least=-MAX_QUANTITY)
+        if change == 0:
+            refuse("invalid_field", line.where("quantity"), "adjusts by 0", "send a number that is not 0")
+        return change, _counter(line)
+    quantity = line.quantity("quantity", least=1)
+    if envelope.type in ("receipt", "return"):
+        return quantity, Counter.ON_HAND
+    return (-quantity if envelope.type == envelope.stock_leaves_at else 0), Counter.ON_HAND
+
+
+def _counter(line: Fields) -> Counter:
+    named = line.text_or("counter", Counter.ON_HAND)
+    try:
+        return Counter(named)
+    except ValueError:
+        refuse(
+            "invalid_field",
+            line.where("counter"),
+            f"{shown(named)} is not a counter",
+            f"send one of: {', '.join(Counter)}",
+        )
+
+
+def _element(line: Fields, source: Source) -> str:
+    """Return what a count's number means: a counter, or an element that the source declares a meaning for."""
+    named = line.text_or("counter", Counter.ON_HAND)
+    known = [*Counter, *sorted(set(source.meaning) - set(Counter))]
+    if named not in known:
+        refuse(
+            "invalid_field",
+            line.where("counter"),
+            f"{shown(named)} has no declared meaning",
+            f"send one of: {', '.join(known)}; or declare its meaning for this source",
+        )
+    return str(named)
+
+
+def _leaf(line: Fields) -> Leaf:
+    bin_ = line.text_or("bin", WHOLE.bin)
+    if "/" in bin_:
+        refuse("invalid_field", line.where("bin"), "holds a slash", "name bins without a slash")
+    return Leaf(bin_, line.text_or("lot", WHOLE.lot))
+
+
+def _refs(document: str, order: str | None, line: Fields) -> Refs:
+    refs = {"document": document}
+    if order is not None:
+        refs["order"] = order
+    if line.has("reason"):
+        refs["reason"] = line.text("reason")
+    return tuple(sorted(refs.items()))
+
+
+CONNECTOR = StandardWebhooks()
