@@ -36,7 +36,7 @@ from shared.domain.stock import LocationId, Sku
 from shared.sources.contract import DroppedFile, Fault, Report
 from shared.sources.delimited_text import LONGEST_LINE, LineTooLongError, Row, RowScanner, lines
 from shared.sources.reading import UnreadableError, event_key, identifier, refuse, shown
-from shared.sources.snapshot_header import HEAD_BYTES, check_is_text, delimiter_of, first_line, positions
+from shared.sources.snapshot_header import check_is_text, delimiter_of, first_line, positions, read_head
 from shared.sources.snapshot_layout import SnapshotLayout, parse_layout
 from shared.sources.written_quantity import UnreadableQuantityError, WrittenQuantity
 
@@ -58,7 +58,7 @@ class CsvSnapshot:
             yield from layout
             return
         try:
-            head = content.read(HEAD_BYTES)
+            head = read_head(content)
             check_is_text(head, layout)
             text = lines(head, content, layout.encoding)
             as_of = layout.as_of.of_file(file)
@@ -72,7 +72,8 @@ class CsvSnapshot:
             yield _too_long(None)
             return
         plan = _plan(layout, found, width, as_of, file, message, source)
-        yield from plan.reports(RowScanner(text, delimiter, width, frozenset(found.values())))
+        numbers = frozenset(cell.index for cell in plan.cells)
+        yield from plan.reports(RowScanner(text, delimiter, width, frozenset(found.values()), numbers))
 
 
 def _too_long(row: int | None) -> Fault:

@@ -2,8 +2,9 @@
 
 The standard csv module reads on to the next quote, wherever it is: one stray quote costs hundreds of rows and no
 error. Here a row that opens a quote may run over several lines only if it then ends as a row of this file must:
-with as many cells as the header, and no line break inside a cell that matters. Otherwise **that row alone** is a
-fault, under its own number, and reading goes on at the next line.
+with as many cells as the header, no line break inside a cell that matters, and no line inside the quotes that
+looks like a row of its own. Otherwise **that row alone** is a fault, under its own number, and reading goes on at
+the next line. (A note that quotes a whole row of the table is refused as well: better a fault than a lost row.)
 
 Memory is bounded: one chunk, one line of at most ``LONGEST_LINE`` characters, and at most ``LONGEST_ROW`` lines
 that wait for a quote to close. Bytes that do not decode become U+FFFD, which the readers of cells refuse; cells
@@ -75,15 +76,23 @@ class RowScanner:
         How many cells the header has.
     single_line
         The cells that can never hold a line break.
+    numbers
+        The cells of which at least one holds a number: by them a line inside quotes is known for a row.
     """
 
     def __init__(
-        self, source: Iterator[str], delimiter: str, width: int, single_line: frozenset[int]
+        self,
+        source: Iterator[str],
+        delimiter: str,
+        width: int,
+        single_line: frozenset[int],
+        numbers: frozenset[int],
     ) -> None:
         self._source = source
         self._delimiter = delimiter
         self._width = width
         self._single_line = single_line
+        self._numbers = numbers
         self._returned: deque[str] = deque()
         self._number = 1
 
@@ -113,7 +122,7 @@ class RowScanner:
             text = f"{text}\n{line}"
             if '"' in line:
                 cells = split_quoted(text, self._delimiter)
-        if cells and (len(taken) == 1 or self._is_whole(cells)):
+        if cells and (len(taken) == 1 or self._is_whole(cells, taken)):
             return Row(self._number, cells, text)
         self._returned.extendleft(reversed(taken[1:]))
         stray = cells == [] and len(taken) == 1
@@ -125,8 +134,18 @@ class RowScanner:
             self._number,
         )
 
-    def _is_whole(self, cells: list[str]) -> bool:
-        return len(cells) == self._width and not any("\n" in cells[index] for index in self._single_line)
+    def _is_whole(self, cells: list[str], taken: list[str]) -> bool:
+        return (
+            len(cells) == self._width
+            and not any("\n" in cells[index] for index in self._single_line)
+            and not any(self._looks_like_a_row(line) for line in taken[1:])
+        )
+
+    def _looks_like_a_row(self, line: str) -> bool:
+        cells = line.split(self._delimiter)
+        return len(cells) == self._width and any(
+            character.isdigit() for index in self._numbers for character in cells[index]
+        )
 
 
 def split_quoted(text: str, delimiter: str) -> list[str] | None:

@@ -7,13 +7,14 @@ export wrote a workbook, an error page, another encoding or other headers.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from typing import BinaryIO
 
 from shared.sources.delimited_text import split_quoted
 from shared.sources.reading import refuse, shown
 from shared.sources.snapshot_layout import DELIMITERS, SnapshotLayout
 
 HEAD_BYTES = 4096
-"""How much of the file ``check_is_text`` wants to see."""
+"""How much of the file is looked at before anything is read from it."""
 
 _HEADERS_SHOWN = 20
 
@@ -23,6 +24,14 @@ _NOT_TEXT = (
     (b"%PDF", "a PDF"),
     (b"\x1f\x8b", "a gzip archive"),
 )
+
+
+def read_head(content: BinaryIO) -> bytes:
+    """Read the first ``HEAD_BYTES``; a network stream may hand them over in pieces."""
+    head = b""
+    while len(head) < HEAD_BYTES and (piece := content.read(HEAD_BYTES - len(head))):
+        head += piece
+    return head
 
 
 def check_is_text(head: bytes, layout: SnapshotLayout) -> None:
@@ -43,6 +52,13 @@ def check_is_text(head: bytes, layout: SnapshotLayout) -> None:
         refuse("malformed", "file", f"is UTF-16, declared as {layout.encoding}", "declare encoding: utf-16")
     if head.startswith(b"\xef\xbb\xbf") and not layout.encoding.startswith("utf-8"):
         refuse("malformed", "file", f"is UTF-8, declared as {layout.encoding}", "declare encoding: utf-8-sig")
+    if head.strip() and layout.encoding == "utf-16" and not head.startswith((b"\xff\xfe", b"\xfe\xff")):
+        refuse(
+            "malformed",
+            "file",
+            "does not begin with the byte order mark of the declared utf-16",
+            "declare the encoding that the file has (utf-16-le or utf-16-be if it is UTF-16 without the mark)",
+        )
     if b"\0" in head and not wide:
         refuse("malformed", "file", "holds NUL bytes, so it is binary or UTF-16", remedy)
     start = head.removeprefix(b"\xef\xbb\xbf").lstrip()
