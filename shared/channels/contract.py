@@ -158,6 +158,9 @@ class ChannelConnector(Protocol):
     fenced: bool
     """Whether a late request is harmless: the channel compares before it sets."""
 
+    reads_back: bool
+    """Whether the channel can be asked what it shows."""
+
     def push(self, offers: Sequence[Offer]) -> Sequence[Outcome]:
         """Publish up to ``batch_size`` numbers; exactly one outcome for each offer, in any order. Never raises."""
         ...

@@ -47,6 +47,8 @@ class ListingState:
         Units that the channel's own orders have taken so far.
     ahead
         Units by which the channel was ahead of us at that moment, not yet explained by demand.
+    troubled
+        Whether a case is open for this listing, to be closed by the next success.
     """
 
     generation: int = 0
@@ -57,6 +59,7 @@ class ListingState:
     sold: Quantity = 0
     ahead: Quantity = 0
     ahead_since: datetime | None = None
+    troubled: bool = False
 
     @property
     def unexplained(self) -> Quantity:
@@ -81,6 +84,12 @@ class ListingState:
 def number_to_publish(available_to_promise: Quantity, state: ListingState) -> Quantity:
     """Return what the channel should show: the promise, less what it sold that we have not heard of."""
     return max(0, min(available_to_promise, available_to_promise + state.unexplained))
+
+
+def taken(state: ListingState, deadline: datetime) -> ListingState:
+    """The slot is ours until ``deadline``, for the next generation."""
+    generation = state.generation + 1
+    return replace(state, generation=generation, inflight=Inflight(generation, deadline))
 
 
 def confirmed(state: ListingState, quantity: Quantity, sold: Quantity, at: datetime) -> ListingState:
@@ -115,3 +124,8 @@ def observed(state: ListingState, quantity: Quantity, at: datetime) -> ListingSt
 def forgive(state: ListingState) -> ListingState:
     """Give up waiting for demand that would explain ``ahead``: someone edited the number over there."""
     return replace(state, shown=state.believed, shown_at_sold=state.sold, ahead=0, ahead_since=None)
+
+
+def forget(state: ListingState) -> ListingState:
+    """The outcome is unknown and the channel cannot be asked: what it shows is not known any more."""
+    return replace(state, inflight=None, shown=None, ahead=0, ahead_since=None)

@@ -126,10 +126,11 @@ class Ledger:
             found = self._table.get_many(keys)
             yield from (entry(key, found[at]) for at in keys if at in found)
 
-    def available(self, key: StockKey) -> Quantity:
-        """Return what is available of a stock key: on hand, less holds, damage and open orders."""
-        item = self._table.get(promise_key(key))
-        return 0 if item is None else cast(int, item["available"])
+    def available(self, keys: Iterable[StockKey]) -> dict[StockKey, Quantity]:
+        """Return what is available of each stock key: on hand, less holds, damage and open orders."""
+        wanted = {promise_key(key): key for key in keys}
+        found = self._table.get_many(list(wanted))
+        return {key: cast(int, found[at]["available"]) if at in found else 0 for at, key in wanted.items()}
 
     def _as_of(self, balance: Balance, slot: Slot, at: datetime) -> Quantity:
         clock = balance.clocks.get(slot) or Clock()

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from datetime import datetime, timedelta
 from typing import cast
 
 from shared.domain.events import instant, parse_instant
-from shared.domain.listing import Inflight, ListingState
+from shared.domain.listing import Inflight, ListingState, taken
 from shared.domain.stock import ChannelId, Quantity, StockKey
 from shared.store.layout import listing_state_key, pace_key
 from shared.store.table import (
-    AnyOf,
     AttributeAbsent,
     Equals,
     Item,
@@ -20,10 +19,6 @@ from shared.store.table import (
     Value,
     WriteRefusedError,
 )
-
-
-class SlotTakenError(Exception):
-    """Another worker has the listing's slot, or had it when we meant to write."""
 
 
 class Listings:
@@ -39,64 +34,48 @@ class Listings:
         return {key: _state(found[at]) if at in found else ListingState() for at, key in wanted.items()}
 
     def take(
-        self, channel: ChannelId, key: StockKey, state: ListingState, deadline: datetime
-    ) -> ListingState:
-        """Take the slot for the next generation, and return the state as of then.
+        self, channel: ChannelId, states: Mapping[StockKey, ListingState], deadline: datetime
+    ) -> dict[StockKey, ListingState]:
+        """Take the slots of some listings for their next generation; return those that were free, as taken."""
+        updates = {key: _take(channel, key, state, deadline) for key, state in states.items()}
+        return {key: taken(states[key], deadline) for key in self._write(updates)}
 
-        Raises
-        ------
-        SlotTakenError
-        """
-        generation = state.generation + 1
-        same = (
-            Equals("generation", state.generation)
-            if state.generation
-            else AnyOf((AttributeAbsent("generation"), Equals("generation", 0)))
-        )
+    def settle(self, channel: ChannelId, outcomes: Mapping[StockKey, ListingState]) -> set[StockKey]:
+        """Store what became of generations in flight and free their slots; return those that were still ours."""
+        return self._write({key: _settle(channel, key, state) for key, state in outcomes.items()})
+
+    def give_up(self, channel: ChannelId, states: Mapping[StockKey, ListingState], at: datetime) -> None:
+        """Nothing more will be sent for these generations: from now on only the channel itself can be late."""
         self._write(
-            Update(
-                listing_state_key(channel, key),
-                set={
-                    "generation": generation,
-                    "inflight": generation,
-                    "deadline": instant(deadline),
-                    "sku": key.sku,
-                    "channel": channel,
-                },
-                defaults={"sold": 0},
-                conditions=(AttributeAbsent("inflight"), same),
-            )
-        )
-        return self.states(channel, [key])[key]
-
-    def settle(self, channel: ChannelId, key: StockKey, generation: int, state: ListingState) -> None:
-        """Store what became of a generation and free its slot.
-
-        Raises
-        ------
-        SlotTakenError
-            When the slot is no longer this generation's; nothing was written.
-        """
-        self._write(
-            Update(
-                listing_state_key(channel, key),
-                set={
-                    "shown": state.shown,
-                    "shown_at_sold": state.shown_at_sold,
-                    "shown_at": None if state.shown_at is None else instant(state.shown_at),
-                    "ahead": state.ahead,
-                    "ahead_since": None if state.ahead_since is None else instant(state.ahead_since),
-                },
-                remove=("inflight", "deadline"),
-                conditions=(Equals("inflight", generation),),
-            )
+            {
+                key: Update(
+                    listing_state_key(channel, key),
+                    set={"deadline": instant(at)},
+                    conditions=(Equals("inflight", state.generation),),
+                )
+                for key, state in states.items()
+            }
         )
 
-    def _write(self, update: Update) -> None:
-        try:
-            self._table.write([update])
-        except WriteRefusedError as refused:
-            raise SlotTakenError(str(update.key)) from refused
+    def trouble(self, channel: ChannelId, key: StockKey) -> None:
+        """Remember that a case is open for a listing."""
+        self._table.write([Update(listing_state_key(channel, key), set={"troubled": True})])
+
+    def _write(self, updates: Mapping[StockKey, Update]) -> set[StockKey]:
+        """Write as many as may be, a hundred at a time; return the keys of those whose conditions held."""
+        done: set[StockKey] = set()
+        waiting = list(updates)
+        while waiting:
+            chunk, rest = waiting[:100], waiting[100:]
+            try:
+                self._table.write([updates[key] for key in chunk])
+            except WriteRefusedError as refused:
+                at_fault = {refusal.action.key for refusal in refused.refusals}
+                waiting = [key for key in chunk if updates[key].key not in at_fault] + rest
+            else:
+                done.update(chunk)
+                waiting = rest
+        return done
 
 
 class Paces:
@@ -137,6 +116,38 @@ def sold_action(channel: ChannelId, key: StockKey, quantity: Quantity) -> Update
     return Update(listing_state_key(channel, key), add={"sold": quantity})
 
 
+def _take(channel: ChannelId, key: StockKey, state: ListingState, deadline: datetime) -> Update:
+    same = Equals("generation", state.generation) if state.generation else AttributeAbsent("generation")
+    return Update(
+        listing_state_key(channel, key),
+        set={
+            "generation": state.generation + 1,
+            "inflight": state.generation + 1,
+            "deadline": instant(deadline),
+            "sku": key.sku,
+            "location": key.location,
+            "channel": channel,
+        },
+        conditions=(AttributeAbsent("inflight"), same),
+    )
+
+
+def _settle(channel: ChannelId, key: StockKey, state: ListingState) -> Update:
+    return Update(
+        listing_state_key(channel, key),
+        set={
+            "shown": state.shown,
+            "shown_at_sold": state.shown_at_sold,
+            "shown_at": None if state.shown_at is None else instant(state.shown_at),
+            "ahead": state.ahead,
+            "ahead_since": None if state.ahead_since is None else instant(state.ahead_since),
+            "troubled": state.troubled,
+        },
+        remove=("inflight", "deadline"),
+        conditions=(Equals("inflight", state.generation),),
+    )
+
+
 def _state(item: Item) -> ListingState:
     inflight = cast("int | None", item.get("inflight"))
     return ListingState(
@@ -148,6 +159,7 @@ def _state(item: Item) -> ListingState:
         sold=cast(int, item.get("sold", 0)),
         ahead=cast(int, item.get("ahead", 0)),
         ahead_since=_instant_or_none(item, "ahead_since"),
+        troubled=cast(bool, item.get("troubled", False)),
     )
 
 

@@ -1,0 +1,96 @@
+"""Applying a stored message: translate it, record what it says, and mark where it stands.
+
+A message that fails for a passing reason stays pending, and the sweep tries it again; one that keeps failing, or
+that shows a fault of our own, becomes a case with the message attached. Either way its neighbours go on.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from datetime import datetime
+
+from shared.domain.cases import Case, CaseKind, case_id
+from shared.domain.messages import Message
+from shared.domain.stock import MessageId
+from shared.operations.post import PostingContendedError
+from shared.operations.record import Recorder
+from shared.sources.registry import webhook_connector
+from shared.store.cases import Cases
+from shared.store.inbox import Inbox, MessageStatus
+from shared.store.registry import Registry
+from shared.store.table import TableError
+
+ATTEMPTS = 5
+"""Tries after which a message that keeps failing for passing reasons becomes a case."""
+
+log = logging.getLogger(__name__)
+
+
+class MessageApplier:
+    """Applies stored messages, each as often as anyone likes, with the effect of once."""
+
+    def __init__(
+        self,
+        inbox: Inbox,
+        registry: Registry,
+        recorder: Recorder,
+        cases: Cases,
+        clock: Callable[[], datetime],
+    ) -> None:
+        self._inbox = inbox
+        self._registry = registry
+        self._recorder = recorder
+        self._cases = cases
+        self._clock = clock
+
+    def apply(self, message_id: MessageId) -> MessageStatus:
+        """Apply one message; never raises for what is wrong with the message itself."""
+        stored = self._inbox.load(message_id)
+        message = stored.message
+        try:
+            status = self._record(message)
+        except (TableError, PostingContendedError) as error:
+            self._inbox.attempted(message_id)
+            log.warning("message_deferred", extra={"message_id": message_id, "reason": str(error)})
+            if stored.attempts + 1 < ATTEMPTS:
+                return MessageStatus.PENDING
+            return self._give_up(message, str(error))
+        except Exception as error:
+            log.exception("message_failed", extra={"message_id": message_id})
+            return self._give_up(message, f"{type(error).__name__} while it was applied")
+        self._cases.close(failed_case(message_id), "applied", self._clock())
+        return status
+
+    def _record(self, message: Message) -> MessageStatus:
+        source = self._registry.network().sources.get(message.source)
+        if source is None:
+            source = self._registry.network(fresh=True).sources[message.source]
+        reports = webhook_connector(source.connector).translate(message, source)
+        recorded = self._recorder.record(reports, source, message)
+        status = MessageStatus.PARKED if recorded.case_ids else MessageStatus.POSTED
+        self._inbox.mark(message.id, status, recorded.outcomes)
+        log.info("message_applied", extra={"message_id": message.id, "status": status, **recorded.outcomes})
+        return status
+
+    def _give_up(self, message: Message, reason: str) -> MessageStatus:
+        now = self._clock()
+        self._cases.file(
+            Case(
+                id=failed_case(message.id),
+                kind=CaseKind.MESSAGE_FAILED,
+                title=f"a message of {message.source} could not be applied: {reason}",
+                remedy="retry the case; if it fails again, tell whoever runs Onecount: this is a fault of ours",
+                opened_at=now,
+                updated_at=now,
+                facts={"source": message.source, "reason": reason},
+                message_id=message.id,
+            )
+        )
+        self._inbox.mark(message.id, MessageStatus.PARKED, {"failed": 1})
+        return MessageStatus.PARKED
+
+
+def failed_case(message_id: MessageId) -> str:
+    """Name the case of a message that could not be applied."""
+    return case_id(CaseKind.MESSAGE_FAILED, message_id)

@@ -1,0 +1,139 @@
+"""Dead letters: what is left after every retry, shown as cases and sent through the same path again.
+
+A dead letter stays in its queue, so that AWS's own redrive works on it too; its case is filed from a copy. Sending
+it again is always safe: posting is once-only, and a push reads the number when it sends.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Protocol
+
+from shared.domain.cases import Case, CaseKind, case_id
+from shared.domain.stock import ChannelId, Sku, StockKey
+from shared.store.cases import Cases
+from shared.store.listings import Listings
+from shared.store.registry import Registry
+
+LARGEST_COPY = 20_000
+"""Characters of a dead letter that its case keeps."""
+
+
+@dataclass(frozen=True, slots=True)
+class DeadLetter:
+    """One message in a dead-letter queue."""
+
+    id: str
+    body: str
+
+
+class DeadLetterQueues(Protocol):
+    """All dead-letter queues, by name."""
+
+    def names(self) -> Sequence[str]:
+        """Return the names of all dead-letter queues."""
+        ...
+
+    def counts(self) -> dict[str, int]:
+        """Return how many messages each queue holds, about."""
+        ...
+
+    def peek(self, queue: str) -> Iterable[DeadLetter]:
+        """Yield messages of a queue without taking them away, each once."""
+        ...
+
+    def redrive(self, queue: str, limit: int) -> int:
+        """Move up to ``limit`` messages back to where they died; return how many."""
+        ...
+
+
+class DeadLetterDesk:
+    """Files a case for each dead letter, and sends dead letters again."""
+
+    def __init__(
+        self,
+        queues: DeadLetterQueues,
+        cases: Cases,
+        listings: Listings,
+        registry: Registry,
+        clock: Callable[[], datetime],
+    ) -> None:
+        self._queues = queues
+        self._cases = cases
+        self._listings = listings
+        self._registry = registry
+        self._clock = clock
+
+    def counts(self) -> dict[str, int]:
+        """Return how many dead letters each queue holds, about."""
+        return self._queues.counts()
+
+    def redrive(self, queue: str | None = None, limit: int = 10_000) -> dict[str, int]:
+        """Send the dead letters of one queue, or of all, through their path again; return how many of each."""
+        moved: dict[str, int] = {}
+        for name in self._queues.names() if queue is None else [queue]:
+            moved[name] = self._queues.redrive(name, limit)
+        return moved
+
+    def file(self) -> int:
+        """File the case of every dead letter; return how many there are."""
+        found = 0
+        for queue in self._queues.names():
+            for letter in self._queues.peek(queue):
+                found += 1
+                self._file(queue, letter)
+        return found
+
+    def _file(self, queue: str, letter: DeadLetter) -> None:
+        hint = _hint(letter)
+        if hint is None:
+            self._cases.file(self._unnamed(queue, letter))
+            return
+        channel, sku = hint
+        case = push_failed_case(channel, sku)
+        known = self._cases.find(case)
+        if known is not None and known.facts.get("letter") == letter.id:
+            return
+        for location in self._registry.network().channels[channel].locations:
+            self._listings.trouble(channel, StockKey(sku, location))
+        now = self._clock()
+        self._cases.file(
+            Case(
+                id=case,
+                kind=CaseKind.PUSH_FAILED,
+                title=f"the quantity of {sku} could not be pushed to {channel}; it may show an old number",
+                remedy="see that the channel answers, then redrive the dead letters",
+                opened_at=now,
+                updated_at=now,
+                facts={"channel": channel, "sku": sku, "queue": queue, "letter": letter.id},
+            )
+        )
+
+    def _unnamed(self, queue: str, letter: DeadLetter) -> Case:
+        now = self._clock()
+        return Case(
+            id=case_id(CaseKind.DEAD_LETTER, queue, letter.id),
+            kind=CaseKind.DEAD_LETTER,
+            title=f"a message of {queue} failed every time it was tried",
+            remedy="mend what made it fail, then redrive the dead letters",
+            opened_at=now,
+            updated_at=now,
+            facts={"queue": queue, "letter": letter.id, "body": letter.body[:LARGEST_COPY]},
+        )
+
+
+def push_failed_case(channel: ChannelId, sku: Sku) -> str:
+    """Name the case of a SKU that could not be pushed to a channel."""
+    return case_id(CaseKind.PUSH_FAILED, channel, sku)
+
+
+def _hint(letter: DeadLetter) -> tuple[ChannelId, Sku] | None:
+    """Read a dead letter as a push hint, if it is one."""
+    try:
+        said = json.loads(letter.body)
+        return ChannelId(said["channel"]), Sku(said["sku"])
+    except (ValueError, KeyError, TypeError):
+        return None

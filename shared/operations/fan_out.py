@@ -1,0 +1,130 @@
+"""Fanning out: which listings does a changed stock key affect, and how urgently?
+
+A hint says only "look at this SKU on this channel"; it carries no number, so it may be doubled, delayed or
+overtaken without harm. Out of stock, and back in stock, take the urgent lane. A stock key stays marked dirty until
+its hints are safely queued, so a stream record that is lost costs a minute, not an oversell.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+from typing import Protocol, cast
+
+from shared.domain.availability import promise
+from shared.domain.events import instant
+from shared.domain.stock import ChannelId, LocationId, Quantity, Sku, StockKey
+from shared.store.layout import SHARDS, promise_key
+from shared.store.registry import Registry
+from shared.store.table import Equals, Item, Table, Update, WriteRefusedError
+
+
+class Lane(StrEnum):
+    """Which of a channel's two queues a hint takes."""
+
+    URGENT = "urgent"
+    BULK = "bulk"
+
+
+@dataclass(frozen=True, slots=True)
+class Hint:
+    """Look at what ``channel`` shows of ``sku``, at all its locations.
+
+    ``since`` is when the first hint of this kind was sent that has not been answered yet.
+    """
+
+    channel: ChannelId
+    sku: Sku
+    since: datetime
+
+
+class Lanes(Protocol):
+    """The queues of hints."""
+
+    def send(self, lane: Lane, hints: Sequence[Hint], delay_s: int = 0) -> None:
+        """Queue hints, each on its channel's queue; when this returns they are safe."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """A stock key whose available quantity changed; ``before`` is None when it was unknown."""
+
+    key: StockKey
+    before: Quantity | None
+    after: Quantity
+    change_seq: int
+
+
+class FanOut:
+    """Turns changes of stock into hints for channels."""
+
+    def __init__(self, table: Table, registry: Registry, lanes: Lanes) -> None:
+        self._table = table
+        self._registry = registry
+        self._lanes = lanes
+
+    def changed(self, changes: Iterable[Change], at: datetime) -> int:
+        """Queue the hints of some changes and clear the marks of those that have not changed again since."""
+        latest: dict[StockKey, Change] = {}
+        for change in changes:
+            known = latest.get(change.key)
+            first = change.before if known is None else known.before
+            if known is None or change.change_seq >= known.change_seq:
+                latest[change.key] = Change(change.key, first, change.after, change.change_seq)
+        lanes: dict[tuple[ChannelId, Sku], Lane] = {}
+        for change in latest.values():
+            for listing, lane in self._affected(change):
+                if lanes.get(listing) is not Lane.URGENT:
+                    lanes[listing] = lane
+        for lane in Lane:
+            hints = [Hint(*listing, at) for listing, chosen in lanes.items() if chosen is lane]
+            if hints:
+                self._lanes.send(lane, hints)
+        for change in latest.values():
+            self._clear(change)
+        return len(lanes)
+
+    def dirty_since(self, before: datetime, limit: int = 100) -> Iterator[Change]:
+        """Yield stock keys that have been marked since before an instant: nobody announced them, or was heard."""
+        for number in range(SHARDS):
+            keys = list(
+                self._table.query_index("dirty", f"dirty#{number}", last=instant(before), limit=limit)
+            )
+            for item in self._table.get_many(keys).values():
+                yield change_of(item, None)
+
+    def _affected(self, change: Change) -> Iterator[tuple[tuple[ChannelId, Sku], Lane]]:
+        network = self._registry.network()
+        for listing in self._registry.listings_of(change.key.sku):
+            channel = network.channels.get(listing.channel)
+            if channel is None or change.key.location not in channel.locations:
+                continue
+            after = promise(change.after, channel).available_to_promise
+            before = None if change.before is None else promise(change.before, channel).available_to_promise
+            crosses_zero = before is None or (after == 0) != (before == 0)
+            yield (channel.id, change.key.sku), Lane.URGENT if crosses_zero else Lane.BULK
+
+    def _clear(self, change: Change) -> None:
+        update = Update(
+            promise_key(change.key),
+            set={"fanned_out_seq": change.change_seq},
+            remove=("dirty_pk", "dirty_sk"),
+            conditions=(Equals("change_seq", change.change_seq),),
+        )
+        try:
+            self._table.write([update])
+        except WriteRefusedError:
+            return  # it changed again, and that change will announce itself
+
+
+def change_of(new: Item, old: Item | None) -> Change:
+    """Read the images of a promise counter."""
+    return Change(
+        StockKey(Sku(cast(str, new["sku"])), LocationId(cast(str, new["location"]))),
+        None if old is None else cast(int, old["available"]),
+        cast(int, new["available"]),
+        cast(int, new["change_seq"]),
+    )

@@ -1,0 +1,379 @@
+"""Pushing: tell a channel what it may sell, so that nothing stale is ever published.
+
+A hint says which SKU to look at; the number is read only when the slot is ours::
+
+    take      inflight = {generation + 1, deadline}, if none is in flight
+    read      the promise, consistently, and what the channel's own orders have taken
+    send      only if it differs from what the channel shows; compare-and-set from what we believe it shows
+    settle    a definite answer is stored and the slot freed, if the generation is still ours; then look again
+    unknown   no definite answer: nothing is skipped or sent until deadline + the channel's lateness, then the
+              channel is read back, and only then is anything decided
+
+Why nothing is skipped while an outcome is unknown: we send 5 and hear nothing; the truth becomes 0; the last
+confirmed number was 0, so a worker that skipped would leave the late 5 standing for ever.
+
+A compare-and-set that finds another number means that the channel sold, or someone edited, what we have not heard
+of. We do not overwrite it: we publish no more than it implies (``domain/listing.py``), fetch the channel's recent
+orders, and wait a bounded time for their demand before a case asks a person.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
+from uuid import NAMESPACE_URL, uuid5
+
+from shared.channels.contract import (
+    ChannelConnector,
+    ChannelError,
+    Confirmed,
+    Deferred,
+    ListingAt,
+    Offer,
+    Outcome,
+    Refused,
+    Stale,
+)
+from shared.domain.availability import promise
+from shared.domain.cases import Case, CaseKind, Fact, case_id
+from shared.domain.listing import ListingState, confirmed, forget, forgive, number_to_publish, observed
+from shared.domain.messages import Message
+from shared.domain.network import Channel
+from shared.domain.stock import ChannelId, Sku, StockKey
+from shared.operations.dead_letters import push_failed_case
+from shared.store.cases import Cases
+from shared.store.inbox import Inbox, message_id
+from shared.store.ledger import Ledger
+from shared.store.listings import Listings, Paces
+from shared.store.registry import Registry
+
+SLOT_HELD_FOR = timedelta(seconds=60)
+"""How long a request may be on its way before its outcome counts as unknown: longer than any call may take."""
+
+AHEAD_FOR = timedelta(minutes=15)
+"""How long the demand behind a channel's lead may take to reach us before a person is asked."""
+
+ROUNDS = 3
+"""Times that one run looks again at a listing that changed while it was being pushed."""
+
+PACE_PATIENCE = timedelta(seconds=5)
+"""How long a worker waits for its turn to call a channel before it gives the work back."""
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Later:
+    """A SKU that could not be settled now: try again after ``after``. ``failed`` says whether the channel failed us."""
+
+    sku: Sku
+    after: timedelta
+    reason: str
+    failed: bool
+
+
+@dataclass(slots=True)
+class _Work:
+    """One run: where its listings are, which are on their way, which to look at again, which to leave for later."""
+
+    places: dict[StockKey, ListingAt]
+    sent: dict[StockKey, ListingState] = field(default_factory=dict)
+    again: set[StockKey] = field(default_factory=set)
+    later: dict[Sku, Later] = field(default_factory=dict)
+
+    def put_off(self, key: StockKey, after: timedelta, reason: str, *, failed: bool) -> None:
+        known = self.later.get(key.sku)
+        if known is None or after > known.after:
+            self.later[key.sku] = Later(key.sku, after, reason, failed)
+
+
+class Pusher:
+    """Publishes the current numbers of listings on one channel."""
+
+    def __init__(
+        self,
+        channel: Channel,
+        connector: ChannelConnector,
+        ledger: Ledger,
+        listings: Listings,
+        paces: Paces,
+        registry: Registry,
+        inbox: Inbox,
+        cases: Cases,
+        clock: Callable[[], datetime],
+        pause: Callable[[float], None],
+    ) -> None:
+        self._channel = channel
+        self._connector = connector
+        self._ledger = ledger
+        self._listings = listings
+        self._paces = paces
+        self._registry = registry
+        self._inbox = inbox
+        self._cases = cases
+        self._clock = clock
+        self._pause = pause
+
+    def push(self, skus: Iterable[Sku]) -> list[Later]:
+        """Bring what the channel shows of some SKUs up to date; return those to look at again later."""
+        work = _Work(self._places(skus))
+        waiting: Collection[StockKey] = work.places
+        for _ in range(ROUNDS):
+            work.again = set()
+            offers = self._offers(self._take(waiting, work), work)
+            for start in range(0, len(offers), self._connector.batch_size):
+                self._send(offers[start : start + self._connector.batch_size], work)
+            waiting = work.again
+            if not waiting:
+                break
+        for key in waiting:
+            work.put_off(key, timedelta(seconds=1), "it keeps changing", failed=False)
+        return list(work.later.values())
+
+    def _places(self, skus: Iterable[Sku]) -> dict[StockKey, ListingAt]:
+        listings = self._registry.listings(self._channel.id, dict.fromkeys(skus))
+        return {
+            StockKey(sku, location): ListingAt(self._channel.id, sku, location, listing.external_id, theirs)
+            for sku, listing in listings.items()
+            for location, theirs in self._channel.locations.items()
+        }
+
+    def _take(self, keys: Collection[StockKey], work: _Work) -> dict[StockKey, ListingState]:
+        """Take the slots of those listings that need a push and whose last outcome is known or can be read back."""
+        now, free, unknown = self._clock(), dict[StockKey, ListingState](), dict[StockKey, ListingState]()
+        states = self._listings.states(self._channel.id, keys)
+        available = self._ledger.available(keys)
+        for key, state in states.items():
+            settled_at = state.settled_after(self._channel.lateness)
+            if settled_at is None:
+                if not self._is_right(state, available[key]):
+                    free[key] = state
+            elif now >= settled_at:
+                unknown[key] = state
+            else:
+                in_doubt = state.inflight is not None and now >= state.inflight.deadline
+                reason = (
+                    "the outcome of the last push is unknown" if in_doubt else "another push is on its way"
+                )
+                work.put_off(key, settled_at - now, reason, failed=False)
+        self._resolve(unknown, work)
+        taken = self._listings.take(self._channel.id, free, now + SLOT_HELD_FOR)
+        for key in free.keys() - taken.keys():
+            work.put_off(key, timedelta(seconds=2), "another worker took it", failed=False)
+        unseen = {
+            key: state for key, state in taken.items() if state.shown is None and self._connector.reads_back
+        }
+        self._first_look(unseen, work)
+        return {key: state for key, state in taken.items() if key not in unseen}
+
+    def _is_right(self, state: ListingState, available: int) -> bool:
+        """Whether a settled listing shows what it should, so that its slot need not be taken.
+
+        Safe although another worker may take the slot meanwhile: whoever pushes looks again afterwards.
+        """
+        if state.troubled or state.unexplained:
+            return False
+        return state.believed == promise(available, self._channel).available_to_promise
+
+    def _resolve(self, unknown: dict[StockKey, ListingState], work: _Work) -> None:
+        """Settle generations whose answer never came by what the channel shows now, after its lateness."""
+        if not self._connector.reads_back:
+            self._listings.settle(self._channel.id, {key: forget(state) for key, state in unknown.items()})
+            work.again.update(unknown)
+            return
+        self._settle_as_read(unknown, work, leave={})
+
+    def _first_look(self, unseen: dict[StockKey, ListingState], work: _Work) -> None:
+        """Ask what the channel shows of listings that we never pushed, so that the first push compares too."""
+        self._settle_as_read(unseen, work, leave=unseen)
+
+    def _settle_as_read(
+        self, states: dict[StockKey, ListingState], work: _Work, leave: dict[StockKey, ListingState]
+    ) -> None:
+        """Read some listings back and settle them; where that fails, settle what is in ``leave`` unchanged."""
+        for chunk in _chunks(list(states), self._connector.batch_size):
+            shown = self._read_back(chunk, work)
+            if shown is None:
+                self._listings.settle(self._channel.id, {key: leave[key] for key in chunk if key in leave})
+                continue
+            now, seen = self._clock(), dict[StockKey, ListingState]()
+            for key in chunk:
+                number = shown.get(work.places[key])
+                if number is None:
+                    self._refused(key, _not_tracked(work.places[key]), states[key])
+                else:
+                    seen[key] = observed(states[key], number, now)
+            work.again |= self._listings.settle(self._channel.id, seen)
+
+    def _read_back(self, keys: Sequence[StockKey], work: _Work) -> Mapping[ListingAt, int | None] | None:
+        try:
+            self._await_turn()
+            return self._connector.read_back([work.places[key] for key in keys])
+        except ChannelError as error:
+            for key in keys:
+                work.put_off(key, error.retry_after or timedelta(seconds=30), error.reason, failed=True)
+            return None
+
+    def _offers(self, taken: dict[StockKey, ListingState], work: _Work) -> list[Offer]:
+        """Read each taken listing's number now; free the slots of those that show it already."""
+        offers, right, now = list[Offer](), dict[StockKey, ListingState](), self._clock()
+        available = self._ledger.available(taken)
+        for key, found in taken.items():
+            state = found
+            if state.unexplained and state.ahead_since is not None and now - state.ahead_since > AHEAD_FOR:
+                state = self._ask_a_person(key, state)
+            number = number_to_publish(promise(available[key], self._channel).available_to_promise, state)
+            if number == state.believed:
+                right[key] = self._untroubled(key, state, "it shows the right number")
+                continue
+            content = f"onecount:{self._channel.id}/{key}/{state.generation}/{number}/{state.believed}"
+            offers.append(
+                Offer(work.places[key], number, state.believed, str(uuid5(NAMESPACE_URL, content)), now)
+            )
+            work.sent[key] = state
+        self._listings.settle(self._channel.id, right)
+        return offers
+
+    def _send(self, offers: Sequence[Offer], work: _Work) -> None:
+        try:
+            self._await_turn()
+        except ChannelError as error:
+            wait = error.retry_after or PACE_PATIENCE
+            outcomes: Sequence[Outcome] = [Deferred(offer.listing, wait, error.reason) for offer in offers]
+        else:
+            outcomes = self._connector.push(offers)
+        now = self._clock()
+        settled: dict[StockKey, ListingState] = {}
+        stale: dict[StockKey, Stale] = {}
+        lost: dict[StockKey, ListingState] = {}
+        for outcome in outcomes:
+            key = StockKey(outcome.listing.sku, outcome.listing.location)
+            state = work.sent.pop(key)
+            if isinstance(outcome, Confirmed):
+                state = self._untroubled(key, state, f"{outcome.quantity} confirmed")
+                settled[key] = confirmed(state, outcome.quantity, state.sold, now)
+                log.info(
+                    "pushed",
+                    extra={"channel": self._channel.id, "stock_key": str(key), "quantity": outcome.quantity},
+                )
+            elif isinstance(outcome, Stale):
+                stale[key] = outcome
+            elif isinstance(outcome, Deferred):
+                settled[key] = state
+                work.put_off(key, outcome.after, outcome.reason, failed=True)
+                self._slow_down(outcome)
+            elif isinstance(outcome, Refused):
+                self._refused(key, outcome, state)
+            else:
+                lost[key] = state
+                work.put_off(key, self._channel.lateness, f"outcome unknown: {outcome.reason}", failed=True)
+        self._listings.settle(self._channel.id, settled)
+        self._listings.give_up(self._channel.id, lost, now)
+        self._were_stale(stale, work)
+        work.again |= settled.keys() - {key for key in settled if key.sku in work.later}
+
+    def _were_stale(self, stale: dict[StockKey, Stale], work: _Work) -> None:
+        """Take what the channel shows for true, against what we have heard of its sales by now."""
+        if not stale:
+            return
+        silent = [key for key, outcome in stale.items() if outcome.observed is None]
+        numbers = {key: outcome.observed for key, outcome in stale.items()}
+        states = self._listings.states(self._channel.id, stale)
+        if silent:
+            shown = self._read_back(silent, work)
+            if shown is None:
+                self._listings.settle(self._channel.id, {key: states[key] for key in silent})
+                numbers = {key: number for key, number in numbers.items() if key not in silent}
+            else:
+                numbers |= {key: shown.get(work.places[key]) for key in silent}
+        seen: dict[StockKey, ListingState] = {}
+        for key, number in numbers.items():
+            if number is None:
+                self._refused(key, _not_tracked(work.places[key]), states[key])
+            else:
+                seen[key] = observed(states[key], number, self._clock())
+        work.again |= self._listings.settle(self._channel.id, seen)
+        self._fetch_orders()
+
+    def _fetch_orders(self) -> None:
+        """Fetch what the channel sold lately as messages of its own source; what we know already posts as nothing."""
+        sources = self._registry.network().sources.values()
+        source = next((source for source in sources if source.channel == self._channel.id), None)
+        if source is None:
+            return
+        now = self._clock()
+        try:
+            orders = self._connector.recent_orders(now - AHEAD_FOR)
+        except ChannelError as error:
+            log.warning("recent_orders_failed", extra={"channel": self._channel.id, "reason": error.reason})
+            return
+        for order in orders:
+            name = message_id(source.id, "fetched", order.body)
+            self._inbox.store(Message(name, source.id, order.body, now, order.headers))
+
+    def _await_turn(self) -> None:
+        """Wait for this call's turn at the pace that all workers share; raise ChannelError if that is too long."""
+        interval = timedelta(minutes=1) / self._channel.calls_per_minute
+        now = self._clock()
+        start = self._paces.reserve(self._channel.id, now, interval, PACE_PATIENCE)
+        if start is None:
+            raise ChannelError("the channel asked us to wait, or its rate is used up", PACE_PATIENCE)
+        if start > now:
+            self._pause((start - now).total_seconds())
+
+    def _slow_down(self, outcome: Deferred) -> None:
+        if outcome.after > timedelta(seconds=1):
+            self._paces.pause(self._channel.id, self._clock() + min(outcome.after, timedelta(minutes=1)))
+
+    def _untroubled(self, key: StockKey, state: ListingState, resolution: str) -> ListingState:
+        """Close the cases of a listing that is well again."""
+        if not state.troubled:
+            return state
+        now = self._clock()
+        self._cases.close(push_failed_case(self._channel.id, key.sku), resolution, now)
+        self._cases.close(push_case(CaseKind.PUSH_REFUSED, key, self._channel.id), resolution, now)
+        return replace(state, troubled=False)
+
+    def _refused(self, key: StockKey, outcome: Refused, state: ListingState) -> None:
+        facts: dict[str, Fact] = {"channel": self._channel.id, "code": outcome.code}
+        title = f"{self._channel.id} refuses the quantity of {key.sku} at {key.location}: {outcome.reason}"
+        self._file(CaseKind.PUSH_REFUSED, key, title, outcome.remedy, facts)
+        self._listings.settle(self._channel.id, {key: replace(state, troubled=True)})
+
+    def _ask_a_person(self, key: StockKey, state: ListingState) -> ListingState:
+        """The lead was never explained by an order: publish our number again, and say so in a case."""
+        title = f"{self._channel.id} changed {key.sku} at {key.location} by {state.unexplained:+d}, no order explains it"
+        remedy = "find who edits the quantity there; Onecount publishes its own number again"
+        self._file(
+            CaseKind.CHANNEL_EDITED,
+            key,
+            title,
+            remedy,
+            {"channel": self._channel.id, "units": state.unexplained},
+        )
+        return forgive(state)
+
+    def _file(self, kind: CaseKind, key: StockKey, title: str, remedy: str, facts: dict[str, Fact]) -> None:
+        now = self._clock()
+        said = {**facts, "sku": key.sku, "location": key.location}
+        self._cases.file(Case(push_case(kind, key, self._channel.id), kind, title, remedy, now, now, said))
+
+
+def push_case(kind: CaseKind, key: StockKey, channel: ChannelId) -> str:
+    """Name the case of a listing on a channel."""
+    return case_id(kind, channel, key.sku, key.location)
+
+
+def _not_tracked(listing: ListingAt) -> Refused:
+    return Refused(
+        listing,
+        "not_tracked",
+        "the channel does not track this item there",
+        "stock the item at that location in the channel, or take the location from the channel's list",
+    )
+
+
+def _chunks(keys: Sequence[StockKey], size: int) -> list[Sequence[StockKey]]:
+    return [keys[start : start + size] for start in range(0, len(keys), size)]

@@ -1,0 +1,163 @@
+"""Recording what a message says: post its facts, keep its observations, and open a case for everything else.
+
+Every step may be repeated without harm, so a crash between any two of them is mended by doing all of it again:
+posting is once-only, observations keep the newest, and a case is named by its cause.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from shared.domain.cases import Case, CaseKind, case_id
+from shared.domain.events import Count, Event, instant
+from shared.domain.messages import Message
+from shared.domain.network import Source
+from shared.operations.post import Outcome, Poster, Result
+from shared.operations.resolve import resolve, tally
+from shared.sources.contract import Fault, Report
+from shared.store.cases import Cases
+from shared.store.observations import Observations
+from shared.store.registry import Code, Registry
+
+SHOWN = 20
+"""Faults of one message that its case spells out; the rest are counted."""
+
+
+@dataclass(frozen=True, slots=True)
+class Recorded:
+    """What became of a message: counts by outcome, and the cases that hold the rest."""
+
+    outcomes: dict[str, int]
+    case_ids: tuple[str, ...]
+
+
+class Recorder:
+    """Turns reports into ledger entries, observations and cases."""
+
+    def __init__(
+        self,
+        poster: Poster,
+        observations: Observations,
+        cases: Cases,
+        registry: Registry,
+        clock: Callable[[], datetime],
+    ) -> None:
+        self._poster = poster
+        self._observations = observations
+        self._cases = cases
+        self._registry = registry
+        self._clock = clock
+
+    def record(self, reports: Iterable[Report | Fault], source: Source, message: Message) -> Recorded:
+        """Record every report of one message, or of one chunk of a file.
+
+        Raises
+        ------
+        PostingContendedError
+            When some facts could not be posted now; recording again continues where it stopped.
+        """
+        reports = list(reports)
+        network, now = self._registry.network(), self._clock()
+        resolution = resolve(reports, source, self._registry, network, now)
+        results = self._poster.post(resolution.facts, network.channels)
+        self._observations.record(resolution.observations, now)
+        cases = [
+            *_unknown_codes(resolution.unknown, message, now),
+            *_faults(resolution.faults, source, message, now),
+            *_held(resolution.held, source, message, now),
+            *_conflicts(results, message, now),
+        ]
+        for case in cases:
+            self._cases.file(case)
+        if self._registry.skus(code for code in resolution.unknown if code.kind != "location"):
+            # Mapped between our look-up and our filing: whoever mapped it did not see this message parked.
+            return self.record(reports, source, message)
+        outcomes = tally(resolution, [result.outcome for result in results])
+        return Recorded(outcomes, tuple(case.id for case in cases))
+
+
+def _unknown_codes(unknown: dict[Code, int], message: Message, now: datetime) -> list[Case]:
+    return [
+        Case(
+            id=unknown_code_case(code),
+            kind=CaseKind.UNKNOWN_CODE,
+            title=f"{code.source} uses {code.kind} {code.code!r}, which stands for nothing of ours",
+            remedy="add it to the source's locations in network.yaml and apply"
+            if code.kind == "location"
+            else "map the code to a SKU; what waits for it is then posted by itself",
+            opened_at=now,
+            updated_at=now,
+            facts={"source": code.source, "kind": code.kind, "code": code.code, "events": events},
+            message_id=message.id,
+        )
+        for code, events in unknown.items()
+    ]
+
+
+def unknown_code_case(code: Code) -> str:
+    """Name the case that collects everything that waits for one code."""
+    return case_id(CaseKind.UNKNOWN_CODE, code.source, code.kind, code.code)
+
+
+def _faults(faults: Sequence[Fault], source: Source, message: Message, now: datetime) -> list[Case]:
+    if not faults:
+        return []
+    first = faults[0]
+    where = f"row {first.row}, " if first.row is not None else ""
+    more = f" (and {len(faults) - 1} more)" if len(faults) > 1 else ""
+    shown = {f"fault_{n}": _one_line(fault) for n, fault in enumerate(faults[:SHOWN], start=1)}
+    kind = CaseKind.BAD_ROWS if first.row is not None else CaseKind.BAD_MESSAGE
+    return [
+        Case(
+            id=case_id(kind, source.id, message.id),
+            kind=kind,
+            title=f"{source.id}: {where}{first.field}: {first.reason}{more}",
+            remedy=first.remedy,
+            opened_at=now,
+            updated_at=now,
+            facts={"source": source.id, "faults": len(faults), **shown},
+            message_id=message.id,
+        )
+    ]
+
+
+def _one_line(fault: Fault) -> str:
+    where = f"row {fault.row}, " if fault.row is not None else ""
+    return f"{where}{fault.field}: {fault.code}: {fault.reason}; {fault.remedy}"
+
+
+def _held(held: Sequence[Event], source: Source, message: Message, now: datetime) -> list[Case]:
+    if not held:
+        return []
+    happened = max(event.as_of if isinstance(event, Count) else event.occurred_at for event in held)
+    return [
+        Case(
+            id=case_id(CaseKind.HELD, source.id, message.id),
+            kind=CaseKind.HELD,
+            title=f"{source.id} reports {len(held)} events up to {instant(happened)}, which is in the future",
+            remedy="set the sender's clock right, or retry the case once that time has come",
+            opened_at=now,
+            updated_at=now,
+            facts={"source": source.id, "events": len(held), "latest": instant(happened)},
+            message_id=message.id,
+        )
+    ]
+
+
+def _conflicts(results: Sequence[Result], message: Message, now: datetime) -> list[Case]:
+    return [
+        Case(
+            id=case_id(CaseKind.CONFLICT, result.fact.event.key, result.fact.effect),
+            kind=CaseKind.CONFLICT,
+            title=f"event {result.fact.event.key} came again with another effect and was not posted",
+            remedy="ask the sender which is right; a correction must carry a new version or document id",
+            opened_at=now,
+            updated_at=now,
+            facts={"event_key": result.fact.event.key, "sku": result.fact.event.sku, "reason": result.reason},
+            message_id=message.id,
+        )
+        for result in results
+        if result.outcome is Outcome.REFUSED
+    ]

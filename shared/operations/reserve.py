@@ -1,0 +1,317 @@
+"""Reservations through our API: all lines or none, each unit promised once.
+
+A reservation is an order of its own (``reservation/ID``) whose lines are ordered at once. Taking it is one
+transaction: every line's stock key must still have what the channel may claim, and the condition is checked where
+the number lives, so two callers never get the same unit. Releasing cancels the lines and always succeeds.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import random
+import time
+from collections import defaultdict
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+from enum import StrEnum
+from typing import cast
+
+from shared.domain.availability import promise, withheld
+from shared.domain.events import Demand, DemandEffect, Origin, instant, parse_instant
+from shared.domain.network import Channel
+from shared.domain.reservation import Held, OrderLine, merge_demand
+from shared.domain.stock import (
+    ChannelId,
+    EventKey,
+    LocationId,
+    MessageId,
+    Quantity,
+    Sku,
+    SourceId,
+    StockKey,
+)
+from shared.store.layout import order_key, promise_key
+from shared.store.ledger import promise_action
+from shared.store.orders import Orders, line_put
+from shared.store.registry import Registry
+from shared.store.table import (
+    Absent,
+    Action,
+    AtLeast,
+    Item,
+    Put,
+    Table,
+    ThrottledError,
+    UnknownOutcomeError,
+    Update,
+    WriteConflictError,
+    WriteRefusedError,
+)
+
+MOST_LINES = 45
+"""Lines that one reservation takes: two writes each and the order, within one transaction."""
+
+ATTEMPTS = 40
+ORIGIN = Origin(SourceId("onecount"), MessageId(""))
+
+
+class ReservationStatus(StrEnum):
+    """How a reservation stands."""
+
+    CONFIRMED = "confirmed"
+    RELEASED = "released"
+    FULFILLED = "fulfilled"
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """Units of a SKU to reserve, at a location or where the channel's orders reserve."""
+
+    sku: Sku
+    quantity: Quantity
+    location: LocationId | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Shortfall:
+    """A line that could not be covered."""
+
+    sku: Sku
+    location: LocationId
+    requested: Quantity
+    available_to_promise: Quantity
+
+
+@dataclass(frozen=True, slots=True)
+class Reservation:
+    """A reservation as it stands."""
+
+    id: str
+    channel: ChannelId
+    status: ReservationStatus
+    created_at: datetime
+    lines: tuple[OrderLine, ...]
+
+
+class InsufficientStockError(Exception):
+    """Not every line can be covered; nothing was reserved."""
+
+    def __init__(self, shortfalls: Sequence[Shortfall]) -> None:
+        super().__init__("not enough stock for " + ", ".join(s.sku for s in shortfalls))
+        self.shortfalls = tuple(shortfalls)
+
+
+class IdempotencyConflictError(Exception):
+    """The idempotency key was used before for something else."""
+
+
+class ReservationNotFoundError(LookupError):
+    """There is no such reservation."""
+
+
+class InvalidReservationError(ValueError):
+    """The request cannot be meant: names the field and the remedy."""
+
+    def __init__(self, field: str, reason: str, remedy: str) -> None:
+        super().__init__(f"{field}: {reason}")
+        self.field, self.reason, self.remedy = field, reason, remedy
+
+
+class ReservationBusyError(Exception):
+    """Too many others wanted the same stock at once; nothing was reserved, and trying again is safe."""
+
+
+class Reserver:
+    """Takes, shows and releases reservations."""
+
+    def __init__(
+        self,
+        table: Table,
+        registry: Registry,
+        clock: Callable[[], datetime],
+        pause: Callable[[float], None] = time.sleep,
+    ) -> None:
+        self._table = table
+        self._orders = Orders(table)
+        self._registry = registry
+        self._clock = clock
+        self._pause = pause
+
+    def reserve(self, key: str, caller: str, channel_id: ChannelId, wanted: Sequence[Wanted]) -> Reservation:
+        """Reserve every line or none. The same key and request give the first answer again.
+
+        Raises
+        ------
+        InvalidReservationError, InsufficientStockError, IdempotencyConflictError, ReservationBusyError
+        """
+        channel = self._channel(channel_id)
+        units = self._per_stock_key(wanted, channel)
+        reservation = hashlib.blake2b(f"{caller}\x1f{key}".encode(), digest_size=12).hexdigest()
+        content = _content_hash(channel_id, units)
+        order, now = f"reservation/{reservation}", self._clock()
+        lines = [
+            _line(order, number, at, units[at], channel_id, now) for number, at in enumerate(units, start=1)
+        ]
+        header: Action = Put(
+            order_key(order),
+            {"channel": channel_id, "content": content, "caller": caller, "created_at": instant(now)},
+            (Absent(),),
+        )
+        claims: list[Action] = [
+            promise_action(at, -quantity, now, AtLeast("available", quantity + withheld(channel)))
+            for at, quantity in units.items()
+        ]
+        actions = [header, *(line_put(line, now) for line in lines), *claims]
+        for attempt in range(ATTEMPTS):
+            try:
+                self._table.write(actions)
+                break
+            except WriteRefusedError as refused:
+                self._explain(refused, content, units, channel)
+                break
+            except (WriteConflictError, ThrottledError, UnknownOutcomeError):
+                self._pause(random.uniform(0.5, 1) * min(0.5, 0.01 * 2**attempt))  # noqa: S311
+        else:
+            raise ReservationBusyError(reservation)
+        return self.get(reservation)
+
+    def get(self, reservation: str) -> Reservation:
+        """Return a reservation.
+
+        Raises
+        ------
+        ReservationNotFoundError
+        """
+        order = f"reservation/{reservation}"
+        item = self._table.get(order_key(order))
+        if item is None:
+            raise ReservationNotFoundError(reservation)
+        return _reservation(reservation, item, self._orders.order(order))
+
+    def release(self, reservation: str) -> Reservation:
+        """Give back what is still held. Releasing again changes nothing.
+
+        Raises
+        ------
+        ReservationNotFoundError, ReservationBusyError
+        """
+        order = f"reservation/{reservation}"
+        for attempt in range(ATTEMPTS):
+            found = self.get(reservation)
+            now = self._clock()
+            freed: defaultdict[StockKey, Quantity] = defaultdict(int)
+            actions: list[Action] = []
+            for line in found.lines:
+                if line.open:
+                    released = _released(line, now)
+                    freed[line.stock_key] += line.open
+                    actions.append(line_put(released, now))
+            if not actions:
+                return found
+            actions += [promise_action(at, quantity, now) for at, quantity in freed.items()]
+            actions.append(Update(order_key(order), set={"released_at": instant(now)}))
+            try:
+                self._table.write(actions)
+            except (WriteRefusedError, WriteConflictError, ThrottledError, UnknownOutcomeError):
+                self._pause(random.uniform(0.5, 1) * min(0.5, 0.01 * 2**attempt))  # noqa: S311
+        raise ReservationBusyError(reservation)
+
+    def _channel(self, channel_id: ChannelId) -> Channel:
+        channel = self._registry.network().channels.get(channel_id)
+        if channel is None:
+            channel = self._registry.network(fresh=True).channels.get(channel_id)
+        if channel is None:
+            raise InvalidReservationError(
+                "channel", f"{channel_id!r} is not declared", "use a declared channel"
+            )
+        return channel
+
+    def _per_stock_key(self, wanted: Sequence[Wanted], channel: Channel) -> dict[StockKey, Quantity]:
+        """Sum the lines of one stock key first: two lines of 3 must not each pass against 4."""
+        units: dict[StockKey, Quantity] = {}
+        for number, line in enumerate(wanted):
+            location = line.location or channel.demand_location
+            if location is None or location not in channel.locations:
+                raise InvalidReservationError(
+                    f"lines[{number}].location",
+                    f"{location!r} is not a location that {channel.id} sells from",
+                    "use one of: " + ", ".join(channel.locations),
+                )
+            at = StockKey(line.sku, location)
+            units[at] = units.get(at, 0) + line.quantity
+        if len(units) > MOST_LINES:
+            raise InvalidReservationError("lines", f"more than {MOST_LINES} lines", "split the reservation")
+        return units
+
+    def _explain(
+        self, refused: WriteRefusedError, content: str, units: Mapping[StockKey, Quantity], channel: Channel
+    ) -> None:
+        """Return where the reservation turns out to be ours already; raise where it cannot be had."""
+        shortfalls = []
+        places = {promise_key(at): at for at in units}
+        for refusal in refused.refusals:
+            at = places.get(refusal.action.key)
+            if at is None:
+                if refusal.found is not None and refusal.action.key.sk == "-":
+                    if refusal.found.get("content") != content:
+                        raise IdempotencyConflictError
+                    return
+                continue
+            available = 0 if refusal.found is None else cast(int, refusal.found["available"])
+            left = promise(available, channel).available_to_promise
+            shortfalls.append(Shortfall(at.sku, at.location, units[at], left))
+        raise InsufficientStockError(shortfalls)
+
+
+def _line(
+    order: str, number: int, at: StockKey, quantity: Quantity, channel: ChannelId, now: datetime
+) -> OrderLine:
+    key = EventKey(f"onecount/{order}/{number}/ordered/1")
+    demand = Demand(
+        key,
+        at.sku,
+        channel,
+        order,
+        str(number),
+        DemandEffect.ORDERED,
+        quantity,
+        now,
+        ORIGIN,
+        at.location,
+        version="1",
+    )
+    return merge_demand(OrderLine(order, str(number), at), demand, effect=str(quantity))
+
+
+def _released(line: OrderLine, now: datetime) -> OrderLine:
+    key = EventKey(f"onecount/{line.order}/{line.line}/cancelled/release")
+    return replace(
+        line,
+        cancelled={**line.cancelled, "release": line.open},
+        history=(*line.history, Held(now, -line.open, key)),
+        applied={**line.applied, key: "release"},
+    )
+
+
+def _reservation(reservation: str, item: Item, lines: Sequence[OrderLine]) -> Reservation:
+    if any(line.open for line in lines):
+        status = ReservationStatus.CONFIRMED
+    elif "released_at" in item:
+        status = ReservationStatus.RELEASED
+    else:
+        status = ReservationStatus.FULFILLED
+    return Reservation(
+        reservation,
+        ChannelId(cast(str, item["channel"])),
+        status,
+        parse_instant(cast(str, item["created_at"])),
+        tuple(lines),
+    )
+
+
+def _content_hash(channel: ChannelId, units: Mapping[StockKey, Quantity]) -> str:
+    text = "\x1f".join(
+        [channel, *sorted(f"{at.sku}|{at.location}|{quantity}" for at, quantity in units.items())]
+    )
+    return hashlib.blake2b(text.encode(), digest_size=12).hexdigest()

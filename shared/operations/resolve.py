@@ -1,0 +1,147 @@
+"""From what a sender reported, in its codes, to facts of ours: codes looked up, authority decided, clocks checked.
+
+Each report ends as exactly one of these; none is dropped without a word:
+
+==============  ==========================================================================================
+fact            the sender is the authority for it: it changes the ledger
+observation     an absolute number, whoever says it: kept beside the ledger and compared with it
+told            a movement by someone who is not the authority for movements there: noted, changes nothing
+unknown         a code that nobody has mapped: it waits for the mapping
+held            dated further in the future than the source's clock may be off
+==============  ==========================================================================================
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+
+from shared.domain.drift import Observation
+from shared.domain.events import Count, Demand, Event, Leg, Movement, effect_hash
+from shared.domain.network import Source
+from shared.domain.stock import WHOLE, Counter, LocationId, Sku
+from shared.operations.post import Fact
+from shared.sources.contract import Fault, Report
+from shared.store.registry import Code, Network, Registry
+
+
+class UnknownLocationError(LookupError):
+    """A source used a location code that is not declared for it."""
+
+    def __init__(self, code: str) -> None:
+        super().__init__(code)
+        self.code = code
+
+
+@dataclass(slots=True)
+class Resolution:
+    """Everything that one message or one chunk of a file came to."""
+
+    facts: list[Fact] = field(default_factory=list)
+    observations: list[Observation] = field(default_factory=list)
+    told: int = 0
+    unknown: dict[Code, int] = field(default_factory=dict)
+    held: list[Event] = field(default_factory=list)
+    faults: list[Fault] = field(default_factory=list)
+
+
+def resolve(
+    reports: Iterable[Report | Fault], source: Source, registry: Registry, network: Network, now: datetime
+) -> Resolution:
+    """Look up every code at once, then decide for each report what it may do."""
+    resolution = Resolution()
+    given: list[Report] = []
+    for report in reports:
+        if isinstance(report, Fault):
+            resolution.faults.append(report)
+        else:
+            given.append(report)
+    codes = [Code(source.id, report.code_kind, report.event.sku) for report in given]
+    known = registry.skus(codes)
+    for report, code in zip(given, codes, strict=True):
+        sku = known.get(code)
+        if sku is None:
+            resolution.unknown[code] = resolution.unknown.get(code, 0) + 1
+            continue
+        try:
+            event = _in_our_codes(report.event, sku, source, network)
+        except UnknownLocationError as unknown:
+            place = Code(source.id, "location", unknown.code)
+            resolution.unknown[place] = resolution.unknown.get(place, 0) + 1
+            continue
+        if _happened_at(event) > now + source.future_skew:
+            resolution.held.append(event)
+        else:
+            _judge(event, effect_hash(report.event), source, network, resolution)
+    return resolution
+
+
+def _in_our_codes(event: Event, sku: Sku, source: Source, network: Network) -> Event:
+    if isinstance(event, Movement):
+        legs = tuple(
+            Leg(_location(leg.location, source, network), leg.quantity, leg.counter, WHOLE)
+            for leg in event.legs
+        )
+        return replace(event, sku=sku, legs=legs)
+    if isinstance(event, Count):
+        return replace(event, sku=sku, location=_location(event.location, source, network), leaf=WHOLE)
+    if event.location is not None:
+        return replace(event, sku=sku, location=_location(event.location, source, network))
+    channel = network.channels.get(event.channel)
+    if channel is None or channel.demand_location is None:
+        raise UnknownLocationError(f"demand_location of channel {event.channel}")
+    return replace(event, sku=sku, location=channel.demand_location)
+
+
+def _location(code: str, source: Source, network: Network) -> LocationId:
+    ours = source.locations.get(code, LocationId(code))
+    if ours not in network.locations:
+        raise UnknownLocationError(code)
+    return ours
+
+
+def _happened_at(event: Event) -> datetime:
+    return event.as_of if isinstance(event, Count) else event.occurred_at
+
+
+def _judge(event: Event, effect: str, source: Source, network: Network, resolution: Resolution) -> None:
+    if isinstance(event, Demand):
+        if source.channel == event.channel:
+            resolution.facts.append(Fact(event, effect))
+        else:
+            resolution.told += 1
+    elif isinstance(event, Count):
+        resolution.observations.append(
+            Observation(
+                source.id,
+                event.sku,
+                event.location,
+                event.element,
+                event.quantity,
+                event.as_of,
+                event.version,
+            )
+        )
+        if network.locations[event.location].counts == source.id and event.element in set(Counter):
+            resolution.facts.append(Fact(event, effect))
+    else:
+        locations = [network.locations[leg.location] for leg in event.legs]
+        if all(location.movements == source.id for location in locations):
+            resolution.facts.append(Fact(event, effect))
+        else:
+            resolution.told += 1
+
+
+def tally(resolution: Resolution, outcomes: Sequence[str]) -> dict[str, int]:
+    """Count what a message came to, for its record and for the log."""
+    counted = {
+        "told": resolution.told,
+        "unknown": sum(resolution.unknown.values()),
+        "held": len(resolution.held),
+        "faults": len(resolution.faults),
+        "observed": len(resolution.observations),
+    }
+    for outcome in outcomes:
+        counted[outcome] = counted.get(outcome, 0) + 1
+    return {name: number for name, number in counted.items() if number}

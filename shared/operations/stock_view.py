@@ -1,0 +1,174 @@
+"""What is true of an item: our quantities as of any instant, every source's number beside them, every channel's.
+
+Balance and promise of a stock key are read at one instant, so the figures of one location always add up.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import cast
+
+from shared.domain.availability import Promise, promise
+from shared.domain.drift import Comparison, Observation, parse_formula
+from shared.domain.ledger import Slot
+from shared.domain.listing import ListingState
+from shared.domain.network import Channel
+from shared.domain.stock import WHOLE, ChannelId, Counter, LocationId, Quantity, Sku, StockKey
+from shared.store.layout import SHARDS, balance_key, promise_key
+from shared.store.ledger import Ledger, LedgerMovedError
+from shared.store.listings import Listings
+from shared.store.observations import Observations
+from shared.store.orders import Orders
+from shared.store.registry import Network, Registry
+from shared.store.table import Table
+
+
+@dataclass(frozen=True, slots=True)
+class LocationStock:
+    """One stock key: its canonical quantities as of ``as_of``, and what each source says beside them."""
+
+    key: StockKey
+    as_of: datetime
+    counted_as_of: datetime | None
+    quantities: Mapping[str, Quantity]
+    comparisons: tuple[Comparison, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class ChannelStock:
+    """What one channel may sell of a stock key, and what it was last known to show."""
+
+    channel: ChannelId
+    location: LocationId
+    promise: Promise
+    listing: ListingState
+
+
+@dataclass(frozen=True, slots=True)
+class ItemStock:
+    """Everything about one SKU."""
+
+    sku: Sku
+    locations: tuple[LocationStock, ...]
+    channels: tuple[ChannelStock, ...]
+
+
+class UnknownSkuError(LookupError):
+    """Neither an item nor ever posted to."""
+
+
+class StockView:
+    """Reads stock, its history and the promises made on it."""
+
+    def __init__(self, table: Table, registry: Registry, clock: Callable[[], datetime]) -> None:
+        self._table = table
+        self._ledger = Ledger(table)
+        self._orders = Orders(table)
+        self._observations = Observations(table)
+        self._listings = Listings(table)
+        self._registry = registry
+        self._clock = clock
+
+    def item(self, sku: Sku, as_of: datetime | None = None) -> ItemStock:
+        """Return an item at every location, now or as of an instant.
+
+        Raises
+        ------
+        UnknownSkuError
+        """
+        network = self._registry.network()
+        observations = self._observations.of_sku(sku)
+        balances = self._ledger.balances(StockKey(sku, location) for location in network.locations)
+        seen_at = {observation.location for observation in observations}
+        keys = [key for key, balance in balances.items() if balance.seq or key.location in seen_at]
+        if not keys and not self._registry.is_item(sku):
+            raise UnknownSkuError(sku)
+        locations = tuple(
+            self._location(key, as_of, [o for o in observations if o.location == key.location], network)
+            for key in keys
+        )
+        return ItemStock(sku, locations, tuple(self._channels(sku, network)))
+
+    def quantities(self, key: StockKey, as_of: datetime | None = None) -> dict[str, Quantity]:
+        """Return the canonical quantities of a stock key, now (at one instant) or as of an instant."""
+        if as_of is None:
+            found = self._table.snapshot([balance_key(key), promise_key(key)])
+            balance, claims = found.get(balance_key(key)), found.get(promise_key(key))
+            counters = {c: 0 if balance is None else cast(int, balance.get(c, 0)) for c in Counter}
+            available = 0 if claims is None else cast(int, claims["available"])
+            reserved = counters[Counter.ON_HAND] - _withdrawn(counters) - available
+        else:
+            counters = self._ledger.as_of(key, as_of)
+            now = self.quantities(key)
+            reserved = now["reserved"] - self._orders.reserved_change_after(key, as_of)
+            available = counters[Counter.ON_HAND] - _withdrawn(counters) - reserved
+        return {
+            **{str(c): quantity for c, quantity in counters.items()},
+            "reserved": reserved,
+            "available": available,
+        }
+
+    def compare(self, observation: Observation) -> Comparison | None:
+        """Put an observation beside the ledger as of the same instant; None where its meaning is not declared."""
+        network = self._registry.network()
+        source = network.sources.get(observation.source)
+        meaning = None if source is None else source.meaning.get(observation.element)
+        if source is None or meaning is None:
+            return None
+        formula = parse_formula(meaning)
+        quantities = self._as_of_now_or_then(
+            StockKey(observation.sku, observation.location), observation.as_of
+        )
+        channel = None if source.channel is None else network.channels.get(source.channel)
+        quantities["safety_stock"] = 0 if channel is None else channel.safety_stock
+        return Comparison(observation, meaning, formula.evaluate(quantities))
+
+    def promise_of(self, channel: Channel, key: StockKey) -> Promise:
+        """Return what a channel may sell of a stock key, read consistently."""
+        return promise(self._ledger.available([key])[key], channel)
+
+    def keys_at(self, location: LocationId, after: Sku | None, limit: int) -> Iterator[StockKey]:
+        """Yield the stock keys of a location in order of SKU; read through an index that may lag behind."""
+        first = "" if after is None else f"{after}\x00"
+        skus = sorted(
+            key.pk.split("#")[1].replace("%23", "#").replace("%25", "%")
+            for number in range(SHARDS)
+            for key in self._table.query_index(
+                "by_location", f"{location}#{number}", first=first, limit=limit
+            )
+        )
+        yield from (StockKey(Sku(sku), location) for sku in skus[:limit])
+
+    def _as_of_now_or_then(self, key: StockKey, as_of: datetime) -> dict[str, Quantity]:
+        for _ in range(3):
+            try:
+                return self.quantities(key, as_of)
+            except LedgerMovedError:
+                continue
+        return self.quantities(key, as_of)
+
+    def _location(
+        self, key: StockKey, as_of: datetime | None, observations: list[Observation], network: Network
+    ) -> LocationStock:
+        balance = self._ledger.balances([key])[key]
+        clock = balance.clocks.get(Slot(WHOLE, Counter.ON_HAND))
+        counted = None if clock is None or clock.last_count is None else clock.last_count.as_of
+        comparisons = [comparison for seen in observations if (comparison := self.compare(seen)) is not None]
+        quantities = self.quantities(key, as_of)
+        return LocationStock(key, as_of or self._clock(), counted, quantities, tuple(comparisons))
+
+    def _channels(self, sku: Sku, network: Network) -> Iterator[ChannelStock]:
+        for listing in self._registry.listings_of(sku):
+            channel = network.channels.get(listing.channel)
+            if channel is None:
+                continue
+            keys = [StockKey(sku, location) for location in channel.locations]
+            states = self._listings.states(channel.id, keys)
+            for key in keys:
+                yield ChannelStock(channel.id, key.location, self.promise_of(channel, key), states[key])
+
+
+def _withdrawn(counters: Mapping[Counter, Quantity]) -> Quantity:
+    return counters[Counter.QUALITY_HOLD] + counters[Counter.DAMAGED]
