@@ -10,6 +10,7 @@ from shared.domain.stock import ChannelId, Sku, SourceId
 from shared.operations.fan_out import Hint, Lane, Lanes
 from shared.operations.sweep import Sweep
 from shared.store.cases import Cases
+from shared.store.inbox import MessageStatus
 from shared.store.registry import Code, Registry
 
 
@@ -48,7 +49,8 @@ class CaseDesk:
             raise NotPossibleError(f"a case of kind {case.kind} has nothing to retry; {case.remedy}")
         self._cases.close(case_id, "retried", now)
         for message in messages:
-            self._sweep.apply_again(message, now)
+            if self._sweep.apply_again(message, now) is MessageStatus.POSTED:
+                self._cases.unpark(case_id, message)
         return len(messages)
 
     def map(self, case_id: str, sku: Sku, actor: str) -> int:

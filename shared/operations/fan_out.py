@@ -15,8 +15,9 @@ from typing import Protocol, cast
 
 from shared.domain.availability import promise
 from shared.domain.events import instant
-from shared.domain.stock import ChannelId, LocationId, Quantity, Sku, StockKey
+from shared.domain.stock import ChannelId, Quantity, Sku, StockKey
 from shared.store.layout import SHARDS, promise_key
+from shared.store.ledger import stock_key_of
 from shared.store.registry import Registry
 from shared.store.table import Equals, Item, Table, Update, WriteRefusedError
 
@@ -123,7 +124,7 @@ class FanOut:
 def change_of(new: Item, old: Item | None) -> Change:
     """Read the images of a promise counter."""
     return Change(
-        StockKey(Sku(cast(str, new["sku"])), LocationId(cast(str, new["location"]))),
+        stock_key_of(new),
         None if old is None else cast(int, old["available"]),
         cast(int, new["available"]),
         cast(int, new["change_seq"]),

@@ -13,6 +13,7 @@ from shared.store.layout import SHARDS, case_key, parked_key, shard
 from shared.store.table import (
     AnyOf,
     AttributeAbsent,
+    Delete,
     Equals,
     Item,
     Put,
@@ -122,6 +123,10 @@ class Cases:
         found = [_case(item) for item in self._table.get_many(keys).values()]
         current = [case for case in found if case.status is status]
         return sorted(current, key=lambda case: case.opened_at, reverse=True)[:limit]
+
+    def unpark(self, case_id: str, message_id: MessageId) -> None:
+        """Take a message off a case: what waited in it is done."""
+        self._table.write([Delete(parked_key(case_id, message_id))])
 
     def parked(self, case_id: str) -> Iterator[MessageId]:
         """Yield the messages that wait for a case."""

@@ -31,7 +31,16 @@ from shared.domain.ledger import (
     Posting,
     Slot,
 )
-from shared.domain.stock import WHOLE, Counter, EventKey, Quantity, StockKey, parse_leaf
+from shared.domain.stock import (
+    WHOLE,
+    Counter,
+    EventKey,
+    LocationId,
+    Quantity,
+    Sku,
+    StockKey,
+    parse_leaf,
+)
 from shared.store.layout import (
     balance_key,
     bucket_hour,
@@ -263,6 +272,11 @@ def entry(key: StockKey, item: Item) -> JournalEntry:
         parse_instant(cast(str, item["posted_at"])),
         unpack_lines(cast(bytes, item["lines"])),
     )
+
+
+def stock_key_of(item: Item) -> StockKey:
+    """Read whose balance or promise an item is."""
+    return StockKey(Sku(cast(str, item["sku"])), LocationId(cast(str, item["location"])))
 
 
 def count_mark(item: Item) -> CountMark:

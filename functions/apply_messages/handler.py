@@ -1,0 +1,28 @@
+"""The inbox's stream: applies each new message. A message that fails stays pending or becomes a case, never a retry
+of its neighbours."""
+
+from __future__ import annotations
+
+from functools import cache
+from typing import Any
+
+from shared.domain.stock import MessageId
+from shared.operations.apply_message import MessageApplier
+from shared.runtime.logging import log_to_stdout
+from shared.runtime.settings import ApplyMessagesSettings
+from shared.runtime.wiring import House
+
+log_to_stdout("apply_messages")
+
+
+@cache
+def applier() -> MessageApplier:
+    return House(ApplyMessagesSettings.read()).applier
+
+
+def handle(event: dict[str, Any], _context: object) -> dict[str, Any]:
+    """Apply every message of a batch of stream records."""
+    for record in event["Records"]:
+        pk = record["dynamodb"]["Keys"]["pk"]["S"]
+        applier().apply(MessageId(pk.removeprefix("MSG#")))
+    return {"batchItemFailures": []}

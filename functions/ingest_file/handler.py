@@ -1,0 +1,52 @@
+"""The drop bucket's queue: reads each file that a source dropped."""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Iterator
+from datetime import datetime
+from functools import cache
+from typing import Any
+from urllib.parse import unquote_plus
+
+from shared.operations.ingest import Drop, FileIngester
+from shared.operations.post import PostingContendedError
+from shared.runtime.logging import log_to_stdout
+from shared.runtime.settings import IngestFileSettings
+from shared.runtime.wiring import House
+from shared.store.table import TableError
+
+log_to_stdout("ingest_file")
+log = logging.getLogger(__name__)
+
+
+@cache
+def ingester() -> FileIngester:
+    return House(IngestFileSettings.read()).ingester
+
+
+def handle(event: dict[str, Any], _context: object) -> dict[str, Any]:
+    """Read the files that a batch of S3 notifications announces; give back those that must be tried again."""
+    failed = []
+    for record in event["Records"]:
+        try:
+            for drop in drops(record["body"]):
+                ingester().ingest(drop)
+        except (TableError, PostingContendedError, OSError) as error:
+            log.warning("file_deferred", extra={"reason": str(error)})
+            failed.append({"itemIdentifier": record["messageId"]})
+    return {"batchItemFailures": failed}
+
+
+def drops(body: str) -> Iterator[Drop]:
+    """Read an S3 notification; the test event that S3 sends on set-up announces nothing."""
+    for record in json.loads(body).get("Records", []):
+        found = record["s3"]["object"]
+        yield Drop(
+            key=unquote_plus(found["key"]),
+            version=found.get("versionId") or "",
+            sequencer=found.get("sequencer") or "",
+            size=int(found.get("size") or 0),
+            written_at=datetime.fromisoformat(record["eventTime"]),
+        )

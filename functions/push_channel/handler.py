@@ -1,0 +1,65 @@
+"""A channel's queue of hints: publishes the numbers that are true now.
+
+A channel that fails us is given time: its hints go back to the queue, later, without using up a retry, until they
+have waited for the channel's declared patience. After that SQS counts the tries, and the dead-letter queue takes
+what is left.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections import defaultdict
+from functools import cache
+from typing import Any
+
+from shared.domain.stock import ChannelId, Sku
+from shared.operations.fan_out import Hint, Lane
+from shared.operations.push import Later
+from shared.runtime.aws import read_hint
+from shared.runtime.logging import log_to_stdout
+from shared.runtime.settings import PushChannelSettings
+from shared.runtime.wiring import House, now
+
+RETRY_AFTER_S = 2
+"""How soon a hint that has run out of patience is tried again, until SQS declares it dead."""
+
+log_to_stdout("push_channel")
+log = logging.getLogger(__name__)
+
+
+@cache
+def house() -> House:
+    return House(PushChannelSettings.read())
+
+
+def handle(event: dict[str, Any], _context: object) -> dict[str, Any]:
+    """Push every SKU that a batch of hints names, each channel by itself; give back what has waited too long."""
+    records: defaultdict[ChannelId, defaultdict[Sku, list[tuple[Hint, dict[str, Any]]]]]
+    records = defaultdict(lambda: defaultdict(list))
+    for record in event["Records"]:
+        hint = read_hint(record["body"])
+        records[hint.channel][hint.sku].append((hint, record))
+    failed = []
+    for channel, by_sku in records.items():
+        for later in house().pusher(channel).push(by_sku):
+            failed += _put_off(channel, later, by_sku[later.sku])
+    return {"batchItemFailures": failed}
+
+
+def _put_off(
+    channel: ChannelId, later: Later, waiting: list[tuple[Hint, dict[str, Any]]]
+) -> list[dict[str, str]]:
+    since = min(hint.since for hint, _ in waiting)
+    patience = house().registry.network().channels[channel].patience
+    log.info(
+        "push_put_off",
+        extra={"channel": channel, "sku": later.sku, "reason": later.reason, "failed": later.failed},
+    )
+    if not later.failed or now() - since < patience:
+        lane = Lane.URGENT if waiting[0][1]["eventSourceARN"].endswith(Lane.URGENT) else Lane.BULK
+        wait = max(1, round(later.after.total_seconds() + 0.5))
+        house().lanes.send(lane, [Hint(channel, later.sku, since)], wait)
+        return []
+    for _, record in waiting:
+        house().retries.soon(record["eventSourceARN"], record["receiptHandle"], RETRY_AFTER_S)
+    return [{"itemIdentifier": record["messageId"]} for _, record in waiting]

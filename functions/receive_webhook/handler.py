@@ -1,0 +1,46 @@
+"""``POST /webhooks/{source}``: the door for systems that call us. Proves the sender, keeps the bytes, says so."""
+
+from __future__ import annotations
+
+import logging
+from functools import cache
+
+from shared.operations.receive import BadEncodingError, BodyTooLargeError, Receiver, UnknownSourceError
+from shared.runtime.http import Answer, Event, Problem, answer, body_of, headers_of, problem
+from shared.runtime.logging import log_to_stdout
+from shared.runtime.settings import ReceiveWebhookSettings
+from shared.runtime.wiring import House
+from shared.sources.contract import AuthenticationError
+
+formatter = log_to_stdout("receive_webhook")
+log = logging.getLogger(__name__)
+
+
+@cache
+def receiver() -> Receiver:
+    return House(ReceiveWebhookSettings.read()).receiver
+
+
+def handle(event: Event, _context: object) -> Answer:
+    """Answer 202 for a new message and 200 for one that we have; a problem for what cannot be taken."""
+    source = event["pathParameters"]["source"]
+    try:
+        receipt = receiver().receive(source, headers_of(event), body_of(event))
+    except UnknownSourceError as error:
+        return problem(Problem(404, "unknown_source", "Unknown source", str(error)))
+    except BodyTooLargeError as error:
+        return problem(Problem(413, "body_too_large", "Body too large", str(error), field="body"))
+    except BadEncodingError as error:
+        return problem(
+            Problem(415, "bad_encoding", "Content-Encoding not understood", str(error), field="body")
+        )
+    except AuthenticationError as error:
+        log.warning("webhook_not_authentic", extra={"source_id": source, "reason": error.reason})
+        remedy = "sign the raw body with the source's current secret, and with a timestamp of now"
+        return problem(Problem(401, "not_authentic", "Not authentic", error.reason, remedy))
+    status = "duplicate" if receipt.duplicate else "accepted"
+    log.info(
+        "webhook_received", extra={"source_id": source, "message_id": receipt.message_id, "status": status}
+    )
+    code = 200 if receipt.duplicate else 202
+    return answer(code, {"message_id": receipt.message_id, "status": status})

@@ -1,0 +1,231 @@
+"""The ports of the operations, as AWS services: buckets, secrets and queues."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import cache
+from typing import TYPE_CHECKING, BinaryIO, cast
+
+from shared.domain.events import instant, parse_instant
+from shared.domain.stock import ChannelId, Sku
+from shared.operations.dead_letters import DeadLetter
+from shared.operations.fan_out import Hint, Lane
+
+if TYPE_CHECKING:
+    from types_boto3_s3 import S3Client
+    from types_boto3_secretsmanager import SecretsManagerClient
+    from types_boto3_sqs import SQSClient
+    from types_boto3_sqs.type_defs import MessageTypeDef
+
+SECRET_REMEMBERED_S = 60.0
+"""How long a secret is used before it is read again: a rotation counts within a minute."""
+
+LONGEST_DELAY_S = 900
+"""Seconds that SQS can hold a message back."""
+
+
+class S3Archive:
+    """Large message bodies, in the archive bucket."""
+
+    def __init__(self, client: S3Client, bucket: str) -> None:
+        self._client = client
+        self._bucket = bucket
+
+    def put(self, name: str, body: bytes) -> None:
+        self._client.put_object(Bucket=self._bucket, Key=name, Body=body)
+
+    def get(self, name: str) -> bytes:
+        return self._client.get_object(Bucket=self._bucket, Key=name)["Body"].read()
+
+
+class S3Drops:
+    """Dropped files, by exact version where the bucket keeps versions."""
+
+    def __init__(self, client: S3Client, bucket: str) -> None:
+        self._client = client
+        self._bucket = bucket
+
+    def open(self, key: str, version: str) -> BinaryIO:
+        """Return the object's bytes as a stream.
+
+        Raises
+        ------
+        OSError
+            When the object is gone or cannot be read.
+        """
+        from botocore.exceptions import ClientError
+
+        try:
+            if version:
+                found = self._client.get_object(Bucket=self._bucket, Key=key, VersionId=version)
+            else:
+                found = self._client.get_object(Bucket=self._bucket, Key=key)
+        except ClientError as error:
+            raise OSError(f"{key} cannot be read: {error.response['Error'].get('Code')}") from error
+        return cast(BinaryIO, found["Body"])
+
+
+class ManagedSecrets:
+    """Secrets of sources and channels: JSON with ``current`` and, while rotating, ``previous``."""
+
+    def __init__(
+        self, client: SecretsManagerClient, stage: str, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._client = client
+        self._stage = stage
+        self._clock = clock
+        self._known: dict[str, tuple[float, str]] = {}
+
+    def of(self, kind: str, name: str) -> tuple[str, ...]:
+        text = self.text(kind, name)
+        if not text:
+            return ()
+        said = json.loads(text)
+        return tuple(said[slot] for slot in ("current", "previous") if said.get(slot))
+
+    def text(self, kind: str, name: str) -> str:
+        """Return the stored text, or nothing where there is no such secret."""
+        secret = f"onecount/{self._stage}/{kind}/{name}"
+        known = self._known.get(secret)
+        if known is None or self._clock() - known[0] > SECRET_REMEMBERED_S:
+            try:
+                value = self._client.get_secret_value(SecretId=secret)["SecretString"]
+            except self._client.exceptions.ResourceNotFoundException:
+                value = ""
+            known = self._known[secret] = (self._clock(), value)
+        return known[1]
+
+
+class SqsLanes:
+    """Each channel's two queues of hints."""
+
+    def __init__(self, client: SQSClient, prefix: str) -> None:
+        self._client = client
+        self._prefix = prefix
+        self._url = cache(self._find)
+
+    def send(self, lane: Lane, hints: Sequence[Hint], delay_s: int = 0) -> None:
+        queues: dict[str, list[Hint]] = {}
+        for hint in hints:
+            queues.setdefault(f"{self._prefix}{hint.channel}-{lane}", []).append(hint)
+        for queue, waiting in queues.items():
+            for start in range(0, len(waiting), 10):
+                self._send_batch(queue, waiting[start : start + 10], min(delay_s, LONGEST_DELAY_S))
+
+    def _send_batch(self, queue: str, hints: Sequence[Hint], delay_s: int) -> None:
+        answer = self._client.send_message_batch(
+            QueueUrl=self._url(queue),
+            Entries=[
+                {"Id": str(number), "MessageBody": hint_text(hint), "DelaySeconds": delay_s}
+                for number, hint in enumerate(hints)
+            ],
+        )
+        if answer.get("Failed"):
+            raise OSError(f"{len(answer['Failed'])} hints could not be queued on {queue}")
+
+    def _find(self, queue: str) -> str:
+        return self._client.get_queue_url(QueueName=queue)["QueueUrl"]
+
+
+def hint_text(hint: Hint) -> str:
+    """Write a hint as it lies in a queue."""
+    return json.dumps({"channel": hint.channel, "sku": hint.sku, "since": instant(hint.since)})
+
+
+def read_hint(text: str) -> Hint:
+    """Read what ``hint_text`` wrote."""
+    said = json.loads(text)
+    return Hint(ChannelId(said["channel"]), Sku(said["sku"]), parse_instant(said["since"]))
+
+
+class SqsDeadLetters:
+    """Dead-letter queues: the letters of queue ``q`` lie in ``q-dead``."""
+
+    def __init__(self, client: SQSClient, names: Sequence[str]) -> None:
+        self._client = client
+        self._names = tuple(names)
+        self._url = cache(self._find)
+
+    def names(self) -> Sequence[str]:
+        return self._names
+
+    def counts(self) -> dict[str, int]:
+        return {name: self._count(name) for name in self._names}
+
+    def peek(self, queue: str) -> Iterator[DeadLetter]:
+        """Yield the letters once each; they are hidden from others for a few seconds only."""
+        seen: set[str] = set()
+        while True:
+            messages = self._receive(queue, hidden_s=5)
+            fresh = [message for message in messages if message["MessageId"] not in seen]
+            if not fresh:
+                return
+            for message in fresh:
+                seen.add(message["MessageId"])
+                yield DeadLetter(message["MessageId"], message["Body"])
+
+    def redrive(self, queue: str, limit: int) -> int:
+        """Send letters back to the queue where they died, each deleted only once it has been sent."""
+        source, moved, patience = self._url(queue.removesuffix("-dead")), 0, 0
+        while moved < limit and patience < 10:
+            messages = self._receive(queue, hidden_s=60, most=min(10, limit - moved))
+            if not messages:
+                if self._count(queue) == 0:
+                    break
+                patience += 1  # somebody is looking at them, and will let go in a few seconds
+                time.sleep(1)
+                continue
+            for message in messages:
+                self._client.send_message(QueueUrl=source, MessageBody=message["Body"])
+                self._client.delete_message(QueueUrl=self._url(queue), ReceiptHandle=message["ReceiptHandle"])
+                moved += 1
+        return moved
+
+    def _receive(self, queue: str, hidden_s: int, most: int = 10) -> Sequence[MessageTypeDef]:
+        answer = self._client.receive_message(
+            QueueUrl=self._url(queue), MaxNumberOfMessages=most, VisibilityTimeout=hidden_s
+        )
+        return answer.get("Messages", [])
+
+    def _count(self, queue: str) -> int:
+        found = self._client.get_queue_attributes(
+            QueueUrl=self._url(queue),
+            AttributeNames=["ApproximateNumberOfMessages", "ApproximateNumberOfMessagesNotVisible"],
+        )["Attributes"]
+        return sum(int(number) for number in found.values())
+
+    def _find(self, queue: str) -> str:
+        return self._client.get_queue_url(QueueName=queue)["QueueUrl"]
+
+
+class SqsStreamFailures:
+    """What stream consumers gave up: shard and sequence numbers."""
+
+    def __init__(self, client: SQSClient, names: Sequence[str]) -> None:
+        self._client = client
+        self._names = tuple(names)
+
+    def take(self) -> Iterable[str]:
+        for name in self._names:
+            url = self._client.get_queue_url(QueueName=name)["QueueUrl"]
+            while messages := self._client.receive_message(QueueUrl=url, MaxNumberOfMessages=10).get(
+                "Messages", []
+            ):
+                for message in messages:
+                    yield message["Body"]
+                    self._client.delete_message(QueueUrl=url, ReceiptHandle=message["ReceiptHandle"])
+
+
+class SqsRetries:
+    """Brings a failed message of a queue back sooner than its visibility timeout would."""
+
+    def __init__(self, client: SQSClient) -> None:
+        self._client = client
+
+    def soon(self, queue_arn: str, receipt_handle: str, after_s: int) -> None:
+        url = self._client.get_queue_url(QueueName=queue_arn.rsplit(":", 1)[-1])["QueueUrl"]
+        self._client.change_message_visibility(
+            QueueUrl=url, ReceiptHandle=receipt_handle, VisibilityTimeout=after_s
+        )
