@@ -7,8 +7,9 @@ out and the rest is sent again in the same ``push``, under a key of its own:
     send 250 -> "stale", no entry named -> read all 250, those that differ are stale -> send the rest
     send 250 -> another error, no entry named -> send 125 and 125 ... until it is alone
 
-The calls of one ``push`` are bounded; what could not be separated within the bound is deferred. As soon as the
-channel itself is the trouble (throttled, 5xx, no answer), nothing more is sent.
+The calls of one ``push`` are bounded, and so is the time within which it starts one, because the push protocol
+takes a slot for a limited time only; what could not be sent within the bounds is deferred. As soon as the channel
+itself is the trouble (throttled, 5xx, no answer), nothing more is sent.
 
 **Idempotency key.** A UUID made of the batch's entries: each offer's own key, its ids, quantity and compare
 value. The same batch again is the same key; a changed compare value or a batch of other entries is another. The
@@ -22,9 +23,10 @@ back stale with exactly the number that was sent: whoever reads ``Stale.observed
 
 from __future__ import annotations
 
+import time
 import uuid
 from collections import Counter, deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final
@@ -50,6 +52,9 @@ from shared.domain.stock import Quantity
 
 MAX_QUANTITY: Final = 1_000_000_000
 MAX_CALLS_PER_PUSH: Final = 16
+MAX_PUSH_S: Final = 25.0
+"""No call is started later than this after the push began; a call itself takes at most ``timeout_s`` (20)."""
+
 UNREACHED_WAIT: Final = timedelta(seconds=5)
 UNSEPARATED_WAIT: Final = timedelta(seconds=1)
 KEY_SPACE: Final = uuid.UUID("6f4a3c0e-7d52-5c1b-9e0a-2b8f5d9a41c7")
@@ -90,10 +95,17 @@ class ShopifyChannel:
 
     batch_size = 250
     fenced = True
+    reads_back = True
 
-    def __init__(self, admin: ShopifyAdmin, reason: str = "correction") -> None:
+    def __init__(
+        self,
+        admin: ShopifyAdmin,
+        reason: str = "correction",
+        stopwatch: Callable[[], float] = time.monotonic,
+    ) -> None:
         self._admin = admin
         self._reason = reason
+        self._stopwatch = stopwatch
 
     @classmethod
     def from_options(
@@ -150,10 +162,12 @@ class ShopifyChannel:
 
     def _push_groups(self, groups: deque[_Group]) -> list[Outcome]:
         outcomes: list[Outcome] = []
-        bound = MAX_CALLS_PER_PUSH + len(groups)
+        bound, started = MAX_CALLS_PER_PUSH + len(groups), self._stopwatch()
         for _ in range(bound):
             if not groups:
                 return outcomes
+            if self._stopwatch() - started > MAX_PUSH_S:
+                break
             group = groups.popleft()
             verdict = self._send(group)
             outcomes.extend(verdict.settled)
@@ -162,7 +176,9 @@ class ShopifyChannel:
             settled, again = self._follow_up(group, verdict)
             outcomes.extend(settled)
             groups.extendleft(reversed(again))
-        return outcomes + _defer(groups, UNSEPARATED_WAIT, "the batch could not be split within its bound")
+        return outcomes + _defer(
+            groups, UNSEPARATED_WAIT, "not sent: this push took too many calls or too long"
+        )
 
     def _send(self, group: _Group) -> Verdict:
         key = _idempotency_key(group)

@@ -112,7 +112,7 @@ class ShopifyAdmin:
             url=f"{_base_url(options)}/admin/api/{version}/graphql.json",
             token=secret.current,
             transport=transport,
-            timeout_s=float(count_option(options, "timeout_s", 10, most=60)),
+            timeout_s=float(count_option(options, "timeout_s", 10, most=20)),
         )
 
     def call(self, document: str, variables: Mapping[str, object]) -> HttpResponse:

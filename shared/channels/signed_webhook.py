@@ -112,6 +112,7 @@ class SignedWebhookChannel:
     ) -> None:
         self.batch_size = batch_size
         self.fenced = fenced
+        self.reads_back = read_back_url is not None
         self._url = url
         self._signer = signer
         self._transport = transport
@@ -136,7 +137,7 @@ class SignedWebhookChannel:
             read_back_url=url_option(options, "read_back_url") if "read_back_url" in options else None,
             fenced=flag_option(options, "fenced"),
             batch_size=count_option(options, "batch_size", 100, most=1000),
-            timeout_s=float(count_option(options, "timeout_s", 10, most=60)),
+            timeout_s=float(count_option(options, "timeout_s", 10, most=20)),
         )
 
     def push(self, offers: Sequence[Offer]) -> Sequence[Outcome]:
