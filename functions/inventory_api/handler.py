@@ -141,19 +141,19 @@ def get_availability() -> Any:
             raise RequestError(
                 _invalid("channel", f"{channel_id!r} is not declared", "use a declared channel")
             )
-        promises = [
-            {"location": location, "promise": house().view.promise_of(channel, StockKey(sku, location))}
+        promises = {
+            location: house().view.promise_of(channel, StockKey(sku, location))
             for location in channel.locations
-        ]
+        }
         rows = [
             {
-                "location": row["location"],
-                "available_to_promise": row["promise"].available_to_promise,
-                "explanation": [{"what": what, "quantity": n} for what, n in row["promise"].explanation],
+                "location": location,
+                "available_to_promise": made.available_to_promise,
+                "explanation": views.explanation_view(made),
             }
-            for row in promises
+            for location, made in promises.items()
         ]
-        total = sum(row["available_to_promise"] for row in rows)
+        total = sum(made.available_to_promise for made in promises.values())
         return answer(
             200, {"channel": channel_id, "sku": sku, "available_to_promise": total, "locations": rows}
         )
@@ -218,18 +218,15 @@ def list_cases() -> Any:
     return _for(WATCHERS, call)
 
 
-@app.get("/v1/case")
-def get_case() -> Any:
-    return _for(
-        WATCHERS,
-        lambda event: answer(200, views.case_view(house().cases.get(_required(_query(event), "id")))),
-    )
+@app.get("/v1/cases/<case>")
+def get_case(case: str) -> Any:
+    return _for(WATCHERS, lambda _: answer(200, views.case_view(house().cases.get(unquote(case)))))
 
 
-@app.post("/v1/case/<action>")
-def act_on_case(action: str) -> Any:
+@app.post("/v1/cases/<case_id>/<action>")
+def act_on_case(case_id: str, action: str) -> Any:
     def call(event: Event) -> Answer:
-        case, desk, subject = _required(_query(event), "id"), house().case_desk, _subject(event)
+        case, desk, subject = unquote(case_id), house().case_desk, _subject(event)
         if action == "retry":
             done = {"replayed": desk.retry(case)}
         elif action == "map":

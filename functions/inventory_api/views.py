@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from shared.domain.availability import Promise
 from shared.domain.cases import Case
 from shared.domain.drift import Comparison
 from shared.domain.events import instant
@@ -51,11 +52,15 @@ def channel_view(stock: ChannelStock) -> Json:
         "channel": stock.channel,
         "location": stock.location,
         "available_to_promise": stock.promise.available_to_promise,
-        "explanation": [{"what": what, "quantity": quantity} for what, quantity in stock.promise.explanation],
+        "explanation": explanation_view(stock.promise),
         "shown": state.believed,
         "confirmed_at": None if state.shown_at is None else instant(state.shown_at),
         "in_flight": state.inflight is not None,
     }
+
+
+def explanation_view(promise: Promise) -> list[Json]:
+    return [{"what": what, "quantity": quantity} for what, quantity in promise.explanation]
 
 
 def journal_view(entry: JournalEntry) -> Json:

@@ -1,7 +1,7 @@
 """Cases: work items for an operator, one per cause however often it shows.
 
 A case's id is made from what is wrong, not from when it was noticed, so filing it twice is a no-op and the
-thing's own success can resolve it: ``unknown_code/modern-wms/sku/ABC-1``, ``drift/erp/SKU-7/east/on_hand``.
+thing's own success can resolve it: ``unknown_code:modern-wms:sku:ABC-1``, ``drift:erp:SKU-7:east:on_hand``.
 """
 
 from __future__ import annotations
@@ -43,8 +43,8 @@ class CaseStatus(StrEnum):
 
 
 def case_id(kind: CaseKind, *subject: str) -> str:
-    """Name a case by its kind and what it is about."""
-    return "/".join([kind, *(quote(part, safe=":@-_.") for part in subject)])
+    """Name a case by its kind and what it is about, in characters that a URL path takes as they are."""
+    return ":".join([kind, *(quote(part, safe="@-_.").replace("%", "=") for part in subject)])
 
 
 @dataclass(frozen=True, slots=True)
