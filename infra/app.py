@@ -33,7 +33,7 @@ from infra.stacks.processing import ProcessingStack
 DEFAULT_STAGE = "dev"
 DEFAULT_NETWORK = "infra/local/network.yaml"
 
-# Only the flags that change something here; all are the default for new apps.
+# Only the flags that change something here; what the CDK recommends for new apps.
 _FLAGS = {
     "@aws-cdk/aws-apigateway:authorizerChangeDeploymentLogicalId": True,
     "@aws-cdk/aws-apigateway:disableCloudWatchRole": True,
@@ -41,6 +41,7 @@ _FLAGS = {
     "@aws-cdk/aws-lambda:recognizeLayerVersion": True,
     "@aws-cdk/aws-s3:serverAccessLogsUseBucketPolicy": True,
     "@aws-cdk/core:checkSecretUsage": True,
+    "@aws-cdk/core:defaultCrossStackReferences": "strong",  # plain exports, which the embedded runtime knows too
     "@aws-cdk/core:enablePartitionLiterals": True,
 }
 

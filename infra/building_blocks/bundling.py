@@ -62,7 +62,7 @@ class _FunctionBundle:
     def __init__(self, name: str) -> None:
         self._name = name
 
-    def try_bundle(self, output_dir: str, **_: object) -> bool:
+    def try_bundle(self, output_dir: str, *_: object, **__: object) -> bool:
         target = Path(output_dir) / "functions"
         target.mkdir()
         shutil.copy2(ROOT / "functions" / "__init__.py", target)
@@ -77,7 +77,7 @@ class _LayerBundle:
     def __init__(self, *, with_dependencies: bool) -> None:
         self._with_dependencies = with_dependencies
 
-    def try_bundle(self, output_dir: str, **_: object) -> bool:
+    def try_bundle(self, output_dir: str, *_: object, **__: object) -> bool:
         target = Path(output_dir) / "python"
         shutil.copytree(ROOT / "shared", target / "shared", ignore=_NOISE)
         if self._with_dependencies:

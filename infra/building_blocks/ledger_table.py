@@ -19,7 +19,7 @@ from infra.building_blocks.stage_key import StageKey
 INDEXES: Mapping[str, tuple[str, ...]] = {
     "inbox": ("pending",),
     "stock": ("dirty", "by_location", "order_lines", "observed"),
-    "registry": ("parked", "by_kind"),
+    "registry": ("parked", "by_kind", "by_channel"),
     "cases": ("by_status", "by_subject"),
 }
 """Table to the indexes it has."""
@@ -29,12 +29,11 @@ class Access(Enum):
     """What a function does with a table, as the DynamoDB actions that it takes.
 
     A transaction is authorised action by action: reading one needs ``GetItem``, a condition without a write
-    ``ConditionCheckItem``. ``SWEEP`` reads whole tables and is for reconciling and proving alone.
+    ``ConditionCheckItem``. Nothing scans: what must be found is in an index.
     """
 
     READ = ("dynamodb:BatchGetItem", "dynamodb:GetItem", "dynamodb:Query")
     WRITE = ("dynamodb:ConditionCheckItem", "dynamodb:DeleteItem", "dynamodb:PutItem", "dynamodb:UpdateItem")
-    SWEEP = ("dynamodb:Scan",)
 
 
 class LedgerTable(Construct):

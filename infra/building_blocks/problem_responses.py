@@ -15,78 +15,115 @@ _TYPE = apigateway.ResponseType
 
 @dataclass(frozen=True, slots=True)
 class _Problem:
-    """``type`` is stable; ``detail`` says what to do."""
+    """As ``shared.runtime.http.Problem`` says it: ``name`` is stable and becomes the problem's ``type``."""
 
     response: apigateway.ResponseType
     status: int
-    type: str
+    name: str
     title: str
     detail: str
+    remedy: str
 
+
+_AUTHENTICATE = "send 'Authorization: Bearer <token>' with a token that your issuer has just issued"
+_REPEAT = "repeat the same request; that is always safe"
 
 _PROBLEMS = (
     _Problem(
-        _TYPE.BAD_REQUEST_PARAMETERS, 400, "bad_request", "Bad request", "Correct the request's parameters."
+        _TYPE.BAD_REQUEST_PARAMETERS,
+        400,
+        "invalid_request",
+        "Invalid request",
+        "a parameter cannot be read",
+        "correct the path and the query",
     ),
-    _Problem(_TYPE.BAD_REQUEST_BODY, 400, "bad_request", "Bad request", "Correct the request's body."),
     _Problem(
-        _TYPE.UNAUTHORIZED, 401, "unauthorized", "No valid token", "Send 'Authorization: Bearer <token>'."
+        _TYPE.BAD_REQUEST_BODY,
+        400,
+        "invalid_request",
+        "Invalid request",
+        "the body cannot be read",
+        "correct the body",
     ),
-    _Problem(_TYPE.EXPIRED_TOKEN, 401, "unauthorized", "Token expired", "Fetch a new token and try again."),
+    _Problem(
+        _TYPE.UNAUTHORIZED,
+        401,
+        "unauthorized",
+        "Unauthorized",
+        "there is no token, or it is not good",
+        _AUTHENTICATE,
+    ),
+    _Problem(
+        _TYPE.EXPIRED_TOKEN, 401, "unauthorized", "Unauthorized", "the token has expired", _AUTHENTICATE
+    ),
     _Problem(
         _TYPE.ACCESS_DENIED,
         403,
         "forbidden",
-        "Not allowed",
-        "Ask for a token with the scope this call needs.",
+        "Forbidden",
+        "the token does not allow this call",
+        "ask for a token with the scope that this call needs",
     ),
     _Problem(
-        _TYPE.WAF_FILTERED, 403, "refused_by_firewall", "Refused", "Ask the operator, with this request's id."
+        _TYPE.WAF_FILTERED,
+        403,
+        "refused_by_firewall",
+        "Refused by the firewall",
+        "the request looks like an attack, or too many came from this address",
+        "ask the operator, with the request_id",
     ),
     _Problem(
-        _TYPE.MISSING_AUTHENTICATION_TOKEN,
+        _TYPE.MISSING_AUTHENTICATION_TOKEN,  # API Gateway's word for a path or method that it does not have
         404,
-        "not_found",
-        "No such path",
-        "Use POST /webhooks/{source} or a path under /v1.",
+        "unknown_path",
+        "Not found",
+        "there is no such path, or not with this method",
+        "use POST /webhooks/{source}, or a call under /v1",
     ),
     _Problem(
         _TYPE.REQUEST_TOO_LARGE,
         413,
-        "payload_too_large",
+        "body_too_large",
         "Body too large",
-        "Send less at once, or drop a file.",
+        "the body is larger than 10 MB",
+        "send less at once, or drop a file",
     ),
     _Problem(
         _TYPE.UNSUPPORTED_MEDIA_TYPE,
         415,
         "unsupported_media_type",
-        "Unknown media type",
-        "Send application/json.",
+        "Unsupported media type",
+        "the body is of a type that is not taken here",
+        "send application/json",
     ),
-    _Problem(_TYPE.THROTTLED, 429, "too_many_requests", "Too many requests", "Wait a second and try again."),
-    _Problem(_TYPE.QUOTA_EXCEEDED, 429, "too_many_requests", "Too many requests", "Wait and try again."),
     _Problem(
-        _TYPE.INTEGRATION_FAILURE,
-        502,
-        "internal_error",
-        "Internal error",
-        "Try again; the request is safe to repeat.",
+        _TYPE.THROTTLED,
+        429,
+        "too_many_requests",
+        "Too many requests",
+        "more requests came at once than are taken",
+        "wait a second, then repeat the request",
+    ),
+    _Problem(
+        _TYPE.QUOTA_EXCEEDED,
+        429,
+        "too_many_requests",
+        "Too many requests",
+        "the quota is used up",
+        "wait, then repeat the request",
+    ),
+    _Problem(
+        _TYPE.INTEGRATION_FAILURE, 502, "internal_error", "Internal error", "the function failed", _REPEAT
     ),
     _Problem(
         _TYPE.INTEGRATION_TIMEOUT,
         504,
-        "timeout",
+        "no_answer_in_time",
         "No answer in time",
-        "Try again; the request is safe to repeat.",
+        "the request takes too long",
+        _REPEAT,
     ),
-    _Problem(
-        _TYPE.DEFAULT_5_XX,
-        500,
-        "internal_error",
-        "Internal error",
-        "Try again; the request is safe to repeat.",
-    ),
+    _Problem(_TYPE.DEFAULT_5_XX, 500, "internal_error", "Internal error", "something failed here", _REPEAT),
 )
 
 
@@ -95,10 +132,11 @@ def answer_with_problems(api: apigateway.RestApi) -> None:
     for problem in _PROBLEMS:
         name = problem.response.response_type
         body = {
-            "type": f"urn:onecount:problem:{problem.type}",
+            "type": f"urn:onecount:problem:{problem.name}",
             "title": problem.title,
             "status": problem.status,
             "detail": problem.detail,
+            "remedy": problem.remedy,
             "request_id": "$context.requestId",
         }
         headers = {"Content-Type": "'application/problem+json'"}

@@ -68,9 +68,9 @@ class QueueWithDeadLetters(Construct):
         _grant(function, self._key, _CONSUME, self.queue.queue_arn)
 
     def grant_redrive(self, function: PythonFunction) -> None:
-        """Let ``function`` look into, take from and put back on the queue and its dead letters."""
-        arns = (self.queue.queue_arn, self.dead_letters.queue_arn)
-        _grant(function, self._key, (*_CONSUME, *_SEND), *arns)
+        """Let ``function`` take dead letters and put them back on the queue."""
+        _grant(function, self._key, _CONSUME, self.dead_letters.queue_arn)
+        _grant(function, self._key, _SEND, self.queue.queue_arn)
 
     def grant_native_redrive(self, function: PythonFunction) -> None:
         """Let ``function`` have SQS itself move the dead letters back (``StartMessageMoveTask``)."""
@@ -98,7 +98,7 @@ class QueueFamily:
         self._grant(function, _CONSUME)
 
     def grant_redrive(self, function: PythonFunction) -> None:
-        """Let ``function`` look into, take from and put back on the queues and their dead letters."""
+        """Let ``function`` take dead letters and put them back on their queues."""
         self._grant(function, (*_CONSUME, *_SEND))
 
     def grant_native_redrive(self, function: PythonFunction) -> None:

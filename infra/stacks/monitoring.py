@@ -15,9 +15,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from aws_cdk import Duration, Stack
+from aws_cdk import Aws, Duration, Stack
 from aws_cdk import aws_cloudwatch as cloudwatch
 from aws_cdk import aws_cloudwatch_actions as actions
+from aws_cdk import aws_iam as iam
 from aws_cdk import aws_sns as sns
 from aws_cdk import aws_sns_subscriptions as subscriptions
 from constructs import Construct
@@ -52,6 +53,15 @@ class MonitoringStack(Stack):
         self._stage = deployment.stage
         topic = sns.Topic(
             self, "Alarms", topic_name=self._stage.named("alarms"), master_key=data.key.key, enforce_ssl=True
+        )
+        # Refusing plain HTTP replaces SNS's own policy, which would have admitted this account's alarms.
+        topic.add_to_resource_policy(
+            iam.PolicyStatement(
+                principals=[iam.ServicePrincipal("cloudwatch.amazonaws.com")],
+                actions=["sns:Publish"],
+                resources=[topic.topic_arn],
+                conditions={"StringEquals": {"aws:SourceAccount": Aws.ACCOUNT_ID}},
+            )
         )
         if deployment.alarm_email:
             topic.add_subscription(subscriptions.EmailSubscription(deployment.alarm_email))
@@ -160,7 +170,6 @@ def _metric(
         dimensions_map=dimensions,
         statistic=statistic,
         period=period,
-        label=next(iter(dimensions.values())) if len(dimensions) == 1 else name,
     )
 
 

@@ -27,7 +27,6 @@ from infra.stacks.data import FILE_TIMEOUT, DataStack
 
 READ = (Access.READ,)
 READ_WRITE = (Access.READ, Access.WRITE)
-SWEEP = (Access.READ, Access.WRITE, Access.SWEEP)
 
 PUSH_TIMEOUT = Duration.seconds(60)
 NO_WINDOW = Duration.seconds(0)
@@ -86,7 +85,7 @@ class ProcessingStack(Stack):
             "ingest_file",
             timeout=FILE_TIMEOUT,
             memory_mb=1769,  # one whole vCPU
-            tables=dict.fromkeys(("inbox", "stock", "registry", "cases"), READ_WRITE),
+            tables={"inbox": READ_WRITE, "stock": READ_WRITE, "registry": READ, "cases": READ_WRITE},
             environment={"drop_bucket": self._data.drop.name},
         )
         self._data.drop.grant_read(function)
@@ -105,7 +104,7 @@ class ProcessingStack(Stack):
             "apply_messages",
             timeout=Duration.seconds(60),
             memory_mb=1769,
-            tables=dict.fromkeys(("inbox", "stock", "registry", "cases"), READ_WRITE),
+            tables={"inbox": READ_WRITE, "stock": READ_WRITE, "registry": READ, "cases": READ_WRITE},
             environment={"archive_bucket": self._data.archive.name},
         )
         self._data.archive.grant_read(function)
@@ -139,13 +138,12 @@ class ProcessingStack(Stack):
             "push_channel",
             timeout=PUSH_TIMEOUT,
             memory_mb=512,
-            tables=dict.fromkeys(("inbox", "stock", "registry", "cases"), READ_WRITE),
+            tables={"inbox": READ_WRITE, "stock": READ_WRITE, "registry": READ, "cases": READ_WRITE},
             environment={
                 "archive_bucket": self._data.archive.name,
                 "push_queue_prefix": self._push_queue_prefix,
             },
         )
-        self._data.archive.grant_read(function)
         self._data.archive.grant_write(function)
         self._read_secrets(function, "channel")
         self._lanes.grant_consume(function)
@@ -183,7 +181,7 @@ class ProcessingStack(Stack):
             "collect_failures",
             timeout=Duration.seconds(58),  # ends before the next run starts, and goes on there
             memory_mb=1024,
-            tables={"inbox": READ_WRITE, "stock": SWEEP, "registry": READ_WRITE, "cases": READ_WRITE},
+            tables={"inbox": READ_WRITE, "stock": READ_WRITE, "registry": READ, "cases": READ_WRITE},
             environment={
                 "archive_bucket": self._data.archive.name,
                 "drop_bucket": self._data.drop.name,
@@ -203,8 +201,6 @@ class ProcessingStack(Stack):
         self._lanes.grant_redrive(function)
         self._data.archive.grant_read(function)
         self._data.drop.grant_read(function)
-        self._data.archive.grant_write(function)
-        self._read_secrets(function, "channel")
         # A run that fails is not repeated: the next minute's run finds the same work.
         events.Rule(
             self,
@@ -222,7 +218,7 @@ class ProcessingStack(Stack):
             "inventory_api",
             timeout=Duration.seconds(28),  # API Gateway gives up after 29
             memory_mb=1024,
-            tables={"inbox": READ_WRITE, "stock": SWEEP, "registry": READ_WRITE, "cases": READ_WRITE},
+            tables={"inbox": READ_WRITE, "stock": READ_WRITE, "registry": READ_WRITE, "cases": READ_WRITE},
             environment={
                 "archive_bucket": self._data.archive.name,
                 "drop_bucket": self._data.drop.name,
@@ -235,8 +231,6 @@ class ProcessingStack(Stack):
             queues.grant_native_redrive(function)
         self._data.archive.grant_read(function)
         self._data.drop.grant_read(function)
-        self._data.archive.grant_write(function)
-        self._read_secrets(function, "channel")
         return function
 
     def _authorize_request(self) -> PythonFunction:
