@@ -28,7 +28,7 @@ down: setup
 check: setup
 	@$(BIN)/ruff format --check --quiet .
 	@$(BIN)/ruff check --quiet .
-	@$(BIN)/lint-imports --no-timing > .venv/lint-imports.log || (cat .venv/lint-imports.log && exit 1)
+	@$(BIN)/lint-imports > .venv/lint-imports.log || (cat .venv/lint-imports.log && exit 1)
 	@$(BIN)/mypy
 
 test: check

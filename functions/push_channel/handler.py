@@ -12,13 +12,14 @@ from collections import defaultdict
 from functools import cache
 from typing import Any
 
+from shared.channels.registry import ChannelOptionError, UnknownConnectorError
 from shared.domain.stock import ChannelId, Sku
 from shared.operations.fan_out import Hint, Lane
 from shared.operations.push import Later
 from shared.runtime.aws import read_hint
 from shared.runtime.logging import log_to_stdout
 from shared.runtime.settings import PushChannelSettings
-from shared.runtime.wiring import House, now
+from shared.runtime.wiring import House, UnknownChannelError, now
 
 RETRY_AFTER_S = 2
 """How soon a hint that has run out of patience is tried again, until SQS declares it dead."""
@@ -41,8 +42,12 @@ def handle(event: dict[str, Any], _context: object) -> dict[str, Any]:
         records[hint.channel][hint.sku].append((hint, record))
     failed = []
     for channel, by_sku in records.items():
-        for later in house().pusher(channel).push(by_sku):
-            failed += _put_off(channel, later, by_sku[later.sku])
+        try:
+            for later in house().pusher(channel).push(by_sku):
+                failed += _put_off(channel, later, by_sku[later.sku])
+        except (UnknownChannelError, UnknownConnectorError, ChannelOptionError) as error:
+            log.error("channel_misdeclared", extra={"channel": channel, "reason": str(error)})
+            failed += [record for waiting in by_sku.values() for record in _give_back(waiting)]
     return {"batchItemFailures": failed}
 
 
@@ -60,6 +65,11 @@ def _put_off(
         wait = max(1, round(later.after.total_seconds() + 0.5))
         house().lanes.send(lane, [Hint(channel, later.sku, since)], wait)
         return []
+    return _give_back(waiting)
+
+
+def _give_back(waiting: list[tuple[Hint, dict[str, Any]]]) -> list[dict[str, str]]:
+    """Let SQS count another try, soon."""
     for _, record in waiting:
         house().retries.soon(record["eventSourceARN"], record["receiptHandle"], RETRY_AFTER_S)
     return [{"itemIdentifier": record["messageId"]} for _, record in waiting]

@@ -28,10 +28,15 @@ from shared.domain.stock import Quantity
 
 @dataclass(frozen=True, slots=True)
 class Inflight:
-    """A request that may be on its way."""
+    """A request that may be on its way: which number it carries, and how far the channel had sold at that time.
+
+    ``quantity`` is None where the slot was taken only to look.
+    """
 
     generation: int
     deadline: datetime
+    quantity: Quantity | None = None
+    at_sold: Quantity = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,10 +91,12 @@ def number_to_publish(available_to_promise: Quantity, state: ListingState) -> Qu
     return max(0, min(available_to_promise, available_to_promise + state.unexplained))
 
 
-def taken(state: ListingState, deadline: datetime) -> ListingState:
-    """The slot is ours until ``deadline``, for the next generation."""
+def taken(state: ListingState, quantity: Quantity | None, deadline: datetime) -> ListingState:
+    """The slot is ours until ``deadline``, for the next generation, to send ``quantity``."""
     generation = state.generation + 1
-    return replace(state, generation=generation, inflight=Inflight(generation, deadline))
+    return replace(
+        state, generation=generation, inflight=Inflight(generation, deadline, quantity, state.sold)
+    )
 
 
 def confirmed(state: ListingState, quantity: Quantity, sold: Quantity, at: datetime) -> ListingState:
@@ -110,6 +117,30 @@ def observed(state: ListingState, quantity: Quantity, at: datetime) -> ListingSt
     """The channel was read and shows ``quantity``; what we did not expect of it is ``ahead``."""
     believed = state.believed
     ahead = 0 if believed is None else state.unexplained + quantity - believed
+    return replace(
+        state,
+        inflight=None,
+        shown=quantity,
+        shown_at_sold=state.sold,
+        shown_at=at,
+        ahead=ahead,
+        ahead_since=(state.ahead_since or at) if ahead else None,
+    )
+
+
+def resolved(state: ListingState, quantity: Quantity, at: datetime) -> ListingState:
+    """A request of unknown outcome is past all lateness, and the channel was read and shows ``quantity``.
+
+    Either it was written or it was not; what the likelier of the two leaves unexplained is ``ahead``, and where both
+    leave something, the more cautious.
+    """
+    believed, inflight = state.believed, state.inflight
+    if inflight is None or inflight.quantity is None:
+        return observed(state, quantity, at)
+    if_written = quantity - (inflight.quantity - (state.sold - inflight.at_sold))
+    if_not = if_written if believed is None else quantity - believed
+    lead = 0 if 0 in (if_written, if_not) else min(if_written, if_not)
+    ahead = state.unexplained + lead
     return replace(
         state,
         inflight=None,

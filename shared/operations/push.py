@@ -38,7 +38,15 @@ from shared.channels.contract import (
 )
 from shared.domain.availability import promise
 from shared.domain.cases import Case, CaseKind, Fact, case_id
-from shared.domain.listing import ListingState, confirmed, forget, forgive, number_to_publish, observed
+from shared.domain.listing import (
+    ListingState,
+    confirmed,
+    forget,
+    forgive,
+    number_to_publish,
+    observed,
+    resolved,
+)
 from shared.domain.messages import Message
 from shared.domain.network import Channel
 from shared.domain.stock import ChannelId, Sku, StockKey
@@ -142,14 +150,16 @@ class Pusher:
 
     def _take(self, keys: Collection[StockKey], work: _Work) -> dict[StockKey, ListingState]:
         """Take the slots of those listings that need a push and whose last outcome is known or can be read back."""
-        now, free, unknown = self._clock(), dict[StockKey, ListingState](), dict[StockKey, ListingState]()
+        now = self._clock()
+        free: dict[StockKey, tuple[ListingState, int | None]] = {}
+        unknown: dict[StockKey, ListingState] = {}
         states = self._listings.states(self._channel.id, keys)
         available = self._ledger.available(keys)
         for key, state in states.items():
             settled_at = state.settled_after(self._channel.lateness)
             if settled_at is None:
                 if not self._is_right(state, available[key]):
-                    free[key] = state
+                    free[key] = self._to_send(key, state, available[key])
             elif now >= settled_at:
                 unknown[key] = state
             else:
@@ -162,11 +172,24 @@ class Pusher:
         taken = self._listings.take(self._channel.id, free, now + SLOT_HELD_FOR)
         for key in free.keys() - taken.keys():
             work.put_off(key, timedelta(seconds=2), "another worker took it", failed=False)
-        unseen = {
-            key: state for key, state in taken.items() if state.shown is None and self._connector.reads_back
-        }
+        unseen = {key: state for key, state in taken.items() if self._is_unseen(state)}
         self._first_look(unseen, work)
         return {key: state for key, state in taken.items() if key not in unseen}
+
+    def _to_send(self, key: StockKey, state: ListingState, available: int) -> tuple[ListingState, int | None]:
+        """Say with which number to take a slot; the number is read again once the slot is ours."""
+        if self._is_unseen(state):
+            return state, None
+        if (
+            state.unexplained
+            and state.ahead_since is not None
+            and self._clock() - state.ahead_since > AHEAD_FOR
+        ):
+            state = self._ask_a_person(key, state)
+        return state, number_to_publish(promise(available, self._channel).available_to_promise, state)
+
+    def _is_unseen(self, state: ListingState) -> bool:
+        return state.shown is None and self._connector.reads_back
 
     def _is_right(self, state: ListingState, available: int) -> bool:
         """Whether a settled listing shows what it should, so that its slot need not be taken.
@@ -183,20 +206,25 @@ class Pusher:
             self._listings.settle(self._channel.id, {key: forget(state) for key, state in unknown.items()})
             work.again.update(unknown)
             return
-        self._settle_as_read(unknown, work, leave={})
+        self._settle_as_read(unknown, work, resolved)
 
     def _first_look(self, unseen: dict[StockKey, ListingState], work: _Work) -> None:
         """Ask what the channel shows of listings that we never pushed, so that the first push compares too."""
-        self._settle_as_read(unseen, work, leave=unseen)
+        failed = self._settle_as_read(unseen, work, observed)
+        self._listings.settle(self._channel.id, {key: unseen[key] for key in failed})
 
     def _settle_as_read(
-        self, states: dict[StockKey, ListingState], work: _Work, leave: dict[StockKey, ListingState]
-    ) -> None:
-        """Read some listings back and settle them; where that fails, settle what is in ``leave`` unchanged."""
+        self,
+        states: dict[StockKey, ListingState],
+        work: _Work,
+        judge: Callable[[ListingState, int, datetime], ListingState],
+    ) -> list[StockKey]:
+        """Read some listings back and settle them as ``judge`` says; return those that could not be read."""
+        failed: list[StockKey] = []
         for chunk in _chunks(list(states), self._connector.batch_size):
             shown = self._read_back(chunk, work)
             if shown is None:
-                self._listings.settle(self._channel.id, {key: leave[key] for key in chunk if key in leave})
+                failed += chunk
                 continue
             now, seen = self._clock(), dict[StockKey, ListingState]()
             for key in chunk:
@@ -204,8 +232,9 @@ class Pusher:
                 if number is None:
                     self._refused(key, _not_tracked(work.places[key]), states[key])
                 else:
-                    seen[key] = observed(states[key], number, now)
+                    seen[key] = judge(states[key], number, now)
             work.again |= self._listings.settle(self._channel.id, seen)
+        return failed
 
     def _read_back(self, keys: Sequence[StockKey], work: _Work) -> Mapping[ListingAt, int | None] | None:
         try:
@@ -217,23 +246,22 @@ class Pusher:
             return None
 
     def _offers(self, taken: dict[StockKey, ListingState], work: _Work) -> list[Offer]:
-        """Read each taken listing's number now; free the slots of those that show it already."""
-        offers, right, now = list[Offer](), dict[StockKey, ListingState](), self._clock()
+        """Read each taken listing's number now; free the slots of those that show it already, or that moved on."""
+        offers, free, now = list[Offer](), dict[StockKey, ListingState](), self._clock()
         available = self._ledger.available(taken)
-        for key, found in taken.items():
-            state = found
-            if state.unexplained and state.ahead_since is not None and now - state.ahead_since > AHEAD_FOR:
-                state = self._ask_a_person(key, state)
+        for key, state in taken.items():
             number = number_to_publish(promise(available[key], self._channel).available_to_promise, state)
             if number == state.believed:
-                right[key] = self._untroubled(key, state, "it shows the right number")
-                continue
-            content = f"onecount:{self._channel.id}/{key}/{state.generation}/{number}/{state.believed}"
-            offers.append(
-                Offer(work.places[key], number, state.believed, str(uuid5(NAMESPACE_URL, content)), now)
-            )
-            work.sent[key] = state
-        self._listings.settle(self._channel.id, right)
+                free[key] = self._untroubled(key, state, "it shows the right number")
+            elif state.inflight is None or state.inflight.quantity != number:
+                free[key] = state
+                work.again.add(key)
+            else:
+                content = f"onecount:{self._channel.id}/{key}/{state.generation}/{number}/{state.believed}"
+                identity = str(uuid5(NAMESPACE_URL, content))
+                offers.append(Offer(work.places[key], number, state.believed, identity, now))
+                work.sent[key] = state
+        self._listings.settle(self._channel.id, free)
         return offers
 
     def _send(self, offers: Sequence[Offer], work: _Work) -> None:

@@ -34,11 +34,15 @@ class Listings:
         return {key: _state(found[at]) if at in found else ListingState() for at, key in wanted.items()}
 
     def take(
-        self, channel: ChannelId, states: Mapping[StockKey, ListingState], deadline: datetime
+        self,
+        channel: ChannelId,
+        wanted: Mapping[StockKey, tuple[ListingState, Quantity | None]],
+        deadline: datetime,
     ) -> dict[StockKey, ListingState]:
-        """Take the slots of some listings for their next generation; return those that were free, as taken."""
-        updates = {key: _take(channel, key, state, deadline) for key, state in states.items()}
-        return {key: taken(states[key], deadline) for key in self._write(updates)}
+        """Take the slots of some listings, each to send a number; return those that were free, as taken."""
+        states = {key: taken(state, quantity, deadline) for key, (state, quantity) in wanted.items()}
+        done = self._write({key: _take(channel, key, state) for key, state in states.items()})
+        return {key: states[key] for key in done}
 
     def settle(self, channel: ChannelId, outcomes: Mapping[StockKey, ListingState]) -> set[StockKey]:
         """Store what became of generations in flight and free their slots; return those that were still ours."""
@@ -116,14 +120,18 @@ def sold_action(channel: ChannelId, key: StockKey, quantity: Quantity) -> Update
     return Update(listing_state_key(channel, key), add={"sold": quantity})
 
 
-def _take(channel: ChannelId, key: StockKey, state: ListingState, deadline: datetime) -> Update:
-    same = Equals("generation", state.generation) if state.generation else AttributeAbsent("generation")
+def _take(channel: ChannelId, key: StockKey, state: ListingState) -> Update:
+    """Write a state as taken, on condition that it was free and of the generation before."""
+    before, inflight = state.generation - 1, cast(Inflight, state.inflight)
+    same = Equals("generation", before) if before else AttributeAbsent("generation")
     return Update(
         listing_state_key(channel, key),
         set={
-            "generation": state.generation + 1,
-            "inflight": state.generation + 1,
-            "deadline": instant(deadline),
+            "generation": state.generation,
+            "inflight": state.generation,
+            "deadline": instant(inflight.deadline),
+            "sending": inflight.quantity,
+            "sending_at_sold": inflight.at_sold,
             "sku": key.sku,
             "location": key.location,
             "channel": channel,
@@ -143,7 +151,7 @@ def _settle(channel: ChannelId, key: StockKey, state: ListingState) -> Update:
             "ahead_since": None if state.ahead_since is None else instant(state.ahead_since),
             "troubled": state.troubled,
         },
-        remove=("inflight", "deadline"),
+        remove=("inflight", "deadline", "sending", "sending_at_sold"),
         conditions=(Equals("inflight", state.generation),),
     )
 
@@ -152,7 +160,7 @@ def _state(item: Item) -> ListingState:
     inflight = cast("int | None", item.get("inflight"))
     return ListingState(
         generation=cast(int, item.get("generation", 0)),
-        inflight=None if inflight is None else Inflight(inflight, parse_instant(cast(str, item["deadline"]))),
+        inflight=None if inflight is None else _inflight(inflight, item),
         shown=cast("int | None", item.get("shown")),
         shown_at_sold=cast(int, item.get("shown_at_sold", 0)),
         shown_at=_instant_or_none(item, "shown_at"),
@@ -160,6 +168,15 @@ def _state(item: Item) -> ListingState:
         ahead=cast(int, item.get("ahead", 0)),
         ahead_since=_instant_or_none(item, "ahead_since"),
         troubled=cast(bool, item.get("troubled", False)),
+    )
+
+
+def _inflight(generation: int, item: Item) -> Inflight:
+    return Inflight(
+        generation,
+        parse_instant(cast(str, item["deadline"])),
+        cast("int | None", item.get("sending")),
+        cast(int, item.get("sending_at_sold", 0)),
     )
 
 

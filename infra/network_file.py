@@ -1,0 +1,193 @@
+"""``network.yaml``: the declared network as its owner writes it, checked before anything is applied.
+
+Every mistake is reported with the path of the field, what is wrong with it, and what would be right.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+from typing import Annotated, Any
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError
+
+from shared.domain.drift import FormulaError, parse_formula
+from shared.domain.network import Channel, Location, Source
+from shared.domain.stock import ChannelId, LocationId, SourceId
+from shared.sources.registry import FILE_CONNECTORS, WEBHOOK_CONNECTORS
+from shared.store.registry import Network
+
+Id = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9-]{0,39}$")]
+Text = Annotated[str, StringConstraints(min_length=1)]
+
+
+class _Declared(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class SourceDeclaration(_Declared):
+    """A system that sends."""
+
+    connector: Text
+    meaning: dict[Text, Text] = {}
+    locations: dict[Text, Id] = {}
+    maps_codes: bool = False
+    channel: Id | None = None
+    drop: Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9._-]+(/[A-Za-z0-9._-]+)*/$")] | None = None
+    future_skew_s: Annotated[int, Field(ge=0)] = 300
+    options: dict[str, Any] = {}
+
+
+class LocationDeclaration(_Declared):
+    """A place that holds stock, and who is believed there."""
+
+    counts: Id | None = None
+    movements: Id | None = None
+
+
+class ChannelDeclaration(_Declared):
+    """A system that we tell what it may sell."""
+
+    connector: Text
+    locations: dict[Id, Text]
+    demand_location: Id | None = None
+    sells_down: bool = False
+    safety_stock: Annotated[int, Field(ge=0)] = 0
+    lateness_s: Annotated[int, Field(ge=0)] = 30
+    patience_s: Annotated[int, Field(ge=0)] = 900
+    calls_per_minute: Annotated[int, Field(ge=1)] = 120
+    options: dict[str, Any] = {}
+
+
+class NetworkDeclaration(_Declared):
+    """The whole file."""
+
+    sources: dict[Id, SourceDeclaration] = {}
+    locations: dict[Id, LocationDeclaration]
+    channels: dict[Id, ChannelDeclaration] = {}
+
+
+@dataclass(frozen=True, slots=True)
+class Mistake:
+    """One thing wrong with the file."""
+
+    field: str
+    reason: str
+
+    def __str__(self) -> str:
+        return f"{self.field}: {self.reason}"
+
+
+class NetworkFileError(ValueError):
+    """The file cannot be applied; ``mistakes`` lists everything that is wrong with it."""
+
+    def __init__(self, path: Path, mistakes: list[Mistake]) -> None:
+        super().__init__(f"{path}: " + "; ".join(str(mistake) for mistake in mistakes))
+        self.mistakes = mistakes
+
+
+def read_network(path: Path) -> Network:
+    """Read and check a network file.
+
+    Raises
+    ------
+    NetworkFileError
+        When it is not YAML, a field is wrong, or something is named that is not declared.
+    """
+    try:
+        said = yaml.safe_load(path.read_text(encoding="utf-8"))
+        declared = NetworkDeclaration.model_validate(said)
+    except OSError as error:
+        raise NetworkFileError(path, [Mistake("file", f"cannot be read: {error.strerror}")]) from error
+    except yaml.YAMLError as error:
+        raise NetworkFileError(path, [Mistake("file", f"is not YAML: {error}")]) from error
+    except ValidationError as error:
+        found = [
+            Mistake(".".join(str(part) for part in e["loc"]) or "file", e["msg"]) for e in error.errors()
+        ]
+        raise NetworkFileError(path, found) from error
+    mistakes = _mistakes(declared)
+    if mistakes:
+        raise NetworkFileError(path, mistakes)
+    return Network(
+        {SourceId(name): _source(name, s) for name, s in declared.sources.items()},
+        {LocationId(name): _location(name, x) for name, x in declared.locations.items()},
+        {ChannelId(name): _channel(name, c) for name, c in declared.channels.items()},
+    )
+
+
+def _mistakes(declared: NetworkDeclaration) -> list[Mistake]:
+    """Find what only shows across the file: names that are not declared, formulas and connectors that do not exist."""
+    found: list[Mistake] = []
+
+    def must_be(field: str, name: str | None, known: Mapping[str, object], what: str) -> None:
+        if name is not None and name not in known:
+            listed = ", ".join(sorted(known)) or "none"
+            found.append(Mistake(field, f"{name!r} is not a declared {what}; declared: {listed}"))
+
+    connectors = dict.fromkeys(WEBHOOK_CONNECTORS | FILE_CONNECTORS)
+    for name, source in declared.sources.items():
+        at = f"sources.{name}"
+        must_be(f"{at}.connector", source.connector, connectors, "connector")
+        must_be(f"{at}.channel", source.channel, declared.channels, "channel")
+        for code, location in source.locations.items():
+            must_be(f"{at}.locations.{code}", location, declared.locations, "location")
+        for element, formula in source.meaning.items():
+            try:
+                parse_formula(formula)
+            except FormulaError as error:
+                found.append(Mistake(f"{at}.meaning.{element}", str(error)))
+        if source.connector in FILE_CONNECTORS and source.drop is None:
+            found.append(
+                Mistake(f"{at}.drop", "is missing: the folder of the drop bucket it writes to, like wms/")
+            )
+    for name, place in declared.locations.items():
+        must_be(f"locations.{name}.counts", place.counts, declared.sources, "source")
+        must_be(f"locations.{name}.movements", place.movements, declared.sources, "source")
+    for name, channel in declared.channels.items():
+        for location_id in channel.locations:
+            must_be(f"channels.{name}.locations.{location_id}", location_id, declared.locations, "location")
+        must_be(f"channels.{name}.demand_location", channel.demand_location, declared.locations, "location")
+    return found
+
+
+def _source(name: str, said: SourceDeclaration) -> Source:
+    options = dict(said.options)
+    if said.drop is not None:
+        options["drop"] = said.drop
+    return Source(
+        SourceId(name),
+        said.connector,
+        dict(said.meaning),
+        {code: LocationId(location) for code, location in said.locations.items()},
+        said.maps_codes,
+        None if said.channel is None else ChannelId(said.channel),
+        timedelta(seconds=said.future_skew_s),
+        options,
+    )
+
+
+def _location(name: str, said: LocationDeclaration) -> Location:
+    return Location(
+        LocationId(name),
+        None if said.counts is None else SourceId(said.counts),
+        None if said.movements is None else SourceId(said.movements),
+    )
+
+
+def _channel(name: str, said: ChannelDeclaration) -> Channel:
+    return Channel(
+        ChannelId(name),
+        said.connector,
+        {LocationId(ours): theirs for ours, theirs in said.locations.items()},
+        None if said.demand_location is None else LocationId(said.demand_location),
+        said.sells_down,
+        said.safety_stock,
+        timedelta(seconds=said.lateness_s),
+        timedelta(seconds=said.patience_s),
+        said.calls_per_minute,
+        dict(said.options),
+    )
