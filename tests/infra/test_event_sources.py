@@ -6,6 +6,9 @@ import json
 
 import pytest
 
+from shared.domain.stock import LocationId, Sku, SourceId, StockKey
+from shared.store import layout
+from shared.store.table import Key
 from tests.infra.templates import Properties, Templates
 
 STREAMS = {
@@ -63,6 +66,25 @@ def test_a_stream_consumer_is_woken_by_its_records_alone(prod: Templates, functi
     assert source.startswith(table)
     assert [json.loads(f["Pattern"]) for f in mapping["FilterCriteria"]["Filters"]] == [pattern]
     assert mapping["StartingPosition"] == "TRIM_HORIZON"
+
+
+SHIRT = StockKey(Sku("SHIRT-1"), LocationId("DC1"))
+
+
+@pytest.mark.parametrize(
+    ("function", "key"),
+    [
+        ("reconcile_stock", layout.balance_key(SHIRT)),
+        ("reconcile_stock", layout.observation_key(SHIRT.sku, SHIRT.location, SourceId("erp"), "on_hand")),
+        ("fan_out_changes", layout.promise_key(SHIRT)),
+    ],
+)
+def test_the_filters_let_the_keys_through_that_the_store_writes(
+    prod: Templates, function: str, key: Key
+) -> None:
+    _, mapping = stream_mappings(prod)[function]
+    (rule,) = [json.loads(f["Pattern"]) for f in mapping["FilterCriteria"]["Filters"]]
+    assert any(key.pk.startswith(accepted["prefix"]) for accepted in rule["dynamodb"]["Keys"]["pk"]["S"])
 
 
 @pytest.mark.parametrize("function", STREAMS)

@@ -16,6 +16,7 @@ MODELS: dict[str, type[settings.Settings]] = {
     for model in settings.Settings.__subclasses__()
 }
 FUNCTIONS = sorted(MODELS)
+INLINE_POLICY_CHARACTERS = 10_240
 
 
 def environment(templates: Templates, function: str) -> dict[str, Any]:
@@ -80,6 +81,22 @@ def test_every_log_is_encrypted_and_expires(prod: Templates) -> None:
 @pytest.mark.parametrize("function", FUNCTIONS)
 def test_no_function_has_a_wildcard_action(prod: Templates, function: str) -> None:
     assert [right.action for right in prod.rights(function) if "*" in right.action] == []
+
+
+@pytest.mark.parametrize("function", FUNCTIONS)
+def test_a_roles_rights_fit_into_what_iam_stores_whatever_the_number_of_channels(
+    prod: Templates, function: str
+) -> None:
+    role = prod.referent("Processing", prod.functions()[function]["Role"])
+    assert role is not None
+    (policy,) = [
+        policy["PolicyDocument"]
+        for policy in prod.resources("AWS::IAM::Policy").values()
+        if {"Ref": role.logical_id} in policy["Roles"]
+    ]
+    # A template's references are longer than the ARNs that they become, so this is an upper bound.
+    assert len(json.dumps(policy, separators=(",", ":"))) < INLINE_POLICY_CHARACTERS
+    assert "partner_feed" not in json.dumps(policy)
 
 
 @pytest.mark.parametrize("function", FUNCTIONS)
