@@ -10,7 +10,7 @@ Mappings are made at the lowest CDK level because the higher one grants wildcard
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from aws_cdk import Duration
 from aws_cdk import aws_lambda as lambda_
@@ -27,12 +27,12 @@ MAX_RECORD_AGE = Duration.hours(6)  # a quarter of the 24 hours for which the st
 
 
 class StreamConsumer(Construct):
-    """Feeds ``function`` the records of a table's stream that match ``pattern``.
+    """Feeds ``function`` the records of a table's stream that match one of ``patterns``.
 
     Parameters
     ----------
-    pattern
-        Event filter, as Lambda's filter rules have it; all else is dropped unread and unbilled.
+    patterns
+        Event filters, as Lambda's filter rules have them; all else is dropped unread and unbilled.
     window
         How long to gather a batch before invoking; zero where latency counts.
     parallelization
@@ -48,7 +48,7 @@ class StreamConsumer(Construct):
         key: StageKey,
         table: LedgerTable,
         function: PythonFunction,
-        pattern: Mapping[str, object],
+        patterns: Sequence[Mapping[str, object]],
         window: Duration,
         parallelization: int = 1,
     ) -> None:
@@ -73,7 +73,10 @@ class StreamConsumer(Construct):
             maximum_record_age_in_seconds=int(MAX_RECORD_AGE.to_seconds()),
             function_response_types=["ReportBatchItemFailures"],
             filter_criteria=lambda_.CfnEventSourceMapping.FilterCriteriaProperty(
-                filters=[lambda_.CfnEventSourceMapping.FilterProperty(pattern=json.dumps(pattern))]
+                filters=[
+                    lambda_.CfnEventSourceMapping.FilterProperty(pattern=json.dumps(pattern))
+                    for pattern in patterns
+                ]
             ),
             destination_config=lambda_.CfnEventSourceMapping.DestinationConfigProperty(
                 on_failure=lambda_.CfnEventSourceMapping.OnFailureProperty(

@@ -19,8 +19,8 @@ from infra.building_blocks.stage_key import StageKey
 INDEXES: Mapping[str, tuple[str, ...]] = {
     "inbox": ("pending",),
     "stock": ("dirty", "by_location", "order_lines", "observed"),
-    "registry": ("parked", "by_kind", "by_channel"),
-    "cases": ("by_status", "by_subject"),
+    "registry": ("by_channel",),
+    "cases": ("by_status",),
 }
 """Table to the indexes it has."""
 

@@ -109,7 +109,7 @@ class ProcessingStack(Stack):
         )
         self._data.archive.grant_read(function)
         arrived = {"eventName": ["INSERT"], "dynamodb": {"NewImage": {"kind": {"S": ["webhook"]}}}}
-        self._consume_stream("FromInbox", "inbox", function, arrived, window=NO_WINDOW, parallelization=4)
+        self._consume_stream("FromInbox", "inbox", function, [arrived], window=NO_WINDOW, parallelization=4)
 
     # ---- out of the ledger ----------------------------------------------------------------------------------
 
@@ -120,7 +120,13 @@ class ProcessingStack(Stack):
             memory_mb=1024,
             tables={"stock": READ_WRITE, "registry": READ, "cases": READ_WRITE},
         )
-        self._consume_stream("Balances", "stock", function, _changed("BAL#", "OBS#"), window=ONE_SECOND)
+        self._consume_stream(
+            "Balances",
+            "stock",
+            function,
+            [_written("BAL#", sk="-"), _written("OBS#", marked="observed_pk")],
+            window=ONE_SECOND,
+        )
 
     def _fan_out_changes(self) -> None:
         function = self._function(
@@ -131,7 +137,9 @@ class ProcessingStack(Stack):
             environment={"push_queue_prefix": self._push_queue_prefix},
         )
         self._lanes.grant_send(function)
-        self._consume_stream("Promises", "stock", function, _changed("PROMISE#"), window=NO_WINDOW)
+        self._consume_stream(
+            "Promises", "stock", function, [_written("PROMISE#", marked="dirty_pk")], window=NO_WINDOW
+        )
 
     def _push_channel(self) -> None:
         function = self._function(
@@ -280,7 +288,7 @@ class ProcessingStack(Stack):
         id_: str,
         table: str,
         function: PythonFunction,
-        pattern: Mapping[str, object],
+        patterns: Sequence[Mapping[str, object]],
         *,
         window: Duration,
         parallelization: int = 1,
@@ -292,7 +300,7 @@ class ProcessingStack(Stack):
             key=self._data.key,
             table=self._tables[table],
             function=function,
-            pattern=pattern,
+            patterns=patterns,
             window=window,
             parallelization=parallelization,
         )
@@ -325,7 +333,15 @@ class ProcessingStack(Stack):
         ).value_as_string
 
 
-def _changed(*prefixes: str) -> Mapping[str, object]:
-    """Return the filter for written (not removed) items whose partition key begins with one of ``prefixes``."""
-    keys = {"pk": {"S": [{"prefix": prefix} for prefix in prefixes]}}
-    return {"eventName": ["INSERT", "MODIFY"], "dynamodb": {"Keys": keys}}
+def _written(prefix: str, *, sk: str | None = None, marked: str | None = None) -> Mapping[str, object]:
+    """Return the filter for written (not removed) items of a family.
+
+    ``marked`` names the attribute that says that work is to be done: taking the mark off must not wake anyone.
+    """
+    keys: dict[str, object] = {"pk": {"S": [{"prefix": prefix}]}}
+    if sk is not None:
+        keys["sk"] = {"S": [sk]}
+    images: dict[str, object] = {"Keys": keys}
+    if marked is not None:
+        images["NewImage"] = {marked: {"S": [{"exists": True}]}}
+    return {"eventName": ["INSERT", "MODIFY"], "dynamodb": images}

@@ -86,12 +86,14 @@ def _in_our_codes(event: Event, sku: Sku, source: Source, network: Network) -> E
         return replace(event, sku=sku, legs=legs)
     if isinstance(event, Count):
         return replace(event, sku=sku, location=_location(event.location, source, network), leaf=WHOLE)
+    # Two channels may give their orders the same numbers: ours carry the channel's name, ``shopify/5001``.
+    event = replace(event, sku=sku, order=f"{event.channel}/{event.order}")
     if event.location is not None:
-        return replace(event, sku=sku, location=_location(event.location, source, network))
+        return replace(event, location=_location(event.location, source, network))
     channel = network.channels.get(event.channel)
     if channel is None or channel.demand_location is None:
         raise UnknownLocationError(f"demand_location of channel {event.channel}")
-    return replace(event, sku=sku, location=channel.demand_location)
+    return replace(event, location=channel.demand_location)
 
 
 def _location(code: str, source: Source, network: Network) -> LocationId:

@@ -54,8 +54,8 @@ def test_every_table_has_string_keys_pk_and_sk(prod: Templates, name: str) -> No
     [
         ("inbox", {"pending"}),
         ("stock", {"dirty", "by_location", "order_lines", "observed"}),
-        ("registry", {"parked", "by_kind", "by_channel"}),
-        ("cases", {"by_status", "by_subject"}),
+        ("registry", {"by_channel"}),
+        ("cases", {"by_status"}),
     ],
 )
 def test_each_table_has_its_sparse_keys_only_indexes(prod: Templates, name: str, indexes: set[str]) -> None:

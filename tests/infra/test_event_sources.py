@@ -14,21 +14,35 @@ from tests.infra.templates import Properties, Templates
 STREAMS = {
     "apply_messages": (
         "inboxTable",
-        {"eventName": ["INSERT"], "dynamodb": {"NewImage": {"kind": {"S": ["webhook"]}}}},
+        [{"eventName": ["INSERT"], "dynamodb": {"NewImage": {"kind": {"S": ["webhook"]}}}}],
     ),
     "reconcile_stock": (
         "stockTable",
-        {
-            "eventName": ["INSERT", "MODIFY"],
-            "dynamodb": {"Keys": {"pk": {"S": [{"prefix": "BAL#"}, {"prefix": "OBS#"}]}}},
-        },
+        [
+            {
+                "eventName": ["INSERT", "MODIFY"],
+                "dynamodb": {"Keys": {"pk": {"S": [{"prefix": "BAL#"}]}, "sk": {"S": ["-"]}}},
+            },
+            {
+                "eventName": ["INSERT", "MODIFY"],
+                "dynamodb": {
+                    "Keys": {"pk": {"S": [{"prefix": "OBS#"}]}},
+                    "NewImage": {"observed_pk": {"S": [{"exists": True}]}},
+                },
+            },
+        ],
     ),
     "fan_out_changes": (
         "stockTable",
-        {
-            "eventName": ["INSERT", "MODIFY"],
-            "dynamodb": {"Keys": {"pk": {"S": [{"prefix": "PROMISE#"}]}}},
-        },
+        [
+            {
+                "eventName": ["INSERT", "MODIFY"],
+                "dynamodb": {
+                    "Keys": {"pk": {"S": [{"prefix": "PROMISE#"}]}},
+                    "NewImage": {"dirty_pk": {"S": [{"exists": True}]}},
+                },
+            }
+        ],
     ),
 }
 
@@ -62,9 +76,9 @@ def test_no_stream_has_more_than_two_consumers(prod: Templates) -> None:
 @pytest.mark.parametrize("function", STREAMS)
 def test_a_stream_consumer_is_woken_by_its_records_alone(prod: Templates, function: str) -> None:
     source, mapping = stream_mappings(prod)[function]
-    table, pattern = STREAMS[function]
+    table, patterns = STREAMS[function]
     assert source.startswith(table)
-    assert [json.loads(f["Pattern"]) for f in mapping["FilterCriteria"]["Filters"]] == [pattern]
+    assert [json.loads(f["Pattern"]) for f in mapping["FilterCriteria"]["Filters"]] == patterns
     assert mapping["StartingPosition"] == "TRIM_HORIZON"
 
 
@@ -83,8 +97,8 @@ def test_the_filters_let_the_keys_through_that_the_store_writes(
     prod: Templates, function: str, key: Key
 ) -> None:
     _, mapping = stream_mappings(prod)[function]
-    (rule,) = [json.loads(f["Pattern"]) for f in mapping["FilterCriteria"]["Filters"]]
-    assert any(key.pk.startswith(accepted["prefix"]) for accepted in rule["dynamodb"]["Keys"]["pk"]["S"])
+    rules = [json.loads(f["Pattern"])["dynamodb"]["Keys"] for f in mapping["FilterCriteria"]["Filters"]]
+    assert any(key.pk.startswith(rule["pk"]["S"][0]["prefix"]) for rule in rules)
 
 
 @pytest.mark.parametrize("function", STREAMS)
