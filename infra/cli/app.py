@@ -1,0 +1,53 @@
+"""All commands, in the order in which somebody new needs them."""
+
+from __future__ import annotations
+
+import click
+
+from infra.cli import (
+    case_commands,
+    channel_commands,
+    delivery_commands,
+    item_commands,
+    network_commands,
+    runtime_commands,
+    secret_commands,
+    stock_commands,
+)
+
+
+class InOrder(click.Group):
+    """A group that lists its commands as they were added."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(self.commands)
+
+
+@click.group(cls=InOrder)
+def onecount() -> None:
+    """One trusted stock count across every system that touches inventory."""
+
+
+for member in (
+    runtime_commands.demo,
+    runtime_commands.up,
+    runtime_commands.status,
+    runtime_commands.down,
+    network_commands.apply,
+    item_commands.items,
+    secret_commands.secret,
+    delivery_commands.send,
+    delivery_commands.drop,
+    delivery_commands.message,
+    stock_commands.stock,
+    stock_commands.journal,
+    stock_commands.verify,
+    channel_commands.reserve,
+    channel_commands.release,
+    channel_commands.push,
+    case_commands.cases,
+    case_commands.case,
+    case_commands.dead_letters,
+    runtime_commands.token,
+):
+    onecount.add_command(member)

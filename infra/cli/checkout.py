@@ -1,0 +1,61 @@
+"""The local runtime of this checkout, as the commands that start, stop and describe it see it.
+
+What runs it is imported only when it is asked for: most commands need none of it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
+
+from infra.cli.target import ROOT
+
+if TYPE_CHECKING:
+    from infra.local.runtime import RuntimeInfo, RuntimeStatus
+
+Say = Callable[[str], None]
+
+
+class Runtime(Protocol):
+    """Starts, stops and describes the local runtime."""
+
+    def up(self, network: Path | None, say: Say) -> RuntimeInfo:
+        """Bring it to the present sources; return where to reach it."""
+        ...
+
+    def down(self, wipe: bool, say: Say) -> bool:
+        """Stop it; return whether it had been running."""
+        ...
+
+    def status(self) -> RuntimeStatus:
+        """Say what of it runs."""
+        ...
+
+    def demo(self, say: Say) -> int:
+        """Tell the demo's story; return its exit code."""
+        ...
+
+
+class CheckoutRuntime:
+    """The runtime that lives in this checkout's ``.onecount``."""
+
+    def up(self, network: Path | None, say: Say) -> RuntimeInfo:
+        from infra.local.runtime import up
+
+        return up(ROOT, network=network, say=say)
+
+    def down(self, wipe: bool, say: Say) -> bool:
+        from infra.local.runtime import down
+
+        return down(ROOT, wipe=wipe, say=say)
+
+    def status(self) -> RuntimeStatus:
+        from infra.local.runtime import status
+
+        return status(ROOT)
+
+    def demo(self, say: Say) -> int:
+        from infra.local.demo import run
+
+        return run(say)

@@ -1,0 +1,87 @@
+"""``items import``: the items, their listings and their codes, from a CSV file."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import asdict
+from typing import BinaryIO
+
+import click
+
+from infra.cli.console import CommandError, Session, command, table
+from infra.cli.item_file import ItemFile
+from infra.cli.item_import import Imported, ItemImport
+from infra.cli.target import Target
+from shared.domain.cases import Case, CaseKind, CaseStatus
+from shared.domain.stock import SourceId
+from shared.sources.reading import UnreadableError
+from shared.store.registry import Code
+
+CASES_LOOKED_AT = 10_000
+
+
+@click.group("items")
+def items() -> None:
+    """Items, where they are listed, and their codes."""
+
+
+@command("import")
+@click.argument("file", type=click.File("rb"))
+@click.pass_obj
+def import_items(session: Session, file: BinaryIO) -> None:
+    """Import items, listings and codes from a CSV file.
+
+    Columns: sku; channel:<channel> for the channel's own id; code:<source>:<kind> for the source's code. A bad row
+    is skipped and named, and the exit code is 1.
+    """
+    target = session.target
+    try:
+        content = ItemFile(file, target.registry.network(fresh=True))
+    except UnreadableError as error:
+        fault = error.fault
+        raise CommandError(f"{file.name}: {fault.field} {fault.reason}", fault.remedy) from error
+    if content.columns.ignored:
+        session.say(f"columns passed over: {', '.join(content.columns.ignored)}")
+    done = ItemImport(target.registry, target.lanes).run(
+        content.rows(), lambda number: session.say(f"{number} items")
+    )
+    released = release_waiting(target)
+    session.show({**asdict(done), "messages_released": released}, _summary(done, released))
+    if done.bad_rows:
+        raise click.exceptions.Exit(1)
+
+
+def _summary(done: Imported, released: int) -> Iterator[str]:
+    if done.faults:
+        yield from table(
+            ("row", "field", "reason", "remedy"), [(f.row, f.field, f.reason, f.remedy) for f in done.faults]
+        )
+        if done.bad_rows > len(done.faults):
+            yield f"... and {done.bad_rows - len(done.faults)} more"
+        yield ""
+    yield (
+        f"{done.items} items imported, {done.codes} codes mapped, "
+        f"{done.listings} new or changed listings on their way to their channels"
+    )
+    if released:
+        yield f"{released} messages that waited for one of these codes were applied again"
+    if done.bad_rows:
+        yield f"{done.bad_rows} rows were skipped: correct them and import the file again"
+
+
+def release_waiting(target: Target) -> int:
+    """Retry every case that waits for a code which is known now; return how many messages were applied again."""
+    waiting: dict[Code, Case] = {}
+    for case in target.cases.list(CaseStatus.OPEN, CASES_LOOKED_AT):
+        if case.kind is CaseKind.UNKNOWN_CODE and case.facts.get("kind") != "location":
+            facts = case.facts
+            waiting[Code(SourceId(str(facts["source"])), str(facts["kind"]), str(facts["code"]))] = case
+    known = target.registry.skus(waiting)
+    return sum(
+        int(target.api.post("cases", case.id, "retry").get("replayed", 0))
+        for code, case in waiting.items()
+        if code in known
+    )
+
+
+items.add_command(import_items)

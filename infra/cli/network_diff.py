@@ -1,0 +1,140 @@
+"""What applying a network file would change: added, changed field by field, and declared before but not in the file.
+
+Fields are named as the file names them (``lateness_s``, ``drop``, ``options.url``), so that a line of the diff can be
+found in the file.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass
+from datetime import timedelta
+from typing import Any, TypeAlias
+
+from shared.domain.network import Channel, Location, Source
+from shared.domain.stock import ChannelId
+from shared.store.registry import Network
+
+Declared: TypeAlias = "Source | Location | Channel"
+
+
+@dataclass(frozen=True, slots=True)
+class FieldChange:
+    """One field: what is declared now, and what the file says; None is absent."""
+
+    field: str
+    was: object
+    becomes: object
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One source, location or channel of the diff; ``fields`` is empty unless it changes."""
+
+    kind: str
+    id: str
+    fields: tuple[FieldChange, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class NetworkDiff:
+    """Everything that differs. ``not_in_file`` stays declared: applying removes nothing."""
+
+    added: tuple[Entry, ...]
+    changed: tuple[Entry, ...]
+    not_in_file: tuple[Entry, ...]
+
+    @property
+    def writes(self) -> bool:
+        """Whether applying would write anything."""
+        return bool(self.added or self.changed)
+
+    def channels(self) -> list[ChannelId]:
+        """Return the channels that are new or have other rules than before."""
+        return [ChannelId(entry.id) for entry in (*self.added, *self.changed) if entry.kind == "channel"]
+
+    def only_written(self, network: Network) -> Network:
+        """Return the part of the file's network that applying writes."""
+        touched = {(entry.kind, entry.id) for entry in (*self.added, *self.changed)}
+        return Network(
+            {id_: s for id_, s in network.sources.items() if ("source", id_) in touched},
+            {id_: x for id_, x in network.locations.items() if ("location", id_) in touched},
+            {id_: c for id_, c in network.channels.items() if ("channel", id_) in touched},
+        )
+
+    def lines(self) -> Iterator[str]:
+        """Yield the diff for a human."""
+        for entry in self.added:
+            yield f"+ {entry.kind} {entry.id}"
+        for entry in self.changed:
+            yield f"~ {entry.kind} {entry.id}"
+            for change in entry.fields:
+                yield f"    {change.field}: {_shown(change.was)} -> {_shown(change.becomes)}"
+        for entry in self.not_in_file:
+            yield f"  {entry.kind} {entry.id} is not in the file; it stays as it is"
+
+
+def compare(declared: Network, said: Network) -> NetworkDiff:
+    """Compare what is declared with what a file says."""
+    added: list[Entry] = []
+    changed: list[Entry] = []
+    gone: list[Entry] = []
+    for kind, old, new in _families(declared, said):
+        for id_, entry in new.items():
+            if id_ not in old:
+                added.append(Entry(kind, id_))
+            elif fields := tuple(_changes(_flat(old[id_]), _flat(entry))):
+                changed.append(Entry(kind, id_, fields))
+        gone += [Entry(kind, id_) for id_ in old if id_ not in new]
+    return NetworkDiff(tuple(added), tuple(changed), tuple(gone))
+
+
+def _families(
+    declared: Network, said: Network
+) -> Iterator[tuple[str, Mapping[str, Declared], Mapping[str, Declared]]]:
+    yield "source", _by_id(declared.sources), _by_id(said.sources)
+    yield "location", _by_id(declared.locations), _by_id(said.locations)
+    yield "channel", _by_id(declared.channels), _by_id(said.channels)
+
+
+def _by_id(family: Mapping[Any, Declared]) -> dict[str, Declared]:
+    return {str(id_): entry for id_, entry in family.items()}
+
+
+def _changes(old: Mapping[str, object], new: Mapping[str, object]) -> Iterator[FieldChange]:
+    for field in sorted({*old, *new}):
+        was, becomes = old.get(field), new.get(field)
+        if was != becomes or type(was) is not type(becomes):
+            yield FieldChange(field, was, becomes)
+
+
+def _flat(entry: Declared) -> dict[str, object]:
+    """Write an entry as path and value, in the file's words."""
+    flat: dict[str, object] = {}
+    for name, value in asdict(entry).items():
+        if name == "id":
+            continue
+        if isinstance(value, timedelta):
+            flat[f"{name}_s"] = int(value.total_seconds())
+        elif isinstance(value, Mapping):
+            # As the registry stores it: JSON, whose keys are texts.
+            flat |= _leaves(name, json.loads(json.dumps(value)))
+        else:
+            flat[name] = value
+    if "options.drop" in flat:
+        flat["drop"] = flat.pop("options.drop")
+    return flat
+
+
+def _leaves(path: str, value: object) -> dict[str, object]:
+    if not isinstance(value, dict) or not value:
+        return {} if value == {} else {path: value}
+    leaves: dict[str, object] = {}
+    for name, inner in value.items():
+        leaves |= _leaves(f"{path}.{name}", inner)
+    return leaves
+
+
+def _shown(value: object) -> str:
+    return "(none)" if value is None else json.dumps(value, ensure_ascii=False)

@@ -1,0 +1,102 @@
+"""The local runtime: start it, stop it, look at it, let it tell its story, and get a token for curl."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from infra.cli.console import CommandError, Session, command, fields, table
+
+if TYPE_CHECKING:
+    from infra.local.runtime import RuntimeInfo
+
+
+@command("up", targeted=False)
+@click.option(
+    "--network",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="Network file whose sources and channels get queues and secrets.  [default: the demo network]",
+)
+@click.pass_obj
+def up(session: Session, network: Path | None) -> None:
+    """Start the local runtime and say where to reach it.
+
+    It keeps its state over restarts; sources that changed since are deployed.
+    """
+    info = session.runtime.up(network, session.say)
+    session.show(asdict(info), _addresses(info))
+
+
+def _addresses(info: RuntimeInfo) -> list[str]:
+    return [
+        *fields(
+            {
+                "webhooks": info.webhook_url,
+                "API": f"{info.api_url}/v1",
+                "drop bucket": f"{info.bucket} (at {info.endpoint})",
+            }
+        ),
+        "",
+        "try:",
+        f'  curl -H "Authorization: Bearer $(.venv/bin/onecount token --scope viewer)" "{info.api_url}/v1/cases"',
+        "  .venv/bin/onecount apply infra/local/network.yaml",
+    ]
+
+
+@command("down", targeted=False)
+@click.option("--wipe", is_flag=True, help="Also forget all state: tables, queues, files and keys.")
+@click.pass_obj
+def down(session: Session, wipe: bool) -> None:
+    """Stop the local runtime; its state stays unless wiped."""
+    ran = session.runtime.down(wipe, session.say)
+    session.show({"was_running": ran, "wiped": wipe}, ())
+
+
+@command("status", targeted=False)
+@click.pass_obj
+def status(session: Session) -> None:
+    """Say what of the local runtime runs, and where.
+
+    Exits 1 unless all of it is up.
+    """
+    found = session.runtime.status()
+    rows = [(name, "running" if pid else "not running", pid) for name, pid in found.processes.items()]
+    lines = table(("part", "state", "process"), rows)
+    if found.info is not None:
+        lines += ["", *_addresses(found.info)]
+    if not found.is_up:
+        lines += ["", "start it with `onecount up`"]
+    session.show({"up": found.is_up, **asdict(found)}, lines)
+    if not found.is_up:
+        raise click.exceptions.Exit(1)
+
+
+@command("demo", targeted=False)
+@click.pass_obj
+def demo(session: Session) -> None:
+    """Tell the whole story on real transports, with proof.
+
+    It runs on a local runtime of its own and exits 1 if any number is not what it must be.
+    """
+    code = session.runtime.demo(session.say if session.as_json else click.echo)
+    session.show({"passed": code == 0}, ())
+    raise click.exceptions.Exit(code)
+
+
+@command("token")
+@click.option("--scope", "scopes", multiple=True, required=True, help="What it may do; may be repeated.")
+@click.option("--subject", default="local", show_default=True, help="Whom it names.")
+@click.pass_obj
+def token(session: Session, scopes: tuple[str, ...], subject: str) -> None:
+    """Print a bearer token for the local API, for curl."""
+    mint = session.target.mint
+    if mint is None:
+        raise CommandError(
+            f"tokens of stage {session.target.stage} come from its own issuer, not from here",
+            "ask that issuer for a token; the commands here take it from ONECOUNT_TOKEN",
+        )
+    made = mint(scopes, subject)
+    session.show({"token": made, "scopes": list(scopes), "subject": subject}, [made])

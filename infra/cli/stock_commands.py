@@ -1,0 +1,170 @@
+"""What is in stock: every system's number side by side, the journal behind ours, and the proof that they agree."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict
+from typing import Any
+
+import click
+
+from infra.cli.console import CommandError, Session, command, fields, table
+from shared.operations.verify import Discrepancy, Verifier
+
+_QUANTITIES = (
+    "on_hand",
+    "quality_hold",
+    "damaged",
+    "reserved",
+    "available",
+    "incoming",
+    "in_transit",
+)
+_PAGE = 200
+
+
+@command("stock")
+@click.argument("sku")
+@click.option("--as-of", help="An instant in ISO 8601, like 2026-11-01T12:00:00Z.  [default: now]")
+@click.pass_obj
+def stock(session: Session, sku: str, as_of: str | None) -> None:
+    """Show every system's number of an item side by side.
+
+    Our quantities at each location, what each source says and how far it is off, what each channel may sell and
+    why, and what it shows.
+    """
+    found = session.target.api.get("stock", sku, as_of=as_of)
+    session.show(found, _side_by_side(found))
+
+
+def _side_by_side(found: Mapping[str, Any]) -> Iterator[str]:
+    yield f"{found['sku']}"
+    locations: Sequence[Mapping[str, Any]] = found["locations"]
+    if not locations:
+        yield "no stock, and no source has said anything about it"
+    else:
+        yield ""
+        yield from table(
+            ("location", *_QUANTITIES, "counted as of", "as of"),
+            [
+                (x["location"], *(x[name] for name in _QUANTITIES), x["counted_as_of"], x["as_of"])
+                for x in locations
+            ],
+        )
+    sources = [(x["location"], said) for x in locations for said in x["sources"]]
+    if sources:
+        yield ""
+        yield from table(
+            ("location", "source", "element", "says", "means", "ours then", "drift", "as of"),
+            [
+                (
+                    place,
+                    s["source"],
+                    s["element"],
+                    s["quantity"],
+                    s["meaning"],
+                    s["expected"],
+                    s["drift"],
+                    s["as_of"],
+                )
+                for place, s in sources
+            ],
+        )
+    if found["channels"]:
+        yield ""
+        yield from table(
+            ("location", "channel", "may sell", "because", "shows", "confirmed at"),
+            [
+                (
+                    c["location"],
+                    c["channel"],
+                    c["available_to_promise"],
+                    _because(c),
+                    c["shown"],
+                    _confirmed(c),
+                )
+                for c in found["channels"]
+            ],
+        )
+
+
+def _because(channel: Mapping[str, Any]) -> str:
+    return ", ".join(f"{part['what']} {part['quantity']}" for part in channel["explanation"])
+
+
+def _confirmed(channel: Mapping[str, Any]) -> str | None:
+    return "being pushed" if channel["in_flight"] else channel["confirmed_at"]
+
+
+@command("journal")
+@click.argument("sku")
+@click.option("--location", required=True, help="The location whose journal is meant.")
+@click.option(
+    "--limit", type=click.IntRange(1), default=100, show_default=True, help="Entries, newest first."
+)
+@click.pass_obj
+def journal(session: Session, sku: str, location: str, limit: int) -> None:
+    """List every line that made a balance, newest first."""
+    entries: list[dict[str, Any]] = []
+    cursor: str | None = None
+    while len(entries) < limit:
+        size = min(_PAGE, limit - len(entries))
+        page = session.target.api.get("stock", sku, "journal", location=location, limit=size, cursor=cursor)
+        entries += page["entries"]
+        cursor = page["cursor"]
+        if cursor is None or not page["entries"]:
+            break
+    rows = [
+        (
+            e["seq"],
+            line["valid_at"],
+            e["posted_at"],
+            line["counter"],
+            line["leaf"],
+            line["quantity"],
+            line["cause"],
+            line["event_key"],
+        )
+        for e in entries
+        for line in e["lines"]
+    ]
+    headers = ("seq", "valid at", "posted at", "counter", "leaf", "quantity", "cause", "event")
+    session.show({"sku": sku, "location": location, "entries": entries}, table(headers, rows))
+
+
+@command("verify")
+@click.pass_obj
+def verify(session: Session) -> None:
+    """Prove that every balance equals its journal.
+
+    And that every unit is promised once. Exits 1 and names each number that does not add up.
+    """
+    verified = Verifier(session.target.stock).verify(lambda number: session.say(f"{number} entries read"))
+    wrong = [_discrepancy(one) for one in verified.discrepancies]
+    figures = {name: number for name, number in asdict(verified).items() if name != "discrepancies"}
+    lines = fields({name.replace("_", " "): number for name, number in figures.items()})
+    session.show(
+        {**figures, "proven": not wrong, "discrepancies": wrong},
+        [*lines, "proven: every balance equals its journal"] if not wrong else lines,
+    )
+    if wrong:
+        if session.as_json:
+            raise click.exceptions.Exit(1)
+        raise CommandError(
+            f"{len(wrong)} numbers do not add up",
+            "keep this list, see `onecount journal SKU --location L` for each, and report it as a fault",
+            [
+                f"{w['sku']} at {w['location']}: {w['what']} must be {w['expected']}, is {w['found']}"
+                for w in wrong
+            ],
+        )
+
+
+def _discrepancy(found: Discrepancy) -> dict[str, Any]:
+    return {
+        "sku": found.key.sku,
+        "location": found.key.location,
+        "what": found.what,
+        "expected": found.expected,
+        "found": found.found,
+    }
