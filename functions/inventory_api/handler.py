@@ -92,7 +92,8 @@ def list_stock() -> Any:
         after = query.get("cursor")
         limit = _page_size(query)
         keys = list(house().view.keys_at(location, None if after is None else Sku(after), limit))
-        rows = [{"sku": key.sku, "location": location, **house().view.quantities(key)} for key in keys]
+        found = house().view.rows(keys)
+        rows = [{"sku": key.sku, "location": location, **found[key]} for key in keys]
         return answer(200, {"stock": rows, "cursor": keys[-1].sku if len(keys) == limit else None})
 
     return _for(READERS, call)

@@ -23,12 +23,13 @@ def reconciler() -> Reconciler:
 
 def handle(event: dict[str, Any], _context: object) -> dict[str, Any]:
     """Compare what a batch of stream records says; the first that fails is where the stream starts again."""
-    moved = []
+    moved, seen = [], []
     for record in event["Records"]:
         item = item_from_image(record["dynamodb"]["NewImage"])
         if str(item["pk"]).startswith("OBS#"):
-            reconciler().observed(observation(item))
-        elif item["sk"] == "-":
+            seen.append(observation(item))
+        else:
             moved.append(stock_key_of(item))
+    reconciler().observed(seen)
     reconciler().moved(moved)
     return {"batchItemFailures": []}

@@ -48,19 +48,17 @@ class WebhookSigner:
 
 
 def signing_key(secret: str, name: str) -> bytes:
-    """Return the key inside a ``whsec_`` secret; ``name`` says in an error which secret it was.
+    """Return the key inside a secret, with or without its ``whsec_``; ``name`` says in an error which it was.
 
     Raises
     ------
     ChannelOptionError
     """
     remedy = "store a secret of the form whsec_<base64>, of at least 16 bytes"
-    if not secret.startswith(SECRET_PREFIX):
-        raise ChannelOptionError(name, f"does not start with {SECRET_PREFIX}", remedy)
     try:
         key = base64.b64decode(secret.removeprefix(SECRET_PREFIX), validate=True)
     except binascii.Error as malformed:
-        raise ChannelOptionError(name, "is not base64 after its prefix", remedy) from malformed
+        raise ChannelOptionError(name, "is not base64", remedy) from malformed
     if len(key) < SHORTEST_KEY_BYTES:
         raise ChannelOptionError(name, f"is shorter than {SHORTEST_KEY_BYTES} bytes", remedy)
     return key

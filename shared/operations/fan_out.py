@@ -15,11 +15,13 @@ from typing import Protocol, cast
 
 from shared.domain.availability import promise
 from shared.domain.events import instant
+from shared.domain.network import Listing
 from shared.domain.stock import ChannelId, Quantity, Sku, StockKey
+from shared.store.bulk import write_each
 from shared.store.layout import SHARDS, promise_key
 from shared.store.ledger import stock_key_of
 from shared.store.registry import Registry
-from shared.store.table import Equals, Item, Table, Update, WriteRefusedError
+from shared.store.table import Equals, Item, Table, Update
 
 
 class Lane(StrEnum):
@@ -76,16 +78,16 @@ class FanOut:
             if known is None or change.change_seq >= known.change_seq:
                 latest[change.key] = Change(change.key, first, change.after, change.change_seq)
         lanes: dict[tuple[ChannelId, Sku], Lane] = {}
+        listings = self._registry.listings_of(key.sku for key in latest)
         for change in latest.values():
-            for listing, lane in self._affected(change):
+            for listing, lane in self._affected(change, listings.get(change.key.sku, [])):
                 if lanes.get(listing) is not Lane.URGENT:
                     lanes[listing] = lane
         for lane in Lane:
             hints = [Hint(*listing, at) for listing, chosen in lanes.items() if chosen is lane]
             if hints:
                 self._lanes.send(lane, hints)
-        for change in latest.values():
-            self._clear(change)
+        write_each(self._table, [_clear(change) for change in latest.values()])
         return len(lanes)
 
     def dirty_since(self, before: datetime, limit: int = 100) -> Iterator[Change]:
@@ -97,28 +99,28 @@ class FanOut:
             for item in self._table.get_many(keys).values():
                 yield change_of(item, None)
 
-    def _affected(self, change: Change) -> Iterator[tuple[tuple[ChannelId, Sku], Lane]]:
-        network = self._registry.network()
-        for listing in self._registry.listings_of(change.key.sku):
-            channel = network.channels.get(listing.channel)
-            if channel is None or change.key.location not in channel.locations:
+    def _affected(
+        self, change: Change, listings: Iterable[Listing]
+    ) -> Iterator[tuple[tuple[ChannelId, Sku], Lane]]:
+        channels = self._registry.network().channels
+        for listing in listings:
+            channel = channels[listing.channel]
+            if change.key.location not in channel.locations:
                 continue
             after = promise(change.after, channel).available_to_promise
             before = None if change.before is None else promise(change.before, channel).available_to_promise
             crosses_zero = before is None or (after == 0) != (before == 0)
             yield (channel.id, change.key.sku), Lane.URGENT if crosses_zero else Lane.BULK
 
-    def _clear(self, change: Change) -> None:
-        update = Update(
-            promise_key(change.key),
-            set={"fanned_out_seq": change.change_seq},
-            remove=("dirty_pk", "dirty_sk"),
-            conditions=(Equals("change_seq", change.change_seq),),
-        )
-        try:
-            self._table.write([update])
-        except WriteRefusedError:
-            return  # it changed again, and that change will announce itself
+
+def _clear(change: Change) -> Update:
+    """Take the mark off, unless the key has changed again: that change will announce itself."""
+    return Update(
+        promise_key(change.key),
+        set={"fanned_out_seq": change.change_seq},
+        remove=("dirty_pk", "dirty_sk"),
+        conditions=(Equals("change_seq", change.change_seq),),
+    )
 
 
 def change_of(new: Item, old: Item | None) -> Change:

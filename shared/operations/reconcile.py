@@ -7,10 +7,10 @@ agree again. Neither number is changed here; who is right is for the operator, o
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import datetime
 
-from shared.domain.cases import Case, CaseKind, CaseStatus, case_id
+from shared.domain.cases import Case, CaseKind, case_id
 from shared.domain.drift import Comparison, Observation
 from shared.domain.events import instant
 from shared.domain.network import Tolerance
@@ -42,10 +42,10 @@ class Reconciler:
         self._clock = clock
         self._tolerance = tolerance
 
-    def observed(self, observation: Observation) -> None:
-        """Compare one observation, and take it off the list of those that wait for it."""
-        self._compare(observation)
-        self._observations.compared(observation)
+    def observed(self, observations: Sequence[Observation]) -> None:
+        """Compare some observations, and take them off the list of those that wait for it."""
+        self._compare(observations)
+        self._observations.compared(observations)
 
     def waiting(self, since: datetime) -> Iterator[Observation]:
         """Yield observations that have waited for their comparison since before an instant."""
@@ -53,31 +53,30 @@ class Reconciler:
 
     def moved(self, keys: Iterable[StockKey]) -> None:
         """The ledger of some stock keys changed, perhaps in the past: look again at their open drift cases."""
-        for key in dict.fromkeys(keys):
-            for observation in self._observations.of_stock_key(key):
-                case = self._cases.find(drift_case(observation))
-                if case is not None and case.status is CaseStatus.OPEN:
-                    self._compare(observation)
+        seen = [seen for key in dict.fromkeys(keys) for seen in self._observations.of_stock_key(key)]
+        still_open = self._cases.which_open(drift_case(observation) for observation in seen)
+        self._compare([observation for observation in seen if drift_case(observation) in still_open])
 
-    def _compare(self, observation: Observation) -> None:
-        comparison = self._view.compare(observation)
-        if comparison is None:
-            return
-        if comparison.exceeds(self._tolerance):
-            self._cases.file(_case(comparison, self._clock()))
-            log.info(
-                "drift_found",
-                extra={
-                    "source_id": observation.source,
-                    "sku": observation.sku,
-                    "location": observation.location,
-                    "observed": observation.quantity,
-                    "expected": comparison.expected,
-                    "drift": comparison.drift,
-                },
-            )
-        else:
-            self._cases.close(drift_case(observation), "the numbers agree again", self._clock())
+    def _compare(self, observations: Sequence[Observation]) -> None:
+        comparisons = self._view.compare(observations)
+        agreeing = [found for found in comparisons if not found.exceeds(self._tolerance)]
+        for case in self._cases.which_open(drift_case(found.observation) for found in agreeing):
+            self._cases.close(case, "the numbers agree again", self._clock())
+        for found in comparisons:
+            if found.exceeds(self._tolerance):
+                self._cases.file(_case(found, self._clock()))
+                seen = found.observation
+                log.info(
+                    "drift_found",
+                    extra={
+                        "source_id": seen.source,
+                        "sku": seen.sku,
+                        "location": seen.location,
+                        "observed": seen.quantity,
+                        "expected": found.expected,
+                        "drift": found.drift,
+                    },
+                )
 
 
 def drift_case(observation: Observation) -> str:

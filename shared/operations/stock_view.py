@@ -5,13 +5,13 @@ Balance and promise of a stock key are read at one instant, so the figures of on
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import cast
 
 from shared.domain.availability import Promise, promise
-from shared.domain.drift import Comparison, Observation, parse_formula
+from shared.domain.drift import Comparison, Formula, Observation, parse_formula
 from shared.domain.ledger import Slot
 from shared.domain.listing import ListingState
 from shared.domain.network import Channel
@@ -22,7 +22,7 @@ from shared.store.listings import Listings
 from shared.store.observations import Observations
 from shared.store.orders import Orders
 from shared.store.registry import Network, Registry
-from shared.store.table import Table
+from shared.store.table import MAX_ACTIONS, Item, Table
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,37 +93,46 @@ class StockView:
 
     def quantities(self, key: StockKey, as_of: datetime | None = None) -> dict[str, Quantity]:
         """Return the canonical quantities of a stock key, now (at one instant) or as of an instant."""
+        now = self.rows([key])[key]
         if as_of is None:
-            found = self._table.snapshot([balance_key(key), promise_key(key)])
-            balance, claims = found.get(balance_key(key)), found.get(promise_key(key))
-            counters = {c: 0 if balance is None else cast(int, balance.get(c, 0)) for c in Counter}
-            available = 0 if claims is None else cast(int, claims["available"])
-            reserved = counters[Counter.ON_HAND] - _withdrawn(counters) - available
-        else:
-            counters = self._ledger.as_of(key, as_of)
-            now = self.quantities(key)
-            reserved = now["reserved"] - self._orders.reserved_change_after(key, as_of)
-            available = counters[Counter.ON_HAND] - _withdrawn(counters) - reserved
-        return {
-            **{str(c): quantity for c, quantity in counters.items()},
-            "reserved": reserved,
-            "available": available,
-        }
+            return now
+        counters = self._ledger.as_of(key, as_of)
+        reserved = now["reserved"] - self._orders.reserved_change_after(key, as_of)
+        return _named(counters, reserved)
 
-    def compare(self, observation: Observation) -> Comparison | None:
-        """Put an observation beside the ledger as of the same instant; None where its meaning is not declared."""
+    def compare(self, observations: Sequence[Observation]) -> list[Comparison]:
+        """Put observations beside the ledger as of their own instants; those of undeclared meaning are left out."""
         network = self._registry.network()
-        source = network.sources.get(observation.source)
-        meaning = None if source is None else source.meaning.get(observation.element)
-        if source is None or meaning is None:
-            return None
-        formula = parse_formula(meaning)
-        quantities = self._as_of_now_or_then(
-            StockKey(observation.sku, observation.location), observation.as_of
-        )
-        channel = None if source.channel is None else network.channels.get(source.channel)
-        quantities["safety_stock"] = 0 if channel is None else channel.safety_stock
-        return Comparison(observation, meaning, formula.evaluate(quantities))
+        meant: list[tuple[Observation, Formula]] = []
+        for seen in observations:
+            source = network.sources.get(seen.source)
+            meaning = None if source is None else source.meaning.get(seen.element)
+            if meaning is not None:
+                meant.append((seen, parse_formula(meaning)))
+        balances = self._ledger.balances(StockKey(seen.sku, seen.location) for seen, _ in meant)
+        comparisons = []
+        for seen, formula in meant:
+            key = StockKey(seen.sku, seen.location)
+            balance = balances[key]
+            if not formula.uses_reservations and balance.is_settled_at(seen.as_of):
+                quantities = {str(counter): quantity for counter, quantity in balance.totals.items()}
+            else:
+                quantities = self._as_of_now_or_then(key, seen.as_of)
+            channel = network.channels.get(network.sources[seen.source].channel or ChannelId(""))
+            quantities["safety_stock"] = 0 if channel is None else channel.safety_stock
+            comparisons.append(Comparison(seen, formula.text, formula.evaluate(quantities)))
+        return comparisons
+
+    def rows(self, keys: Sequence[StockKey]) -> dict[StockKey, dict[str, Quantity]]:
+        """Return the quantities of many stock keys; balance and promise of each are of one instant."""
+        rows: dict[StockKey, dict[str, Quantity]] = {}
+        for start in range(0, len(keys), MAX_ACTIONS // 2):
+            some = keys[start : start + MAX_ACTIONS // 2]
+            found = self._table.snapshot([at for key in some for at in (balance_key(key), promise_key(key))])
+            rows |= {
+                key: _quantities(found.get(balance_key(key)), found.get(promise_key(key))) for key in some
+            }
+        return rows
 
     def promise_of(self, channel: Channel, key: StockKey) -> Promise:
         """Return what a channel may sell of a stock key, read consistently."""
@@ -155,19 +164,29 @@ class StockView:
         balance = self._ledger.balances([key])[key]
         clock = balance.clocks.get(Slot(WHOLE, Counter.ON_HAND))
         counted = None if clock is None or clock.last_count is None else clock.last_count.as_of
-        comparisons = [comparison for seen in observations if (comparison := self.compare(seen)) is not None]
+        comparisons = self.compare(observations)
         quantities = self.quantities(key, as_of)
         return LocationStock(key, as_of or self._clock(), counted, quantities, tuple(comparisons))
 
     def _channels(self, sku: Sku, network: Network) -> Iterator[ChannelStock]:
-        for listing in self._registry.listings_of(sku):
-            channel = network.channels.get(listing.channel)
-            if channel is None:
-                continue
+        for listing in self._registry.listings_of([sku]).get(sku, []):
+            channel = network.channels[listing.channel]
             keys = [StockKey(sku, location) for location in channel.locations]
             states = self._listings.states(channel.id, keys)
             for key in keys:
                 yield ChannelStock(channel.id, key.location, self.promise_of(channel, key), states[key])
+
+
+def _quantities(balance: Item | None, claims: Item | None) -> dict[str, Quantity]:
+    counters = {counter: 0 if balance is None else cast(int, balance.get(counter, 0)) for counter in Counter}
+    available = 0 if claims is None else cast(int, claims["available"])
+    return _named(counters, counters[Counter.ON_HAND] - _withdrawn(counters) - available)
+
+
+def _named(counters: Mapping[Counter, Quantity], reserved: Quantity) -> dict[str, Quantity]:
+    available = counters[Counter.ON_HAND] - _withdrawn(counters) - reserved
+    named = {str(counter): quantity for counter, quantity in counters.items()}
+    return {**named, "reserved": reserved, "available": available}
 
 
 def _withdrawn(counters: Mapping[Counter, Quantity]) -> Quantity:

@@ -87,7 +87,8 @@ class Sweep:
             self.apply_again(message, now)
         changes = [*self._fan_out.dirty_since(now - undisturbed)]
         self._fan_out.changed(changes, now)
-        observations = [*self._observations(now - undisturbed)]
+        observations = [*self._reconciler.waiting(now - undisturbed)]
+        self._reconciler.observed(observations)
         failures = 0
         for record in self._failures.take():
             failures += 1
@@ -132,8 +133,3 @@ class Sweep:
             self._cases.file(case)
             self._inbox.mark(message_id, MessageStatus.PARKED, {"failed": 1})
             return MessageStatus.PARKED
-
-    def _observations(self, before: datetime) -> Iterable[str]:
-        for observation in self._reconciler.waiting(before):
-            self._reconciler.observed(observation)
-            yield observation.sku

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from datetime import datetime
 from typing import cast
 
@@ -90,6 +90,12 @@ class Cases:
         """Return a case if there is one."""
         item = self._table.get(case_key(case_id))
         return None if item is None else _case(item)
+
+    def which_open(self, case_ids: Iterable[str]) -> set[str]:
+        """Return those of some cases that are open."""
+        keys = {case_key(case_id): case_id for case_id in case_ids}
+        found = self._table.get_many(list(keys))
+        return {keys[key] for key, item in found.items() if item.get("status") == CaseStatus.OPEN}
 
     def close(
         self, case_id: str, resolution: str, at: datetime, status: CaseStatus = CaseStatus.RESOLVED

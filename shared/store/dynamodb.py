@@ -97,6 +97,7 @@ def client_config(read_timeout_s: float = 3.0, connections: int = 16) -> Config:
     from botocore.config import Config
 
     return Config(
+        parameter_validation=False,
         connect_timeout=1.0,
         read_timeout=read_timeout_s,
         max_pool_connections=connections,

@@ -67,6 +67,10 @@ class Balance:
     totals: Mapping[Counter, Quantity]
     clocks: Mapping[Slot, Clock]
 
+    def is_settled_at(self, at: datetime) -> bool:
+        """Whether nothing is known to have happened after an instant, so that the totals are those of then."""
+        return all(clock.last_valid_at is None or clock.last_valid_at <= at for clock in self.clocks.values())
+
 
 @dataclass(frozen=True, slots=True)
 class JournalEntry:
@@ -111,9 +115,7 @@ class Ledger:
         """
         for _ in range(5):
             balance = self.balances([key])[key]
-            if all(
-                clock.last_valid_at is None or clock.last_valid_at <= at for clock in balance.clocks.values()
-            ):
+            if balance.is_settled_at(at):
                 return dict(balance.totals)
             totals = {counter: self._as_of(balance, Slot(WHOLE, counter), at) for counter in balance.totals}
             if self.balances([key])[key].seq == balance.seq:

@@ -9,6 +9,7 @@ from typing import cast
 from shared.domain.events import instant, parse_instant
 from shared.domain.listing import Inflight, ListingState, taken
 from shared.domain.stock import ChannelId, Quantity, StockKey
+from shared.store.bulk import write_each
 from shared.store.layout import listing_state_key, pace_key
 from shared.store.table import (
     AttributeAbsent,
@@ -66,20 +67,8 @@ class Listings:
         self._table.write([Update(listing_state_key(channel, key), set={"troubled": True})])
 
     def _write(self, updates: Mapping[StockKey, Update]) -> set[StockKey]:
-        """Write as many as may be, a hundred at a time; return the keys of those whose conditions held."""
-        done: set[StockKey] = set()
-        waiting = list(updates)
-        while waiting:
-            chunk, rest = waiting[:100], waiting[100:]
-            try:
-                self._table.write([updates[key] for key in chunk])
-            except WriteRefusedError as refused:
-                at_fault = {refusal.action.key for refusal in refused.refusals}
-                waiting = [key for key in chunk if updates[key].key not in at_fault] + rest
-            else:
-                done.update(chunk)
-                waiting = rest
-        return done
+        done = write_each(self._table, list(updates.values()))
+        return {key for key, update in updates.items() if update.key in done}
 
 
 class Paces:

@@ -13,6 +13,7 @@ from typing import cast
 from shared.domain.drift import Observation
 from shared.domain.events import instant, parse_instant
 from shared.domain.stock import LocationId, Sku, SourceId, StockKey
+from shared.store.bulk import write_each
 from shared.store.layout import SHARDS, observation_key, shard
 from shared.store.table import (
     AnyOf,
@@ -21,10 +22,8 @@ from shared.store.table import (
     Item,
     LessThan,
     Table,
-    TableError,
     Update,
     Value,
-    WriteRefusedError,
 )
 
 
@@ -42,25 +41,7 @@ class Observations:
             known = newest.get(subject)
             if known is None or _rank(seen) >= _rank(known):
                 newest[subject] = seen
-        updates = [_update(seen, at) for seen in newest.values()]
-        for start in range(0, len(updates), 100):
-            self._record_chunk(updates[start : start + 100])
-
-    def _record_chunk(self, updates: Sequence[Update]) -> None:
-        """One transaction; where a newer observation refuses it, the others are written singly."""
-        try:
-            self._table.write(updates)
-            return
-        except WriteRefusedError:
-            pass
-        except TableError:
-            if len(updates) == 1:
-                raise
-        for update in updates:
-            try:
-                self._table.write([update])
-            except WriteRefusedError:
-                continue
+        write_each(self._table, [_update(seen, at) for seen in newest.values()])
 
     def of_sku(self, sku: Sku) -> list[Observation]:
         """Return what every source last said of an item, at every location."""
@@ -72,18 +53,21 @@ class Observations:
         some = observation_key(key.sku, key.location, SourceId(""), "")
         return [observation(item) for item in self._table.query(some.pk, prefix=some.sk[:-1])]
 
-    def compared(self, seen: Observation) -> None:
-        """Take an observation off the list of those to compare, unless a newer one has taken its place."""
-        update = Update(
-            observation_key(seen.sku, seen.location, seen.source, seen.element),
-            set={"compared": True},
-            remove=("observed_pk", "observed_sk"),
-            conditions=(Equals("rank", _rank(seen)),),
-        )
-        try:
-            self._table.write([update])
-        except WriteRefusedError:
-            return
+    def compared(self, observations: Sequence[Observation]) -> None:
+        """Take observations off the list of those to compare, but for those that newer ones have replaced."""
+        updates = {
+            update.key: update
+            for seen in observations
+            for update in [
+                Update(
+                    observation_key(seen.sku, seen.location, seen.source, seen.element),
+                    set={"compared": True},
+                    remove=("observed_pk", "observed_sk"),
+                    conditions=(Equals("rank", _rank(seen)),),
+                )
+            ]
+        }
+        write_each(self._table, list(updates.values()))
 
     def not_compared_since(self, before: datetime, limit: int = 100) -> Iterator[Observation]:
         """Yield observations that have waited for their comparison since before an instant."""

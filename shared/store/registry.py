@@ -134,13 +134,15 @@ class Registry:
             ],
         )
 
-    def listings_of(self, sku: Sku) -> list[Listing]:
-        """Return the channels that sell an item."""
-        pk = listing_key(sku, ChannelId("")).pk
-        return [
-            Listing(ChannelId(cast(str, item["sk"])), sku, cast(str, item["external_id"]))
-            for item in self._table.query(pk)
-        ]
+    def listings_of(self, skus: Iterable[Sku]) -> dict[Sku, list[Listing]]:
+        """Return the declared channels that sell each item."""
+        channels = self.network().channels
+        keys = {listing_key(sku, channel): (sku, channel) for sku in skus for channel in channels}
+        found: dict[Sku, list[Listing]] = {sku: [] for sku, _ in keys.values()}
+        for key, item in self._table.get_many(list(keys)).items():
+            sku, channel = keys[key]
+            found[sku].append(Listing(channel, sku, cast(str, item["external_id"])))
+        return found
 
     def listings(self, channel: ChannelId, skus: Iterable[Sku]) -> dict[Sku, Listing]:
         """Return the listings of some items on one channel."""

@@ -154,7 +154,7 @@ def stage(root: Path, say: Say) -> Iterator[Stage]:
 
 def registry(made: Stage) -> Registry:
     """Open the registry of the demo's runtime."""
-    return Registry(DynamoTable(made.runtime.client("dynamodb"), made.runtime.info.tables["registry"]))
+    return Registry(DynamoTable(made.runtime.client("dynamodb"), made.runtime.outputs["RegistryTable"]))
 
 
 def import_items(made: Stage, skus: int, in_shop: int, in_marketplace: int) -> None:
@@ -183,7 +183,7 @@ def import_items(made: Stage, skus: int, in_shop: int, in_marketplace: int) -> N
 def signed(raw: bytes, secret: str, delivery: str, at: datetime) -> dict[str, str]:
     """Sign a body as Standard Webhooks demand."""
     stamp = str(int(at.timestamp()))
-    key = base64.b64decode(secret.removeprefix("whsec_")) if secret.startswith("whsec_") else secret.encode()
+    key = base64.b64decode(secret.removeprefix("whsec_"))
     content = f"{delivery}.{stamp}.".encode() + raw
     digest = base64.b64encode(hmac.new(key, content, hashlib.sha256).digest()).decode()
     return {
@@ -197,9 +197,9 @@ def signed(raw: bytes, secret: str, delivery: str, at: datetime) -> dict[str, st
 def send(method: str, url: str, body: object, headers: Mapping[str, str]) -> Answer:
     """Send one request; a body that is not bytes goes as JSON."""
     raw = body if isinstance(body, bytes) or body is None else json.dumps(body).encode()
-    request = urllib.request.Request(url, raw, dict(headers), method=method)  # noqa: S310 - our own runtime
+    request = urllib.request.Request(url, raw, dict(headers), method=method)
     try:
-        with urllib.request.urlopen(request, timeout=60) as found:  # noqa: S310
+        with urllib.request.urlopen(request, timeout=60) as found:
             status, text = found.status, found.read()
     except urllib.error.HTTPError as error:
         status, text = error.code, error.read()
