@@ -70,7 +70,13 @@ class OrderLine:
 
 
 def merge_demand(line: OrderLine, demand: Demand, effect: str) -> OrderLine:
-    """Add one document to a line. An older version of what is known changes nothing but is remembered."""
+    """Add one document to a line. An older version of what is known changes nothing but is remembered.
+
+    The line lies where its first order document says; a shipment that came before it, perhaps from elsewhere, only
+    guessed that.
+    """
+    if not line.applied and demand.location is not None:
+        line = replace(line, stock_key=StockKey(demand.sku, demand.location))
     applied = {**line.applied, demand.key: effect}
     if demand.effect is DemandEffect.ORDERED:
         if demand.version < line.version:

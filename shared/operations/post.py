@@ -25,7 +25,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import cast
 
-from shared.domain.events import Count, Demand, Event, Movement, instant
+from shared.domain.events import Count, Demand, Event, Movement, MovementKind, instant
 from shared.domain.ledger import fold, needs
 from shared.domain.network import Channel
 from shared.domain.reservation import merge_demand, ship
@@ -48,6 +48,9 @@ from shared.store.table import (
 
 ATTEMPTS = 12
 """Times that one unit of work is tried before it is given back to be tried later."""
+
+FULFILS_ORDERS = frozenset({MovementKind.PICK, MovementKind.SHIPMENT})
+"""Movements that hand an order line its units. A return that names its order owes the customer nothing again."""
 
 
 class Outcome(StrEnum):
@@ -91,6 +94,7 @@ class _Plan:
     actions: list[Action] = field(default_factory=list)
     decided: list[Result] = field(default_factory=list)
     pending: list[Fact] = field(default_factory=list)
+    sold: set[StockKey] = field(default_factory=set)
 
 
 class Poster:
@@ -131,7 +135,7 @@ class Poster:
     def _post_unit(self, facts: Sequence[Fact], channels: Mapping[ChannelId, Channel]) -> list[Result]:
         remaining, results, uncertain = list(facts), list[Result](), False
         for attempt in range(ATTEMPTS):
-            plan = self._plan(remaining, channels)
+            plan = self._plan(remaining, channels, uncertain)
             if len(plan.actions) > MAX_ACTIONS:
                 return results + self._post_halves(remaining, channels)
             results += plan.decided
@@ -166,6 +170,8 @@ class Poster:
     def _post_halves(self, facts: Sequence[Fact], channels: Mapping[ChannelId, Channel]) -> list[Result]:
         """Post a unit that is too large, or that one busy stock key keeps spoiling, as two."""
         groups = _groups(facts)
+        if len(facts) == 1:
+            return [_too_large(facts[0])]
         if len(groups) > 1:
             middle = len(groups) // 2
             halves = [[f for g in groups[:middle] for f in g], [f for g in groups[middle:] for f in g]]
@@ -184,13 +190,19 @@ class Poster:
             raise PostingContendedError(contended, results)
         return results
 
-    def _plan(self, facts: Sequence[Fact], channels: Mapping[ChannelId, Channel]) -> _Plan:
+    def _plan(
+        self, facts: Sequence[Fact], channels: Mapping[ChannelId, Channel], uncertain: bool = False
+    ) -> _Plan:
         plan, now = _Plan(), self._clock()
         available: defaultdict[StockKey, Quantity] = defaultdict(int)
-        self._plan_lines(facts, channels, plan, available, now)
+        self._plan_lines(facts, channels, plan, available, now, uncertain)
         stock = [fact for fact in plan.pending if not isinstance(fact.event, Demand)]
         self._plan_stock(stock, plan, available, now)
-        plan.actions += [promise_action(key, change, now) for key, change in available.items() if change]
+        plan.actions += [
+            promise_action(key, change, now)
+            for key, change in available.items()
+            if change or key in plan.sold
+        ]
         return plan
 
     def _plan_lines(
@@ -200,8 +212,13 @@ class Poster:
         plan: _Plan,
         available: defaultdict[StockKey, Quantity],
         now: datetime,
+        uncertain: bool,
     ) -> None:
-        """Merge order documents and shipments into their lines; what a line lets go becomes available."""
+        """Merge order documents and shipments into their lines; what a line lets go becomes available.
+
+        Where a channel has sold, the key is marked dirty even if the same batch makes up for the units: the channel
+        has lowered its own number, and must be told the right one.
+        """
         wanted = {
             name: key for fact in facts if (name := _order_line(fact.event)) for key in stock_keys(fact.event)
         }
@@ -212,7 +229,7 @@ class Poster:
             if name is not None and isinstance(event, Demand):
                 known = lines[name].applied.get(event.key)
                 if known is not None:
-                    plan.decided.append(_compare(fact, known, uncertain=False))
+                    plan.decided.append(_compare(fact, known, uncertain))
                     continue
                 lines[name] = merge_demand(lines[name], event, fact.effect)
             elif name is not None and isinstance(event, Movement):
@@ -224,10 +241,12 @@ class Poster:
             if line is before[name]:
                 continue
             plan.actions.append(line_put(line, now))
-            available[line.stock_key] -= line.open - before[name].open
+            available[before[name].stock_key] += before[name].open
+            available[line.stock_key] -= line.open
             if line.channel is not None and line.channel in channels and channels[line.channel].sells_down:
                 sold[line.channel, line.stock_key] += line.taken - before[name].taken
         plan.actions += [sold_action(*listing, units) for listing, units in sold.items() if units]
+        plan.sold = {key for (_, key), units in sold.items() if units}
 
     def _plan_stock(
         self, facts: Sequence[Fact], plan: _Plan, available: defaultdict[StockKey, Quantity], now: datetime
@@ -266,7 +285,7 @@ def stock_keys(event: Event) -> list[StockKey]:
 def _order_line(event: Event) -> tuple[str, str] | None:
     if isinstance(event, Demand):
         return (event.order, event.line)
-    if isinstance(event, Movement) and event.legs:
+    if isinstance(event, Movement) and event.legs and event.kind in FULFILS_ORDERS:
         return event.order_line
     return None
 
@@ -306,6 +325,15 @@ def _compare(fact: Fact, known_effect: str, uncertain: bool) -> Result:
         fact,
         Outcome.REFUSED,
         f"event {fact.event.key} is in the ledger already with another effect; a correction needs a new version",
+    )
+
+
+def _too_large(fact: Fact) -> Result:
+    return Result(
+        fact,
+        Outcome.REFUSED,
+        f"event {fact.event.key} touches {len(stock_keys(fact.event))} stock keys, more than one transaction can write; "
+        "report it in parts",
     )
 
 

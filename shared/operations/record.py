@@ -151,7 +151,7 @@ def _conflicts(results: Sequence[Result], message: Message, now: datetime) -> li
         Case(
             id=case_id(CaseKind.CONFLICT, result.fact.event.key, result.fact.effect),
             kind=CaseKind.CONFLICT,
-            title=f"event {result.fact.event.key} came again with another effect and was not posted",
+            title=f"not posted: {result.reason}",
             remedy="ask the sender which is right; a correction must carry a new version or document id",
             opened_at=now,
             updated_at=now,

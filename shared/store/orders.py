@@ -12,7 +12,7 @@ from typing import cast
 from shared.domain.events import instant, parse_instant
 from shared.domain.reservation import Held, OrderLine
 from shared.domain.stock import ChannelId, EventKey, LocationId, Quantity, Sku, StockKey
-from shared.store.layout import SHARDS, line_key, order_key, shard
+from shared.store.layout import SHARDS, line_key, order_key, part, shard
 from shared.store.table import Absent, Equals, Item, Put, Table, Value
 
 CLOCK_SKEW = timedelta(minutes=10)
@@ -101,4 +101,4 @@ def order_line(item: Item) -> OrderLine:
 
 
 def _index_key(key: StockKey, number: int) -> str:
-    return f"{key.sku}@{key.location}#{number}"
+    return f"{part(key.sku)}#{part(key.location)}#{number}"
