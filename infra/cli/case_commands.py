@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from infra.cli.console import Session, command, fields, table
+from infra.cli.console import Session, brief, command, fields, table
 
 _STATES = ("open", "resolved", "ignored")
 
@@ -23,7 +23,7 @@ _STATES = ("open", "resolved", "ignored")
 def cases(session: Session, status: str, limit: int) -> None:
     """List what waits for a decision."""
     found = session.target.api.get("cases", status=status, limit=limit)
-    rows = [(c["id"], c["opened_at"], c["occurrences"], c["title"]) for c in found["cases"]]
+    rows = [(c["id"], brief(c["opened_at"]), c["occurrences"], c["title"]) for c in found["cases"]]
     lines = table(("case", "opened", "times", "what"), rows) if rows else [f"no {status} cases"]
     session.show(found, lines)
 

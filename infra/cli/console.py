@@ -9,9 +9,11 @@ Texts come from other systems (titles, message bodies), so what could steer a te
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from pathlib import PurePath
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 import click
 
@@ -152,6 +154,17 @@ def fields(values: Mapping[str, object]) -> list[str]:
     """Lay out named values, one a line."""
     width = max(map(len, values), default=0)
     return [f"{name.ljust(width)}  {'-' if value in (None, '') else value}" for name, value in values.items()]
+
+
+def file_name(content: BinaryIO) -> str | None:
+    """Return the name of a file that was opened for a command, without its folder; None for stdin."""
+    name = getattr(content, "name", None)
+    return PurePath(name).name if isinstance(name, str) and name not in ("-", "<stdin>") else None
+
+
+def brief(moment: str | None) -> str | None:
+    """Return an ISO 8601 instant to the second, as a table shows it."""
+    return None if moment is None else re.sub(r"\.\d+", "", moment)
 
 
 def printable(text: str) -> str:

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from pathlib import PurePath
 from typing import BinaryIO
 from urllib.parse import quote
 
 import click
 
-from infra.cli.console import CommandError, Session, command, fields
+from infra.cli.console import CommandError, Session, command, fields, file_name
 from infra.cli.http_door import answered
 from infra.cli.signing import require_secret, signed_headers
 from infra.cli.target import Target
@@ -63,9 +62,10 @@ def drop(session: Session, source: str, file: BinaryIO, name: str | None) -> Non
             f"source {source} drops no files: its connector is {declared.connector}",
             f"give it webhooks instead: `onecount send {source} FILE`",
         )
-    if name is None and file.name == "-":
+    name = name or file_name(file)
+    if name is None:
         raise CommandError("what comes from stdin has no name", "name it: --as stock_20261101T0600.csv")
-    key = prefix + (PurePath(file.name).name if name is None else name)
+    key = prefix + name
     target.drops.put(key, file)
     session.show({"key": key}, [f"dropped {key}", "what went wrong with it, if anything: onecount cases"])
 

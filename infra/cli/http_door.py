@@ -29,6 +29,8 @@ class Answer:
     body: bytes
 
 
+_BROKEN_OFF = "repeat the command: what was done stays done, and it goes on from there"
+
 Send: TypeAlias = "Callable[[str, str, Mapping[str, str], bytes | None], Answer]"
 """Makes a request: method, URL, headers, body."""
 
@@ -40,7 +42,7 @@ class ProblemError(CommandError):
         self.status = status
         self.problem = problem
         title, detail = problem.get("title") or f"HTTP {status}", problem.get("detail")
-        remedy = str(problem.get("remedy") or "")
+        remedy = str(problem.get("remedy") or (_BROKEN_OFF if status >= 500 else ""))
         details = [
             f"{line['sku']} at {line['location']}: asked {line['requested']}, may have {line['available_to_promise']}"
             for line in problem.get("lines") or ()

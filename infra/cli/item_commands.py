@@ -8,7 +8,7 @@ from typing import BinaryIO
 
 import click
 
-from infra.cli.console import CommandError, Session, command, table
+from infra.cli.console import CommandError, Session, command, file_name, table
 from infra.cli.item_file import ItemFile
 from infra.cli.item_import import Imported, ItemImport
 from infra.cli.target import Target
@@ -39,7 +39,8 @@ def import_items(session: Session, file: BinaryIO) -> None:
         content = ItemFile(file, target.registry.network(fresh=True))
     except UnreadableError as error:
         fault = error.fault
-        raise CommandError(f"{file.name}: {fault.field} {fault.reason}", fault.remedy) from error
+        name = file_name(file) or "stdin"
+        raise CommandError(f"{name}: {fault.field} {fault.reason}", fault.remedy) from error
     if content.columns.ignored:
         session.say(f"columns passed over: {', '.join(content.columns.ignored)}")
     done = ItemImport(target.registry, target.lanes).run(

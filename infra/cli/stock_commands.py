@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from infra.cli.console import CommandError, Session, command, fields, table
+from infra.cli.console import CommandError, Session, brief, command, fields, table
 from shared.operations.verify import Discrepancy, Verifier
 
 _QUANTITIES = (
@@ -47,7 +47,12 @@ def _side_by_side(found: Mapping[str, Any]) -> Iterator[str]:
         yield from table(
             ("location", *_QUANTITIES, "counted as of", "as of"),
             [
-                (x["location"], *(x[name] for name in _QUANTITIES), x["counted_as_of"], x["as_of"])
+                (
+                    x["location"],
+                    *(x[name] for name in _QUANTITIES),
+                    brief(x["counted_as_of"]),
+                    brief(x["as_of"]),
+                )
                 for x in locations
             ],
         )
@@ -65,7 +70,7 @@ def _side_by_side(found: Mapping[str, Any]) -> Iterator[str]:
                     s["meaning"],
                     s["expected"],
                     s["drift"],
-                    s["as_of"],
+                    brief(s["as_of"]),
                 )
                 for place, s in sources
             ],
@@ -93,7 +98,7 @@ def _because(channel: Mapping[str, Any]) -> str:
 
 
 def _confirmed(channel: Mapping[str, Any]) -> str | None:
-    return "being pushed" if channel["in_flight"] else channel["confirmed_at"]
+    return "being pushed" if channel["in_flight"] else brief(channel["confirmed_at"])
 
 
 @command("journal")
@@ -117,8 +122,8 @@ def journal(session: Session, sku: str, location: str, limit: int) -> None:
     rows = [
         (
             e["seq"],
-            line["valid_at"],
-            e["posted_at"],
+            brief(line["valid_at"]),
+            brief(e["posted_at"]),
             line["counter"],
             line["leaf"],
             line["quantity"],

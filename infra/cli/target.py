@@ -101,7 +101,7 @@ def resolve(stage: str | None) -> Target:
     CommandError, LocalRuntimeError
         When it does not run, or is not deployed.
     """
-    return _local() if stage in (None, LOCAL) else _deployed(str(stage))
+    return deployed(stage) if stage not in (None, LOCAL) else _local()
 
 
 class _Secrets:
@@ -150,22 +150,26 @@ def _local() -> Target:
     )
 
 
-def _deployed(stage: str) -> Target:
+def aws_clients(service: str) -> Any:
+    """Return a client with the machine's own AWS credentials and region."""
     import boto3
 
-    session = boto3.Session()
-    formation = session.client("cloudformation")
+    config = client_config(read_timeout_s=10) if service == "dynamodb" else None
+    return boto3.Session().client(service, config=config)
+
+
+def deployed(stage: str, clients: Clients = aws_clients) -> Target:
+    """Find a deployed stage by the outputs of its stacks.
+
+    Raises
+    ------
+    CommandError
+        When it is not deployed where ``clients`` look.
+    """
+    formation = clients("cloudformation")
     outputs: dict[str, str] = {}
     for part in ("Data", "Api"):
         outputs |= _outputs(formation, f"Onecount-{stage}-{part}", stage)
-
-    def clients(service: str) -> Any:
-        return (
-            session.client("dynamodb", config=client_config(read_timeout_s=10))
-            if service == "dynamodb"
-            else session.client(service)
-        )
-
     base = outputs["ApiUrl"].rstrip("/").removesuffix("/v1")
     return _target(
         stage,

@@ -1,0 +1,156 @@
+"""``apply``: what a network file changes, what it does not, and every mistake at once."""
+
+from __future__ import annotations
+
+import pytest
+
+from infra.cli.network_commands import RULES_SETTLE_S
+from shared.domain.network import Listing
+from shared.domain.stock import ChannelId, Sku, SourceId
+from shared.operations.fan_out import Lane
+from shared.store.registry import REMEMBERED_S
+from tests.infra.cli.arrange import NETWORK, Bench
+
+
+def edited(bench: Bench, *changes: tuple[str, str]) -> str:
+    text = NETWORK
+    for before, after in changes:
+        assert before in text
+        text = text.replace(before, after)
+    return bench.file("network.yaml", text)
+
+
+def test_the_first_file_is_all_added(bare: Bench) -> None:
+    said = bare.json("apply", edited(bare), "--yes")
+
+    assert [f"{entry['kind']} {entry['id']}" for entry in said["added"]] == [
+        "source wms",
+        "source erp",
+        "source shopify",
+        "location east",
+        "channel shop",
+    ]
+    assert bare.registry.network(fresh=True).sources[SourceId("wms")].options["drop"] == "wms/"
+
+
+def test_the_same_file_again_changes_nothing_and_asks_nothing(bench: Bench) -> None:
+    result = bench.run("apply", edited(bench))
+
+    assert result.exit_code == 0
+    assert "nothing to change" in result.stdout
+    assert bench.lanes.sent == []
+
+
+def test_a_change_is_shown_field_by_field_in_the_words_of_the_file(bench: Bench) -> None:
+    file = edited(
+        bench, ("safety_stock: 2", "safety_stock: 3\n    lateness_s: 9"), ("drop: wms/", "drop: wms/daily/")
+    )
+
+    said = bench.json("apply", file, "--yes")
+
+    fields = {(e["id"], f["field"]): (f["was"], f["becomes"]) for e in said["changed"] for f in e["fields"]}
+    assert fields == {
+        ("wms", "drop"): ("wms/", "wms/daily/"),
+        ("shop", "safety_stock"): (2, 3),
+        ("shop", "lateness_s"): (30, 9),
+    }
+
+
+def test_what_is_not_in_the_file_stays_and_is_said(bench: Bench) -> None:
+    file = edited(bench, ("  erp: {connector: standard_webhooks, meaning: {on_hand: on_hand}}\n", ""))
+
+    result = bench.run("apply", file, "--yes")
+
+    assert "source erp is not in the file; it stays as it is" in result.stdout
+    assert SourceId("erp") in bench.registry.network(fresh=True).sources
+
+
+def test_it_asks_first_and_a_no_writes_nothing(bench: Bench) -> None:
+    result = bench.run("apply", edited(bench, ("safety_stock: 2", "safety_stock: 3")), stdin="n\n")
+
+    assert result.exit_code == 1
+    assert "safety_stock: 2 -> 3" in result.stdout
+    assert bench.registry.network(fresh=True).channels[ChannelId("shop")].safety_stock == 2
+
+
+def test_a_yes_writes(bench: Bench) -> None:
+    result = bench.run("apply", edited(bench, ("safety_stock: 2", "safety_stock: 3")), stdin="y\n")
+
+    assert result.exit_code == 0
+    assert bench.registry.network(fresh=True).channels[ChannelId("shop")].safety_stock == 3
+
+
+def test_a_channel_whose_rules_change_is_looked_at_anew_once_nobody_remembers_the_old_ones(
+    bench: Bench,
+) -> None:
+    bench.registry.add_listings([Listing(ChannelId("shop"), Sku(sku), f"S-{sku}") for sku in ("A", "B#1")])
+
+    said = bench.json("apply", edited(bench, ("safety_stock: 2", "safety_stock: 3")), "--yes")
+
+    assert said["queued"] == {"shop": 2}
+    assert bench.lanes.skus == ["A", "B#1"]
+    assert {(lane, delay) for lane, _, delay in bench.lanes.sent} == {(Lane.BULK, RULES_SETTLE_S)}
+    assert RULES_SETTLE_S > REMEMBERED_S
+
+
+def test_a_channel_whose_rules_stay_is_left_alone(bench: Bench) -> None:
+    bench.registry.add_listings([Listing(ChannelId("shop"), Sku("A"), "S-A")])
+
+    said = bench.json("apply", edited(bench, ("meaning: {on_hand: on_hand}}", "maps_codes: true}")), "--yes")
+
+    assert (said["applied"], said["queued"], bench.lanes.sent) == (True, {}, [])
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "field"),
+    [
+        ("counts: wms", "counts: nobody", "locations.east.counts"),
+        ("sku_column: Item, ", "", "sources.wms.options.sku_column"),
+        ("connector: signed_webhook", "connector: carrier_pigeon", "channels.shop.connector"),
+        ("'http://127.0.0.1:9/levels'", "ftp://x", "channels.shop.options.url"),
+        ("{shop: demo.myshopify.com}", "{shop: 2026-10-01}", "sources.shopify.options.shop"),
+    ],
+)
+def test_a_mistake_is_named_and_nothing_is_applied(bare: Bench, before: str, after: str, field: str) -> None:
+    result = bare.run("apply", edited(bare, (before, after)), "--yes")
+
+    assert result.exit_code == 1
+    assert f"  {field}: " in result.stderr
+    assert bare.registry.network(fresh=True).sources == {}
+
+
+def test_all_mistakes_of_all_connectors_are_listed_together(bare: Bench) -> None:
+    said = bare.json(
+        "apply",
+        edited(
+            bare,
+            ("sku_column: Item, ", ""),
+            ("as_of: {from: written_at}", "as_of: {from: moon}"),
+            ("{url: 'http://127.0.0.1:9/levels'}", "{url: 'ftp://x', read_back_url: 'http://far.example'}"),
+        ),
+        "--yes",
+    )
+
+    named = [detail.split(": ")[0] for detail in said["error"]["details"]]
+    assert {name.rpartition("options.")[0] for name in named} == {"sources.wms.", "channels.shop."}
+    assert "channels.shop.options.url" in named
+    assert len(named) >= 3
+    assert len(named) == len(set(named))
+
+
+def test_a_system_without_queues_and_secret_is_deployed_before_it_is_applied(bench: Bench) -> None:
+    file = edited(bench, ("sources:\n", "sources:\n  tms: {connector: standard_webhooks}\n"))
+
+    result = bench.run("apply", file, "--yes")
+
+    assert result.exit_code == 1
+    assert "source tms" in result.stderr
+    assert f"onecount up --network {file}" in result.stderr
+    assert SourceId("tms") not in bench.registry.network(fresh=True).sources
+
+
+def test_a_file_that_is_not_there_is_said(bench: Bench) -> None:
+    result = bench.run("apply", str(bench.folder / "none.yaml"), "--yes")
+
+    assert result.exit_code == 1
+    assert "file: cannot be read: No such file" in result.stderr

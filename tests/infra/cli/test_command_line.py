@@ -1,0 +1,158 @@
+"""What holds for every command: help, a place in the README, JSON on request, errors that say the remedy."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator
+
+import click
+import pytest
+from click.testing import CliRunner
+
+from infra.cli.app import onecount
+from infra.cli.console import Session, printable, table
+from infra.cli.target import ROOT
+from tests.infra.cli.arrange import NETWORK, Bench, refused
+
+RESERVATION = {
+    "id": "r1",
+    "channel": "shop",
+    "status": "confirmed",
+    "lines": [{"sku": "A", "location": "east", "quantity": 2, "open": 2}],
+}
+
+
+def commands(group: click.Group = onecount, path: str = "") -> Iterator[tuple[str, click.Command]]:
+    for name, member in group.commands.items():
+        if isinstance(member, click.Group):
+            yield from commands(member, f"{path}{name} ")
+        else:
+            yield f"{path}{name}", member
+
+
+ALL = dict(commands())
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_every_command_says_what_it_is_for_in_a_line_that_fits(name: str) -> None:
+    line = ALL[name].get_short_help_str(1000)
+
+    assert line.endswith(".")
+    assert len(line) <= 62
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_every_option_says_what_it_does(name: str) -> None:
+    options = [option for option in ALL[name].params if isinstance(option, click.Option)]
+
+    assert [option.name for option in options if not option.help] == []
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_every_command_stands_in_the_readme(name: str) -> None:
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    rows = re.findall(r"^\| `onecount ([^`]+)`", readme, flags=re.MULTILINE)
+
+    assert any(row == name or row.startswith(f"{name} ") for row in rows)
+
+
+def test_the_readme_names_no_command_that_does_not_exist() -> None:
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    rows = re.findall(r"^\| `onecount ([^`]+)`", readme, flags=re.MULTILINE)
+
+    assert rows
+    assert [row for row in rows if not any(row == n or row.startswith(f"{n} ") for n in ALL)] == []
+
+
+@pytest.fixture
+def calls(bench: Bench) -> dict[str, list[str]]:
+    """One call of each command that succeeds on the bench."""
+    bench.count("A", 5)
+    case = bench.unknown_code("erp", "sku", "X")
+    bench.http.answer("POST", "/api/v1/reservations", 201, RESERVATION)
+    bench.http.answer("DELETE", "/api/v1/reservations/r1", 200, RESERVATION)
+    bench.http.answer("GET", "/api/v1/dead-letters", 200, {"queues": {"q-dead": 3}})
+    message = {"message_id": "m1", "source": "erp", "headers": {"webhook-id": "1"}, "body": "{}"}
+    bench.http.answer("GET", "/api/v1/messages/m1", 200, message)
+    bench.http.answer("POST", "/api/webhooks/erp", 202, {"message_id": "m1", "status": "accepted"})
+    items = bench.file("items.csv", "sku\nA\n")
+    body = bench.file("body.json", "{}")
+    return {
+        "demo": ["demo"],
+        "up": ["up"],
+        "status": ["status"],
+        "down": ["down"],
+        "apply": ["apply", bench.file("network.yaml", NETWORK), "--yes"],
+        "items import": ["items", "import", items],
+        "secret set": ["secret", "set", "source", "erp"],
+        "send": ["send", "erp", body],
+        "drop": ["drop", "wms", body],
+        "message": ["message", "m1"],
+        "stock": ["stock", "A"],
+        "journal": ["journal", "A", "--location", "east"],
+        "verify": ["verify"],
+        "reserve": ["reserve", "--channel", "shop", "--line", "A=2", "--key", "k"],
+        "release": ["release", "r1"],
+        "push": ["push", "--channel", "shop", "--resync"],
+        "cases": ["cases"],
+        "case": ["case", case],
+        "dead-letters": ["dead-letters"],
+        "token": ["token", "--scope", "viewer"],
+    }
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_every_command_answers_in_json(name: str, bench: Bench, calls: dict[str, list[str]]) -> None:
+    result = bench.run(*calls[name], "--json", stdin="a-new-secret")
+
+    assert result.exit_code == 0, result.output
+    assert isinstance(json.loads(result.stdout), dict)
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_every_command_answers_in_words(name: str, bench: Bench, calls: dict[str, list[str]]) -> None:
+    result = bench.run(*calls[name], stdin="a-new-secret")
+
+    assert result.exit_code == 0, result.output
+    assert result.output.strip()
+
+
+def test_a_command_works_on_the_local_runtime_unless_a_stage_is_named(bench: Bench) -> None:
+    bench.run("cases")
+    bench.run("cases", "--stage", "dev")
+
+    assert bench.stages == [None, "dev"]
+
+
+@pytest.mark.parametrize("as_json", [False, True])
+def test_a_target_that_is_not_there_is_an_error_with_its_remedy(bench: Bench, as_json: bool) -> None:
+    session = Session(refused("it does not run"), bench.runtime)
+    result = CliRunner().invoke(onecount, ["cases", *(["--json"] if as_json else [])], obj=session)
+
+    assert result.exit_code == 1
+    if as_json:
+        said = json.loads(result.stdout)["error"]
+        assert (said["reason"], said["remedy"]) == ("it does not run", "start it")
+    else:
+        assert result.stderr == "error: it does not run\nremedy: start it\n"
+
+
+def test_a_wrong_command_line_exits_with_2(bench: Bench) -> None:
+    assert bench.run("reserve", "--channel", "shop").exit_code == 2
+    assert bench.run("reserve", "--channel", "shop", "--line", "A=0", "--key", "k").exit_code == 2
+    assert bench.run("push", "--channel", "shop").exit_code == 2
+
+
+def test_a_table_lines_numbers_up_to_the_right_and_shows_nothing_as_a_dash() -> None:
+    assert table(("sku", "units"), [("A", 5), ("LONG", None), ("B", 1200)]) == [
+        "sku   units",
+        "----  -----",
+        "A         5",
+        "LONG      -",
+        "B      1200",
+    ]
+
+
+def test_what_another_system_sent_cannot_steer_the_terminal() -> None:
+    assert printable("red \x1b[31m\x9b alert\n\tend") == "red \ufffd[31m\ufffd alert\n\tend"

@@ -1,0 +1,172 @@
+"""``send``, ``drop`` and ``secret set``: through the doors that the sources themselves use."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import hmac
+import json
+from datetime import UTC, datetime
+
+import pytest
+
+from shared.domain.network import Source
+from shared.domain.stock import SourceId
+from shared.sources.contract import Request
+from shared.sources.registry import webhook_connector
+from tests.infra.cli.arrange import KEY_TEXT, Asked, Bench
+
+ACCEPTED = {"message_id": "m1", "status": "accepted"}
+OTHER_KEY = "whsec_" + base64.b64encode(b"another key of 24 bytes!").decode()
+
+
+def authenticated(bench: Bench, asked: Asked, source: str) -> str:
+    """Have the source's own connector prove a request; return the delivery's id."""
+    declared: Source = bench.registry.network().sources[SourceId(source)]
+    headers = {name.lower(): value for name, value in asked.headers.items()}
+    connector = webhook_connector(declared.connector)
+    return connector.authenticate(Request(headers, asked.body), [KEY_TEXT], datetime.now(UTC), declared).id
+
+
+def test_a_sent_webhook_is_one_that_the_receiving_side_believes(bench: Bench) -> None:
+    bench.http.answer("POST", "/api/webhooks/erp", 202, ACCEPTED)
+
+    result = bench.run("send", "erp", bench.file("b.json", '{"type": "stock.receipt"}'), "--id", "d-1")
+
+    assert result.exit_code == 0
+    assert "accepted: message m1" in result.stdout
+    [asked] = bench.http.asked
+    assert authenticated(bench, asked, "erp") == "d-1"
+    assert asked.body == b'{"type": "stock.receipt"}'
+
+
+def test_the_same_file_sent_twice_is_the_same_delivery(bench: Bench) -> None:
+    bench.http.answer("POST", "/api/webhooks/erp", 202, ACCEPTED)
+    one, other = bench.file("1.json", "{}"), bench.file("2.json", "[]")
+
+    for file in (one, one, other):
+        bench.run("send", "erp", file)
+
+    ids = [authenticated(bench, asked, "erp") for asked in bench.http.asked]
+    assert ids[0] == ids[1] != ids[2]
+
+
+def test_a_shopify_webhook_carries_topic_shop_and_signature(bench: Bench) -> None:
+    bench.http.answer("POST", "/api/webhooks/shopify", 202, ACCEPTED)
+
+    result = bench.run("send", "shopify", "-", "--topic", "orders/create", "--id", "w1", stdin=b"{}")
+
+    assert result.exit_code == 0
+    assert authenticated(bench, bench.http.asked[0], "shopify") == "demo.myshopify.com|orders/create|w1"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["send", "shopify"], "names its topic"),
+        (["send", "wms"], "takes no webhooks"),
+        (["send", "nobody"], "declared: erp, shopify, wms"),
+        (["drop", "erp"], "drops no files"),
+        (["drop", "nobody"], "is not declared"),
+    ],
+)
+def test_what_a_source_cannot_take_is_refused_with_what_it_can(
+    bench: Bench, arguments: list[str], says: str
+) -> None:
+    result = bench.run(*arguments, bench.file("b", "{}"))
+
+    assert result.exit_code == 1
+    assert says in result.stderr
+    assert "remedy: " in result.stderr
+    assert bench.http.asked == []
+
+
+def test_a_refusal_of_the_webhook_is_shown_with_its_remedy(bench: Bench) -> None:
+    problem = {"title": "Not authentic", "detail": "no signature fits", "remedy": "sign again"}
+    bench.http.answer("POST", "/api/webhooks/erp", 401, problem)
+
+    result = bench.run("send", "erp", bench.file("b", "{}"))
+
+    assert result.exit_code == 1
+    assert result.stderr == "error: Not authentic: no signature fits\nremedy: sign again\n"
+
+
+def test_a_source_without_a_secret_says_how_to_get_one(bench: Bench) -> None:
+    bench.secrets.texts.clear()
+
+    result = bench.run("send", "erp", bench.file("b", "{}"))
+
+    assert result.exit_code == 1
+    assert "onecount secret set source erp" in result.stderr
+
+
+def test_a_dropped_file_lies_under_the_prefix_of_its_source(bench: Bench) -> None:
+    file = bench.file("stock.csv", b"\xef\xbb\xbfItem,Qty\r\n")
+
+    bench.run("drop", "wms", file)
+    said = bench.json("drop", "wms", file, "--as", "other.csv")
+
+    assert said == {"key": "wms/other.csv"}
+    assert bench.drops.files == {
+        "wms/stock.csv": b"\xef\xbb\xbfItem,Qty\r\n",
+        "wms/other.csv": b"\xef\xbb\xbfItem,Qty\r\n",
+    }
+
+
+def test_stdin_is_dropped_under_a_name_or_not_at_all(bench: Bench) -> None:
+    assert bench.run("drop", "wms", "-", stdin=b"x").exit_code == 1
+    assert bench.run("drop", "wms", "-", "--as", "s.csv", stdin=b"x").exit_code == 0
+    assert bench.drops.files == {"wms/s.csv": b"x"}
+
+
+def test_a_new_secret_keeps_the_old_one_as_previous_and_is_never_printed(bench: Bench) -> None:
+    result = bench.run("secret", "set", "source", "erp", stdin=f"{OTHER_KEY}\n")
+
+    assert result.exit_code == 0
+    assert json.loads(bench.secrets.text("source", "erp")) == {"current": OTHER_KEY, "previous": KEY_TEXT}
+    assert OTHER_KEY not in result.output
+    assert KEY_TEXT not in result.output
+
+
+def test_setting_the_same_secret_again_does_not_forget_the_previous_one(bench: Bench) -> None:
+    bench.run("secret", "set", "source", "erp", stdin=OTHER_KEY)
+
+    said = bench.json("secret", "set", "source", "erp", stdin=OTHER_KEY)
+
+    assert said["changed"] is False
+    assert json.loads(bench.secrets.text("source", "erp"))["previous"] == KEY_TEXT
+
+
+@pytest.mark.parametrize("given", ["", "\n", "two words \n", "a\nb\n", "ä"])
+def test_a_secret_that_no_header_carries_is_refused(bench: Bench, given: str) -> None:
+    result = bench.run("secret", "set", "source", "erp", stdin=given)
+
+    assert result.exit_code == 1
+    assert json.loads(bench.secrets.text("source", "erp")) == {"current": KEY_TEXT}
+
+
+def test_a_secret_that_the_channel_could_not_use_does_not_replace_one_that_works(bench: Bench) -> None:
+    result = bench.run("secret", "set", "channel", "shop", stdin="plain")
+
+    assert result.exit_code == 1
+    assert "whsec_" in result.stderr
+    assert json.loads(bench.secrets.text("channel", "shop")) == {"current": KEY_TEXT}
+
+
+def test_a_secret_of_something_that_is_not_deployed_is_refused(bench: Bench) -> None:
+    result = bench.run("secret", "set", "channel", "nowhere", stdin="x")
+
+    assert result.exit_code == 1
+    assert "there is no secret for channel nowhere" in result.stderr
+
+
+def test_after_a_rotation_what_is_sent_is_signed_with_the_new_secret(bench: Bench) -> None:
+    bench.http.answer("POST", "/api/webhooks/erp", 202, ACCEPTED)
+    bench.run("secret", "set", "source", "erp", stdin=OTHER_KEY)
+
+    bench.run("send", "erp", bench.file("b", "{}"), "--id", "d")
+
+    headers = bench.http.asked[0].headers
+    signed = f"d.{headers['webhook-timestamp']}.{{}}".encode()
+    digest = hmac.digest(base64.b64decode(OTHER_KEY.removeprefix("whsec_")), signed, hashlib.sha256)
+    assert headers["webhook-signature"] == "v1," + base64.b64encode(digest).decode()

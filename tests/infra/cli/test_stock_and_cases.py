@@ -1,0 +1,205 @@
+"""Reading the house and acting on it: stock, journal, verify, reservations, cases, dead letters, pushes."""
+
+from __future__ import annotations
+
+import json
+
+from shared.domain.network import Listing
+from shared.domain.stock import ChannelId, LocationId, Sku, StockKey
+from shared.operations.fan_out import Lane
+from shared.store.layout import balance_key
+from shared.store.table import Update
+from tests.infra.cli.arrange import INFO, Bench
+
+SHORT = {
+    "title": "Insufficient stock",
+    "detail": "not enough stock for A",
+    "remedy": "reserve less",
+    "lines": [{"sku": "A", "location": "east", "requested": 9, "available_to_promise": 3}],
+}
+
+
+def test_an_item_is_shown_side_by_side(bench: Bench) -> None:
+    bench.count("A/1", 5)
+    bench.registry.add_listings([Listing(ChannelId("shop"), Sku("A/1"), "S-1")])
+
+    lines = bench.run("stock", "A/1").stdout.splitlines()
+
+    assert lines[4].split()[:6] == ["east", "5", "0", "0", "0", "5"]
+    assert lines[-1].split()[:3] == ["east", "shop", "3"]
+    assert "available 5, safety_stock -2" in lines[-1]
+    assert bench.http.asked[0].url.endswith("/v1/stock/A%2F1")
+
+
+def test_an_instant_is_asked_for_as_it_was_given(bench: Bench) -> None:
+    bench.registry.add_items([Sku("A")])
+
+    bench.run("stock", "A", "--as-of", "2026-11-01T12:00:00+01:00")
+
+    assert bench.http.asked[0].query == {"as_of": "2026-11-01T12:00:00+01:00"}
+
+
+def test_the_journal_lists_every_line_with_its_event(bench: Bench) -> None:
+    bench.count("A", 5)
+
+    result = bench.run("journal", "A", "--location", "east")
+
+    assert "count" in result.stdout
+    assert result.stdout.splitlines()[-1].split()[-1] == "wms/A"
+
+
+def test_the_journal_is_read_page_by_page_up_to_the_limit(bench: Bench) -> None:
+    entry = {"seq": 0, "posted_at": "2026-11-02T12:00:00Z", "lines": []}
+    bench.http.answer(
+        "GET",
+        "/api/v1/stock/A/journal",
+        200,
+        {"entries": [{**entry, "seq": n} for n in range(200)], "cursor": "9"},
+    )
+
+    said = bench.json("journal", "A", "--location", "east", "--limit", "400")
+
+    assert len(said["entries"]) == 400
+    assert [asked.query.get("cursor") for asked in bench.http.asked] == [None, "9"]
+
+
+def test_verify_proves_a_ledger_that_adds_up(bench: Bench) -> None:
+    bench.count("A", 5)
+
+    said = bench.json("verify")
+
+    assert (said["proven"], said["stock_keys"], said["journal_lines"]) == (True, 1, 1)
+
+
+def test_verify_names_what_does_not_add_up_and_exits_1(bench: Bench) -> None:
+    bench.count("A", 5)
+    bench.stock.write([Update(balance_key(StockKey(Sku("A"), LocationId("east"))), add={"on_hand": 1})])
+
+    spoken, in_json = bench.run("verify"), bench.run("verify", "--json")
+
+    assert (spoken.exit_code, in_json.exit_code) == (1, 1)
+    assert "A at east: on_hand against its journal must be 5, is 6" in spoken.stderr
+    assert json.loads(in_json.stdout)["proven"] is False
+
+
+def test_a_reservation_is_asked_for_with_all_its_lines_under_its_key(bench: Bench) -> None:
+    made = {"id": "r1", "channel": "shop", "status": "confirmed", "lines": []}
+    bench.http.answer("POST", "/api/v1/reservations", 201, made)
+
+    bench.run("reserve", "--channel", "shop", "--line", "A=2", "--line", "odd=sku=1", "--key", "k-1")
+
+    [asked] = bench.http.asked
+    assert asked.headers["Idempotency-Key"] == "k-1"
+    assert asked.headers["Authorization"] == "Bearer a-token"
+    assert json.loads(asked.body) == {
+        "channel": "shop",
+        "lines": [{"sku": "A", "quantity": 2}, {"sku": "odd=sku", "quantity": 1}],
+    }
+
+
+def test_a_shortfall_is_told_line_by_line(bench: Bench) -> None:
+    bench.http.answer("POST", "/api/v1/reservations", 409, SHORT)
+
+    result = bench.run("reserve", "--channel", "shop", "--line", "A=9", "--key", "k")
+
+    assert result.exit_code == 1
+    assert "  A at east: asked 9, may have 3" in result.stderr
+    assert result.stderr.endswith("remedy: reserve less\n")
+
+
+def test_an_answer_that_is_no_json_is_an_error_too(bench: Bench) -> None:
+    bench.http.answer("GET", "/api/v1/dead-letters", 502, b"<html>Bad Gateway</html>")
+
+    result = bench.run("dead-letters")
+
+    assert result.exit_code == 1
+    assert "HTTP 502: the answer is not JSON" in result.stderr
+
+
+def test_a_case_is_mapped_and_an_action_gets_what_it_needs_and_nothing_else(bench: Bench) -> None:
+    case = bench.unknown_code("erp", "sku", "X 1")
+    shown = bench.json("case", case)
+    bench.http.answer("POST", f"/api/v1/cases/{case}/map", 200, {"case": shown, "replayed": 2})
+
+    result = bench.run("case", case, "map", "--sku", "A")
+
+    assert result.exit_code == 0
+    assert "tried again: 2" in result.stdout
+    assert json.loads(bench.http.asked[-1].body) == {"sku": "A"}
+    assert bench.run("case", case, "map").exit_code == 2
+    assert bench.run("case", case, "ignore").exit_code == 2
+    assert bench.run("case", case, "retry", "--sku", "A").exit_code == 2
+
+
+def test_cases_of_a_status_are_listed(bench: Bench) -> None:
+    case = bench.unknown_code("erp", "sku", "X")
+
+    assert case in bench.run("cases").stdout
+    assert bench.run("cases", "--status", "resolved").stdout == "no resolved cases\n"
+
+
+def test_redrive_sends_all_dead_letters_again_or_those_of_one_queue(bench: Bench) -> None:
+    bench.http.answer("POST", "/api/v1/dead-letters/redrive", 200, {"redriven": {"q-dead": 2}})
+
+    assert bench.json("dead-letters", "redrive") == {"redriven": {"q-dead": 2}}
+    bench.run("dead-letters", "redrive", "--queue", "q-dead")
+
+    assert [asked.body for asked in bench.http.asked] == [b"", b'{"queue": "q-dead"}']
+    assert bench.run("dead-letters", "--queue", "q-dead").exit_code == 2
+
+
+def test_a_resync_queues_a_look_at_every_listing_of_that_channel(bench: Bench) -> None:
+    bench.registry.add_listings([Listing(ChannelId("shop"), Sku(f"S{n}"), f"{n}") for n in range(1200)])
+    bench.registry.add_listings([Listing(ChannelId("other"), Sku("S1"), "1")])
+
+    said = bench.json("push", "--channel", "shop", "--resync")
+
+    assert said == {"channel": "shop", "queued": 1200}
+    assert len(set(bench.lanes.skus)) == 1200
+    assert {(lane, hint.channel) for lane, hint, _ in bench.lanes.sent} == {(Lane.BULK, "shop")}
+
+
+def test_a_resync_of_an_undeclared_channel_says_which_there_are(bench: Bench) -> None:
+    result = bench.run("push", "--channel", "nowhere", "--resync")
+
+    assert result.exit_code == 1
+    assert "declared: shop" in result.stderr
+
+
+def test_a_token_is_minted_for_the_local_runtime_only(bench: Bench) -> None:
+    assert bench.run("token", "--scope", "viewer", "--scope", "operator").stdout == "local:viewer+operator\n"
+
+    deployed = bench.run("token", "--scope", "viewer", "--stage", "dev")
+    assert deployed.exit_code == 1
+    assert "its own issuer" in deployed.stderr
+
+
+def test_up_says_where_everything_is_and_how_to_try_it(bench: Bench) -> None:
+    network = bench.file("n.yaml", "{}")
+
+    result = bench.run("up", "--network", network)
+
+    assert [str(path) for path in bench.runtime.networks] == [network]
+    for said in (INFO.webhook_url, f"{INFO.api_url}/v1", INFO.bucket, "curl -H"):
+        assert said in result.stdout
+    assert result.stderr == "starting\n"
+
+
+def test_status_exits_1_unless_all_of_it_is_up(bench: Bench) -> None:
+    assert bench.run("status").exit_code == 0
+
+    bench.run("down", "--wipe")
+
+    assert bench.runtime.wiped == [True]
+    assert bench.run("status").exit_code == 1
+    assert bench.json("status")["up"] is False
+
+
+def test_the_demo_ends_as_its_story_ended(bench: Bench) -> None:
+    bench.runtime.demo_code = 1
+
+    spoken, in_json = bench.run("demo"), bench.run("demo", "--json")
+
+    assert (spoken.exit_code, in_json.exit_code) == (1, 1)
+    assert "1. a receipt" in spoken.stdout
+    assert json.loads(in_json.stdout) == {"passed": False}
