@@ -155,16 +155,25 @@ class SqsDeadLetters:
         return {name: self._count(name) for name in self._names}
 
     def peek(self, queue: str) -> Iterator[DeadLetter]:
-        """Yield the letters once each; they are hidden from others for a few seconds only."""
-        seen: set[str] = set()
-        while True:
-            messages = self._receive(queue, hidden_s=5)
-            fresh = [message for message in messages if message["MessageId"] not in seen]
-            if not fresh:
-                return
-            for message in fresh:
-                seen.add(message["MessageId"])
-                yield DeadLetter(message["MessageId"], message["Body"])
+        """Yield the letters once each; they are hidden from others only until the last has been looked at."""
+        seen: dict[str, str] = {}
+        try:
+            while fresh := [m for m in self._receive(queue, hidden_s=30) if m["MessageId"] not in seen]:
+                for message in fresh:
+                    seen[message["MessageId"]] = message["ReceiptHandle"]
+                    yield DeadLetter(message["MessageId"], message["Body"])
+        finally:
+            self._show_again(queue, list(seen.values()))
+
+    def _show_again(self, queue: str, handles: Sequence[str]) -> None:
+        for start in range(0, len(handles), 10):
+            self._client.change_message_visibility_batch(
+                QueueUrl=self._url(queue),
+                Entries=[
+                    {"Id": str(number), "ReceiptHandle": handle, "VisibilityTimeout": 0}
+                    for number, handle in enumerate(handles[start : start + 10])
+                ],
+            )
 
     def redrive(self, queue: str, limit: int) -> int:
         """Send letters back to the queue where they died, each deleted only once it has been sent."""

@@ -167,7 +167,7 @@ def unheard_sale(made: Stage) -> None:
 
 def outage(made: Stage) -> None:
     """The shop goes down while 50 items change: dead letters and cases; then redrive, twice."""
-    carry_out(made.channels, {"do": "refuse"})
+    carry_out(made.channels, {"do": "fail", "channel": "shopify", "mode": "down"})
     changed = range(11, 61)
     lines = [{"line": str(n), "sku": f"SKU-{n:05d}", "location": "east", "quantity": 100} for n in changed]
     made.webhook("modern-wms", "receipt", _document("GR-4", 1, *lines), "msg-receipt-4")
@@ -176,7 +176,7 @@ def outage(made: Stage) -> None:
     open_cases = made.api("GET", "/v1/cases?limit=200").body["cases"]
     made.must("push cases", sum(case["kind"] == "push_failed" for case in open_cases), 50)
     writes_before = {n: len(made.shop_writes(f"SKU-{n:05d}")) for n in changed}
-    carry_out(made.channels, {"do": "accept"})
+    carry_out(made.channels, {"do": "recover", "channel": "shopify"})
     moved = made.api("POST", "/v1/dead-letters/redrive", {}).body["redriven"]
     made.must("redriven", sum(moved.values()), 50)
     again = made.api("POST", "/v1/dead-letters/redrive", {}).body["redriven"]
