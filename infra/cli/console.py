@@ -113,7 +113,7 @@ class Command(click.Command):
         """Run it; what an operator can act on becomes an error message and exit code 1."""
         try:
             return super().invoke(ctx)
-        except _known_errors() as error:
+        except known_errors() as error:
             session_of(ctx).fail(_explained(error))
             ctx.exit(1)
 
@@ -191,7 +191,7 @@ def _stage_option() -> click.Option:
     return click.Option(["--stage"], expose_value=False, callback=note, metavar="NAME", help=text)
 
 
-def _known_errors() -> tuple[type[Exception], ...]:
+def known_errors() -> tuple[type[Exception], ...]:
     """Return what an operator can act on; anything else is a fault of ours and shows its traceback."""
     from botocore.exceptions import BotoCoreError, ClientError
 

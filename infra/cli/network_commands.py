@@ -13,7 +13,7 @@ from pathlib import Path
 
 import click
 
-from infra.cli.console import CommandError, Session, command
+from infra.cli.console import CommandError, Session, command, known_errors, printable
 from infra.cli.fresh_look import queue_fresh_look
 from infra.cli.network_diff import Entry, NetworkDiff, compare
 from infra.cli.target import LOCAL, Target
@@ -21,6 +21,7 @@ from infra.network_file import Mistake, NetworkFileError, read_network
 from shared.channels.registry import ChannelOptionError, UnknownConnectorError, build_channel
 from shared.channels.transport import HttpTransport
 from shared.domain.network import Channel, Source
+from shared.domain.stock import ChannelId
 from shared.sources.snapshot_layout import parse_layout
 from shared.store.registry import REMEMBERED_S, Network
 
@@ -44,18 +45,34 @@ def apply(session: Session, file: Path, yes: bool) -> None:
     target = session.target
     diff = compare(target.registry.network(fresh=True), said)
     _require_infrastructure(target, diff, file)
-    lines = list(diff.lines())
-    if not session.as_json:
-        session.show(None, lines)
-    if diff.writes and not yes and not click.confirm("Apply this?", err=True):
-        raise CommandError("nothing was written", "answer y, or pass --yes where nobody can answer")
+    for line in diff.lines():
+        click.echo(printable(line), err=session.as_json)  # before the question, and never inside the JSON
     queued: dict[str, int] = {}
     if diff.writes:
+        if not yes and not _agreed():
+            raise CommandError("nothing was written", "answer y, or pass --yes where nobody can answer")
         target.registry.declare(diff.only_written(said))
-        for channel in diff.channels():
-            skus = target.registry.skus_of_channel(channel)
-            queued[channel] = queue_fresh_look(target.lanes, channel, skus, delay_s=RULES_SETTLE_S)
+        queued = {str(channel): _look_anew(target, channel) for channel in diff.channels()}
     session.show({**asdict(diff), "applied": diff.writes, "queued": queued}, _summary(diff, queued))
+
+
+def _agreed() -> bool:
+    try:
+        return click.confirm("Apply this?", err=True)
+    except click.Abort:  # nobody is there to answer
+        return False
+
+
+def _look_anew(target: Target, channel: ChannelId) -> int:
+    """Queue a look at every listing of a channel; the rules are written by now, so a failure names the way on."""
+    try:
+        skus = target.registry.skus_of_channel(channel)
+        return queue_fresh_look(target.lanes, channel, skus, delay_s=RULES_SETTLE_S)
+    except known_errors() as error:
+        raise CommandError(
+            f"the rules are applied, but not every listing of {channel} could be queued for a look: {error}",
+            f"have them looked at with `onecount push --channel {channel} --resync`",
+        ) from error
 
 
 def _summary(diff: NetworkDiff, queued: Mapping[str, int]) -> Iterator[str]:

@@ -55,8 +55,11 @@ class FakeLanes:
     """Keeps the hints that were queued, with their lane and delay."""
 
     sent: list[tuple[Lane, Hint, int]] = field(default_factory=list)
+    broken: bool = False
 
     def send(self, lane: Lane, hints: Sequence[Hint], delay_s: int = 0) -> None:
+        if self.broken:
+            raise OSError("hints could not be queued")
         self.sent += [(lane, hint, delay_s) for hint in hints]
 
     @property

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 
 from infra.cli.network_commands import RULES_SETTLE_S
@@ -71,6 +73,25 @@ def test_it_asks_first_and_a_no_writes_nothing(bench: Bench) -> None:
     assert result.exit_code == 1
     assert "safety_stock: 2 -> 3" in result.stdout
     assert bench.registry.network(fresh=True).channels[ChannelId("shop")].safety_stock == 2
+
+
+def test_where_nobody_can_answer_nothing_is_written_and_the_way_is_said(bench: Bench) -> None:
+    result = bench.run("apply", edited(bench, ("safety_stock: 2", "safety_stock: 3")), "--json", stdin="")
+
+    assert result.exit_code == 1
+    assert "--yes" in json.loads(result.stdout)["error"]["remedy"]
+    assert bench.registry.network(fresh=True).channels[ChannelId("shop")].safety_stock == 2
+
+
+def test_when_the_queues_fail_the_rules_are_applied_and_the_way_on_is_said(bench: Bench) -> None:
+    bench.registry.add_listings([Listing(ChannelId("shop"), Sku("A"), "S-A")])
+    bench.lanes.broken = True
+
+    result = bench.run("apply", edited(bench, ("safety_stock: 2", "safety_stock: 3")), "--yes")
+
+    assert result.exit_code == 1
+    assert "onecount push --channel shop --resync" in result.stderr
+    assert bench.registry.network(fresh=True).channels[ChannelId("shop")].safety_stock == 3
 
 
 def test_a_yes_writes(bench: Bench) -> None:
