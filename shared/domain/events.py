@@ -153,7 +153,7 @@ def instant(value: datetime) -> str:
     """
     if value.tzinfo is None:
         raise ValueError(f"{value.isoformat()} has no time zone")
-    return value.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+    return value.astimezone(UTC).isoformat(timespec="microseconds").removesuffix("+00:00") + "Z"
 
 
 def parse_instant(text: str) -> datetime:

@@ -9,17 +9,29 @@ document, shipments by the authority's event key, so that a document seen again 
 comes first creates the line, so that a shipment before its order is no accident. Only the location's movement
 authority ships: a storefront's ``fulfilled`` is its claim, remembered but freeing nothing.
 
+What the line held at an instant is the same rule over the documents of that time, so it does not depend on the order
+in which they reached us.
+
 A reservation made through our API is an order line of its own: ordered at once, cancelled when released.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 from shared.domain.events import Demand, DemandEffect
 from shared.domain.stock import ChannelId, EventKey, Quantity, StockKey
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Stated:
+    """What one document says of a line: ``quantity`` units, from ``at`` on."""
+
+    at: datetime
+    event_key: EventKey
+    quantity: Quantity
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +51,12 @@ class OrderLine:
     ----------
     revision
         Counts the writes of this line; a change is valid only while it stays.
+    versions
+        What was ordered, by source version: the newest stands.
+    cancellations, fulfilments
+        By document.
+    shipments
+        By the authority's event.
     applied
         Event key to effect hash of the demand events that are in this line.
     history
@@ -50,64 +68,82 @@ class OrderLine:
     stock_key: StockKey
     channel: ChannelId | None = None
     revision: int = 0
-    ordered: Quantity = 0
-    version: str = ""
-    cancelled: Mapping[str, Quantity] = field(default_factory=dict)
-    fulfilled: Mapping[str, Quantity] = field(default_factory=dict)
-    shipped: Mapping[str, Quantity] = field(default_factory=dict)
+    versions: Mapping[str, Stated] = field(default_factory=dict)
+    cancellations: Mapping[str, Stated] = field(default_factory=dict)
+    fulfilments: Mapping[str, Stated] = field(default_factory=dict)
+    shipments: Mapping[str, Stated] = field(default_factory=dict)
     applied: Mapping[EventKey, str] = field(default_factory=dict)
     history: tuple[Held, ...] = ()
 
     @property
+    def ordered(self) -> Quantity:
+        """Units ordered, by the newest version."""
+        return self.versions[max(self.versions)].quantity if self.versions else 0
+
+    @property
     def open(self) -> Quantity:
         """Units that the line holds back now."""
-        return max(0, self.taken - sum(self.shipped.values()))
+        return max(0, self.taken - _units(self.shipments.values()))
 
     @property
     def taken(self) -> Quantity:
         """Units that the order takes from stock in all: ordered and not cancelled."""
-        return max(0, self.ordered - sum(self.cancelled.values()))
+        return max(0, self.ordered - _units(self.cancellations.values()))
 
 
 def merge_demand(line: OrderLine, demand: Demand, effect: str) -> OrderLine:
-    """Add one document to a line. An older version of what is known changes nothing but is remembered.
+    """Add one document to a line. An older version than the newest changes the past, not what is open.
 
     The line lies where its first order document says; a shipment that came before it, perhaps from elsewhere, only
     guessed that.
     """
     if not line.applied and demand.location is not None:
         line = replace(line, stock_key=StockKey(demand.sku, demand.location))
-    applied = {**line.applied, demand.key: effect}
-    if demand.effect is DemandEffect.ORDERED:
-        if demand.version < line.version:
-            return replace(line, applied=applied)
-        merged = replace(line, applied=applied, ordered=demand.quantity, version=demand.version)
-    elif demand.effect is DemandEffect.CANCELLED:
-        merged = replace(
-            line, applied=applied, cancelled={**line.cancelled, demand.document: demand.quantity}
+    said = Stated(demand.occurred_at, demand.key, demand.quantity)
+    match demand.effect:
+        case DemandEffect.ORDERED:
+            line = replace(line, versions=_with(line.versions, demand.version, said))
+        case DemandEffect.CANCELLED:
+            line = replace(line, cancellations=_with(line.cancellations, demand.document, said))
+        case DemandEffect.FULFILLED:
+            line = replace(line, fulfilments=_with(line.fulfilments, demand.document, said))
+    return _with_history(
+        replace(
+            line,
+            applied={**line.applied, demand.key: effect},
+            channel=demand.channel if line.channel is None else line.channel,
         )
-    else:
-        merged = replace(
-            line, applied=applied, fulfilled={**line.fulfilled, demand.document: demand.quantity}
-        )
-    if merged.channel is None:
-        merged = replace(merged, channel=demand.channel)
-    return _with_history(line, merged, demand.occurred_at, demand.key)
+    )
 
 
 def ship(line: OrderLine, quantity: Quantity, at: datetime, key: EventKey) -> OrderLine:
     """Record units that the movement authority shipped for this line."""
-    merged = replace(line, shipped={**line.shipped, key: quantity})
-    return _with_history(line, merged, at, key)
+    return _with_history(
+        replace(line, shipments=_with(line.shipments, key, Stated(at, key, quantity))),
+    )
 
 
-def _with_history(before: OrderLine, after: OrderLine, at: datetime, key: EventKey) -> OrderLine:
-    change = after.open - before.open
-    if change == 0:
-        return after
-    return replace(after, history=(*after.history, Held(at, change, key)))
+def _units(documents: Iterable[Stated]) -> Quantity:
+    return sum(document.quantity for document in documents)
 
 
-def held_as_of(line: OrderLine, at: datetime) -> Quantity:
-    """Units that the line held at an instant, by when its documents say things happened."""
-    return sum(held.quantity for held in line.history if held.at <= at)
+def _with(documents: Mapping[str, Stated], name: str, said: Stated) -> dict[str, Stated]:
+    """Add a document; of two statements of one document the later one stands, whichever came first."""
+    known = documents.get(name)
+    return {**documents, name: said if known is None else max(said, known)}
+
+
+def _with_history(line: OrderLine) -> OrderLine:
+    """Work out anew what the line held at each instant: its ``open`` over the documents of that time."""
+    kinds = (line.versions, line.cancellations, line.shipments)
+    history: list[Held] = []
+    held = 0
+    for moment in sorted(document for kind in kinds for document in kind.values()):
+        versions, cancellations, shipments = (
+            {name: said for name, said in kind.items() if said <= moment} for kind in kinds
+        )
+        then = replace(line, versions=versions, cancellations=cancellations, shipments=shipments)
+        if then.open != held:
+            history.append(Held(moment.at, then.open - held, moment.event_key))
+            held = then.open
+    return replace(line, history=tuple(history))

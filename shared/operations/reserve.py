@@ -12,7 +12,7 @@ import random
 import time
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 from typing import cast
@@ -20,7 +20,7 @@ from typing import cast
 from shared.domain.availability import promise, withheld
 from shared.domain.events import Demand, DemandEffect, Origin, instant, parse_instant
 from shared.domain.network import Channel
-from shared.domain.reservation import Held, OrderLine, merge_demand
+from shared.domain.reservation import OrderLine, merge_demand
 from shared.domain.stock import (
     ChannelId,
     EventKey,
@@ -267,30 +267,32 @@ class Reserver:
 def _line(
     order: str, number: int, at: StockKey, quantity: Quantity, channel: ChannelId, now: datetime
 ) -> OrderLine:
-    key = EventKey(f"onecount/{order}/{number}/ordered/1")
-    demand = Demand(
-        key,
-        at.sku,
-        channel,
-        order,
-        str(number),
-        DemandEffect.ORDERED,
-        quantity,
-        now,
-        ORIGIN,
-        at.location,
-        version="1",
-    )
-    return merge_demand(OrderLine(order, str(number), at), demand, effect=str(quantity))
+    empty = OrderLine(order, str(number), at, channel)
+    demand = _demand(empty, DemandEffect.ORDERED, "1", quantity, now)
+    return merge_demand(empty, demand, effect=str(quantity))
 
 
 def _released(line: OrderLine, now: datetime) -> OrderLine:
-    key = EventKey(f"onecount/{line.order}/{line.line}/cancelled/release")
-    return replace(
-        line,
-        cancelled={**line.cancelled, "release": line.open},
-        history=(*line.history, Held(now, -line.open, key)),
-        applied={**line.applied, key: "release"},
+    return merge_demand(
+        line, _demand(line, DemandEffect.CANCELLED, "release", line.open, now), effect="release"
+    )
+
+
+def _demand(line: OrderLine, effect: DemandEffect, name: str, quantity: Quantity, now: datetime) -> Demand:
+    """Say of a line of ours what an order document says: ``name`` is the version, or the document."""
+    return Demand(
+        EventKey(f"onecount/{line.order}/{line.line}/{effect}/{name}"),
+        line.stock_key.sku,
+        cast(ChannelId, line.channel),
+        line.order,
+        line.line,
+        effect,
+        quantity,
+        now,
+        ORIGIN,
+        line.stock_key.location,
+        document=name,
+        version=name,
     )
 
 

@@ -1,7 +1,7 @@
 """Verifying: prove that every balance is the sum of its journal, and that every unit is promised once.
 
-For each stock key: the journal has every entry from 0 to ``seq``; each counter is the sum of its lines, and of its
-buckets; ``available`` is on hand less holds, damage and the open order lines; each order line's ``open`` is the sum
+For each stock key: the journal has every entry from 0 to ``seq``; each counter is the sum of its lines, of its
+buckets, and what its clock says; ``available`` is on hand less holds, damage and the open order lines; each order line's ``open`` is the sum
 of its history. The whole table is read once without stopping anyone; a key that looks wrong is then looked at by
 itself, until two readings agree that nothing moved in between.
 """
@@ -15,7 +15,7 @@ from typing import cast
 
 from shared.domain.stock import AVAILABLE_SIGN, WHOLE, Counter, LocationId, Quantity, Sku, StockKey
 from shared.store.layout import balance_key, bucket_partition, line_key, promise_key
-from shared.store.ledger import Ledger, entry
+from shared.store.ledger import JournalEntry, Ledger, entry
 from shared.store.orders import Orders, order_line
 from shared.store.table import Item, Table
 
@@ -48,7 +48,9 @@ class _Sums:
     seq: int = 0
     totals: dict[Counter, Quantity] = field(default_factory=dict)
     entries: int = 0
+    clocks: dict[Counter, Quantity] = field(default_factory=dict)
     lines: defaultdict[Counter, Quantity] = field(default_factory=lambda: defaultdict(int))
+    whole: defaultdict[Counter, Quantity] = field(default_factory=lambda: defaultdict(int))
     buckets: defaultdict[Counter, Quantity] = field(default_factory=lambda: defaultdict(int))
     available: Quantity = 0
     reserved: Quantity = 0
@@ -62,6 +64,10 @@ class _Sums:
                 yield Discrepancy(key, f"{counter} against its journal", self.lines[counter], total)
             if self.buckets[counter] != total:
                 yield Discrepancy(key, f"{counter} against its buckets", self.buckets[counter], total)
+            if self.clocks.get(counter, 0) != self.whole[counter]:
+                yield Discrepancy(
+                    key, f"{counter} against its clock", self.whole[counter], self.clocks.get(counter, 0)
+                )
         free = sum(sign * self.totals.get(counter, 0) for counter, sign in AVAILABLE_SIGN.items())
         if free - self.reserved != self.available:
             yield Discrepancy(key, "available", free - self.reserved, self.available)
@@ -107,8 +113,7 @@ class Verifier:
         seen.available = 0 if claims is None else cast(int, claims["available"])
         for recorded in self._ledger.entries(key, 0, seen.seq - 1):
             seen.entries += 1
-            for line in recorded.lines:
-                seen.lines[line.slot.counter] += line.quantity
+            _add_lines(seen, recorded)
         for bucket in self._table.query(bucket_partition(key, WHOLE)):
             _add_bucket(seen, bucket)
         names = [line_key(line.order, line.line) for line in self._orders.of_stock_key(key)]
@@ -138,8 +143,7 @@ class Verifier:
             seen.entries += 1
             result.journal_entries += 1
             result.journal_lines += len(recorded.lines)
-            for journal_line in recorded.lines:
-                seen.lines[journal_line.slot.counter] += journal_line.quantity
+            _add_lines(seen, recorded)
         elif family == "BKT":
             _add_bucket(seen, item)
         elif family == "PROMISE":
@@ -149,6 +153,15 @@ class Verifier:
 def _add_balance(seen: _Sums, item: Item) -> None:
     seen.seq = cast(int, item["seq"])
     seen.totals = {counter: cast(int, item.get(counter, 0)) for counter in Counter}
+    clocks = cast("dict[str, list[int]]", item["clocks"])
+    seen.clocks = {Counter(counter): clock[0] for counter, clock in clocks.items()}
+
+
+def _add_lines(seen: _Sums, recorded: JournalEntry) -> None:
+    for line in recorded.lines:
+        seen.lines[line.slot.counter] += line.quantity
+        if line.slot.leaf == WHOLE:
+            seen.whole[line.slot.counter] += line.quantity
 
 
 def _add_bucket(seen: _Sums, item: Item) -> None:

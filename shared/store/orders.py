@@ -10,7 +10,7 @@ from datetime import datetime, timedelta
 from typing import cast
 
 from shared.domain.events import instant, parse_instant
-from shared.domain.reservation import Held, OrderLine
+from shared.domain.reservation import Held, OrderLine, Stated
 from shared.domain.stock import ChannelId, EventKey, LocationId, Quantity, Sku, StockKey
 from shared.store.layout import SHARDS, line_key, order_key, part, shard
 from shared.store.table import Absent, Equals, Item, Put, Table, Value
@@ -66,11 +66,10 @@ def line_put(line: OrderLine, changed_at: datetime) -> Put:
         "location": line.stock_key.location,
         "channel": line.channel,
         "revision": line.revision + 1,
-        "ordered": line.ordered,
-        "version": line.version,
-        "cancelled": dict(line.cancelled),
-        "fulfilled": dict(line.fulfilled),
-        "shipped": dict(line.shipped),
+        "versions": _written(line.versions),
+        "cancellations": _written(line.cancellations),
+        "fulfilments": _written(line.fulfilments),
+        "shipments": _written(line.shipments),
         "applied": {str(key): effect for key, effect in line.applied.items()},
         "history": [[instant(h.at), h.quantity, h.event_key] for h in line.history],
         "open": line.open,
@@ -90,14 +89,22 @@ def order_line(item: Item) -> OrderLine:
         stock_key=StockKey(Sku(cast(str, item["sku"])), LocationId(cast(str, item["location"]))),
         channel=None if channel is None else ChannelId(channel),
         revision=cast(int, item["revision"]),
-        ordered=cast(int, item["ordered"]),
-        version=cast(str, item["version"]),
-        cancelled=cast("dict[str, int]", item["cancelled"]),
-        fulfilled=cast("dict[str, int]", item["fulfilled"]),
-        shipped=cast("dict[str, int]", item["shipped"]),
+        versions=_documents(item["versions"]),
+        cancellations=_documents(item["cancellations"]),
+        fulfilments=_documents(item["fulfilments"]),
+        shipments=_documents(item["shipments"]),
         applied={EventKey(key): effect for key, effect in cast("dict[str, str]", item["applied"]).items()},
         history=tuple(Held(parse_instant(at), quantity, EventKey(key)) for at, quantity, key in history),
     )
+
+
+def _written(documents: Mapping[str, Stated]) -> Value:
+    return {name: [instant(said.at), said.event_key, said.quantity] for name, said in documents.items()}
+
+
+def _documents(value: Value) -> dict[str, Stated]:
+    said = cast("dict[str, tuple[str, str, int]]", value)
+    return {name: Stated(parse_instant(at), EventKey(key), units) for name, (at, key, units) in said.items()}
 
 
 def _index_key(key: StockKey, number: int) -> str:
