@@ -208,5 +208,5 @@ def _explained(error: Exception) -> CommandError:
         return CommandError(f"a table did not do what was asked: {error}", remedy)
     if isinstance(error, OSError):
         return CommandError(str(error), "see that the file or address is there and readable, then try again")
-    remedy = "check your AWS credentials, their permissions and the region (AWS_PROFILE, AWS_REGION)"
+    remedy = "check your AWS credentials, their permissions and the region (AWS_PROFILE, AWS_DEFAULT_REGION)"
     return CommandError(f"AWS: {error}", remedy)

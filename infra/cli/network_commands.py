@@ -60,6 +60,7 @@ def _agreed() -> bool:
     try:
         return click.confirm("Apply this?", err=True)
     except click.Abort:  # nobody is there to answer
+        click.echo(err=True)
         return False
 
 

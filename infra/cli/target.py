@@ -219,7 +219,7 @@ def _outputs(formation: Any, stack: str, stage: str) -> dict[str, str]:
             raise
         raise CommandError(
             f"stage {stage!r} is not deployed: there is no stack {stack} in {formation.meta.region_name}",
-            "name a deployed stage, set AWS_REGION and AWS_PROFILE to where it is, or deploy it first",
+            "name a deployed stage, set AWS_DEFAULT_REGION and AWS_PROFILE to where it is, or deploy it first",
         ) from error
     return {output["OutputKey"]: output["OutputValue"] for output in described.get("Outputs", [])}
 

@@ -115,7 +115,7 @@ def test_a_stage_that_is_not_deployed_says_where_it_was_looked_for() -> None:
     with pytest.raises(CommandError, match="no stack Onecount-prod-Data in eu-west-1") as refused:
         deployed("prod", nothing_deployed)
 
-    assert "AWS_REGION" in refused.value.remedy
+    assert "AWS_DEFAULT_REGION" in refused.value.remedy
 
 
 @pytest.mark.usefixtures("aws")
