@@ -8,6 +8,7 @@ the number lives, so two callers never get the same unit. Releasing cancels the 
 from __future__ import annotations
 
 import hashlib
+import json
 import random
 import time
 from collections import defaultdict
@@ -230,7 +231,13 @@ class Reserver:
     def _per_stock_key(self, wanted: Sequence[Wanted], channel: Channel) -> dict[StockKey, Quantity]:
         """Sum the lines of one stock key first: two lines of 3 must not each pass against 4."""
         units: dict[StockKey, Quantity] = {}
+        if not wanted:
+            raise InvalidReservationError("lines", "there are none", "name at least one line")
         for number, line in enumerate(wanted):
+            if line.quantity < 1:
+                raise InvalidReservationError(
+                    f"lines[{number}].quantity", f"{line.quantity} is no number of units", "reserve 1 or more"
+                )
             location = line.location or channel.demand_location
             if location is None or location not in channel.locations:
                 raise InvalidReservationError(
@@ -313,7 +320,6 @@ def _reservation(reservation: str, item: Item, lines: Sequence[OrderLine]) -> Re
 
 
 def _content_hash(channel: ChannelId, units: Mapping[StockKey, Quantity]) -> str:
-    text = "\x1f".join(
-        [channel, *sorted(f"{at.sku}|{at.location}|{quantity}" for at, quantity in units.items())]
-    )
+    lines = sorted((at.sku, at.location, quantity) for at, quantity in units.items())
+    text = json.dumps([channel, lines])
     return hashlib.blake2b(text.encode(), digest_size=12).hexdigest()
