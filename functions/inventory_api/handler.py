@@ -333,7 +333,7 @@ def _for(scopes: tuple[str, ...], call: Callable[[Event], Answer]) -> Any:
         return _respond(problem(_invalid("as_of", str(error), "write it like 2026-11-01T12:00:00Z")))
     except NotPossibleError as error:
         return _respond(problem(Problem(409, "not_possible", "Not possible", str(error))))
-    except (ReservationBusyError, LedgerMovedError, TableError) as error:
+    except (ReservationBusyError, LedgerMovedError, TableError, OSError) as error:
         log.warning("busy", extra={"reason": str(error)})
         detail = "too much is going on just now; nothing was changed that a repetition would double"
         return _respond(problem(Problem(503, "busy", "Busy", detail, "repeat the same request shortly")))

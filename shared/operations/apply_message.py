@@ -17,7 +17,7 @@ from shared.operations.post import PostingContendedError
 from shared.operations.record import Recorder
 from shared.sources.registry import webhook_connector
 from shared.store.cases import Cases
-from shared.store.inbox import Inbox, MessageStatus
+from shared.store.inbox import Inbox, MessageStatus, UnreadableMessageError
 from shared.store.registry import Registry
 from shared.store.table import TableError
 
@@ -45,20 +45,30 @@ class MessageApplier:
         self._clock = clock
 
     def apply(self, message_id: MessageId) -> MessageStatus:
-        """Apply one message; never raises for what is wrong with the message itself."""
-        stored = self._inbox.load(message_id)
-        message = stored.message
+        """Apply one message; never raises for what is wrong with the message itself.
+
+        Raises
+        ------
+        MessageNotFoundError, TableError, OSError
+            When it cannot be read just now.
+        """
         try:
-            status = self._record(message)
+            stored = self._inbox.load(message_id)
+        except UnreadableMessageError as error:
+            log.exception("message_unreadable", extra={"message_id": message_id})
+            return self._give_up(message_id, str(error))
+        try:
+            status = self._record(stored.message)
         except (TableError, PostingContendedError) as error:
             self._inbox.attempted(message_id)
             log.warning("message_deferred", extra={"message_id": message_id, "reason": str(error)})
             if stored.attempts + 1 < ATTEMPTS:
                 return MessageStatus.PENDING
-            return self._give_up(message, str(error))
+            return self._give_up(message_id, str(error), stored.message.source)
         except Exception as error:
             log.exception("message_failed", extra={"message_id": message_id})
-            return self._give_up(message, f"{type(error).__name__} while it was applied")
+            reason = f"{type(error).__name__} while it was applied"
+            return self._give_up(message_id, reason, stored.message.source)
         self._cases.close(failed_case(message_id), "applied", self._clock())
         return status
 
@@ -73,21 +83,21 @@ class MessageApplier:
         log.info("message_applied", extra={"message_id": message.id, "status": status, **recorded.outcomes})
         return status
 
-    def _give_up(self, message: Message, reason: str) -> MessageStatus:
+    def _give_up(self, message_id: MessageId, reason: str, source: str = "") -> MessageStatus:
         now = self._clock()
         self._cases.file(
             Case(
-                id=failed_case(message.id),
+                id=failed_case(message_id),
                 kind=CaseKind.MESSAGE_FAILED,
-                title=f"a message of {message.source} could not be applied: {reason}",
+                title=f"a message of {source or 'an unknown source'} could not be applied: {reason}",
                 remedy="retry the case; if it fails again, tell whoever runs Onecount: this is a fault of ours",
                 opened_at=now,
                 updated_at=now,
-                facts={"source": message.source, "reason": reason},
-                message_id=message.id,
+                facts={"source": source, "reason": reason},
+                message_id=message_id,
             )
         )
-        self._inbox.mark(message.id, MessageStatus.PARKED, {"failed": 1})
+        self._inbox.mark(message_id, MessageStatus.PARKED, {"failed": 1})
         return MessageStatus.PARKED
 
 

@@ -9,8 +9,7 @@ work, and it is logged and let go.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime, timedelta
 from typing import Protocol
 
@@ -23,7 +22,7 @@ from shared.operations.ingest import FileIngester
 from shared.operations.post import PostingContendedError
 from shared.operations.reconcile import Reconciler
 from shared.store.cases import Cases
-from shared.store.inbox import Inbox, MessageStatus
+from shared.store.inbox import Inbox, MessageNotFoundError, MessageStatus, UnreadableMessageError
 from shared.store.table import TableError
 
 UNDISTURBED = timedelta(seconds=60)
@@ -43,15 +42,11 @@ class StreamFailures(Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True)
-class Swept:
-    """What a sweep found to do."""
+class SweepError(Exception):
+    """Parts of a sweep failed; the others were done all the same."""
 
-    messages: int
-    stock_keys: int
-    observations: int
-    dead_letters: int
-    stream_failures: int
+    def __init__(self, parts: Sequence[str]) -> None:
+        super().__init__("parts of the sweep failed: " + ", ".join(parts))
 
 
 class Sweep:
@@ -79,36 +74,67 @@ class Sweep:
         self._cases = cases
         self._clock = clock
 
-    def run(self, undisturbed: timedelta = UNDISTURBED) -> Swept:
-        """Sweep once."""
-        now = self._clock()
-        messages = [*self._inbox.pending_since(now - undisturbed)]
+    def run(self, undisturbed: timedelta = UNDISTURBED) -> dict[str, int]:
+        """Sweep once; return how much of each kind was found.
+
+        Raises
+        ------
+        SweepError
+            When some part failed, after all others have been done.
+        """
+        parts: dict[str, Callable[[datetime], int]] = {
+            "pending_messages": self._messages,
+            "dirty_stock_keys": self._stock_keys,
+            "observations": self._observations,
+            "stream_failures": self._stream_failures,
+            "dead_letters": lambda _: self._desk.file(),
+        }
+        found: dict[str, int] = {}
+        failed: list[str] = []
+        before = self._clock() - undisturbed
+        for part, work in parts.items():
+            try:
+                found[part] = work(before)
+            except Exception:
+                log.exception("sweep_part_failed", extra={"part": part})
+                failed.append(part)
+        log.info("swept", extra={"found": found})
+        if failed:
+            raise SweepError(failed)
+        return found
+
+    def _messages(self, before: datetime) -> int:
+        messages = [*self._inbox.pending_since(before)]
         for message in messages:
-            self.apply_again(message, now)
-        changes = [*self._fan_out.dirty_since(now - undisturbed)]
-        self._fan_out.changed(changes, now)
-        observations = [*self._reconciler.waiting(now - undisturbed)]
+            try:
+                self.apply_again(message, self._clock())
+            except (TableError, MessageNotFoundError, OSError) as error:
+                log.warning("message_not_swept", extra={"message_id": message, "reason": str(error)})
+        return len(messages)
+
+    def _stock_keys(self, before: datetime) -> int:
+        changes = [*self._fan_out.dirty_since(before)]
+        self._fan_out.changed(changes, self._clock())
+        return len(changes)
+
+    def _observations(self, before: datetime) -> int:
+        observations = [*self._reconciler.waiting(before)]
         self._reconciler.observed(observations)
+        return len(observations)
+
+    def _stream_failures(self, _before: datetime) -> int:
         failures = 0
         for record in self._failures.take():
             failures += 1
             log.warning("stream_failure", extra={"record": record[:2000]})
-        swept = Swept(len(messages), len(changes), len(observations), self._desk.file(), failures)
-        log.info(
-            "swept",
-            extra={
-                "pending_messages": swept.messages,
-                "dirty_stock_keys": swept.stock_keys,
-                "observations": swept.observations,
-                "dead_letters": swept.dead_letters,
-                "stream_failures": swept.stream_failures,
-            },
-        )
-        return swept
+        return failures
 
     def apply_again(self, message_id: MessageId, now: datetime) -> MessageStatus:
         """Apply a message of either kind again, wherever it stands."""
-        stored = self._inbox.load(message_id)
+        try:
+            stored = self._inbox.load(message_id)
+        except UnreadableMessageError:
+            return self._applier.apply(message_id)
         if stored.kind != "file":
             return self._applier.apply(message_id)
         if stored.status is MessageStatus.PENDING and now - stored.message.received_at < READING_TAKES:

@@ -37,7 +37,12 @@ class S3Archive:
         self._client.put_object(Bucket=self._bucket, Key=name, Body=body)
 
     def get(self, name: str) -> bytes:
-        return self._client.get_object(Bucket=self._bucket, Key=name)["Body"].read()
+        from botocore.exceptions import BotoCoreError, ClientError
+
+        try:
+            return self._client.get_object(Bucket=self._bucket, Key=name)["Body"].read()
+        except (BotoCoreError, ClientError) as error:
+            raise OSError(f"{name} cannot be fetched from the archive: {type(error).__name__}") from error
 
 
 class S3Drops:

@@ -47,12 +47,22 @@ class Archive(Protocol):
         ...
 
     def get(self, name: str) -> bytes:
-        """Return a stored body."""
+        """Return a stored body.
+
+        Raises
+        ------
+        OSError
+            When it cannot be fetched.
+        """
         ...
 
 
 class MessageNotFoundError(LookupError):
     """The message is not in the inbox: the id is wrong, or it was deleted 90 days after it came."""
+
+
+class UnreadableMessageError(ValueError):
+    """The stored message is damaged: it cannot be read back as what was put in."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,12 +125,17 @@ class Inbox:
 
         Raises
         ------
-        MessageNotFoundError
+        MessageNotFoundError, UnreadableMessageError
+        OSError
+            When its body lies in the archive and cannot be fetched just now.
         """
         item = self._table.get(message_key(message_id))
         if item is None:
             raise MessageNotFoundError(f"message {message_id} is not in the inbox")
-        return self._read(message_id, item)
+        try:
+            return self._read(message_id, item)
+        except (zlib.error, KeyError, ValueError, TypeError) as error:
+            raise UnreadableMessageError(f"message {message_id}: {type(error).__name__}: {error}") from error
 
     def mark(self, message_id: MessageId, status: MessageStatus, outcomes: dict[str, int]) -> None:
         """Record what became of a message, and take it off the list of pending ones."""

@@ -131,9 +131,9 @@ class Stage:
 
 
 @contextmanager
-def stage(root: Path, say: Say) -> Iterator[Stage]:
-    """Bring everything up, empty, and take it down afterwards."""
-    folder = root / ".onecount" / "demo"
+def stage(root: Path, say: Say, folder: Path | None = None) -> Iterator[Stage]:
+    """Bring everything up, empty, and take it down afterwards; what it keeps lies in ``folder``."""
+    folder = folder or root / ".onecount" / "demo"
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
     port = CHANNELS_PORT if port_is_free(CHANNELS_PORT) else free_port()
