@@ -38,10 +38,10 @@ bench: setup
 	@$(BIN)/python -m tests.bench
 
 deploy: setup node_modules/.package-lock.json
-	@npx cdk deploy --all
+	@npx cdk deploy --all $(ARGS)
 
 diff: setup node_modules/.package-lock.json
-	@npx cdk diff
+	@npx cdk diff $(ARGS)
 
 node_modules/.package-lock.json: package-lock.json
 	@npm ci --no-fund --no-audit

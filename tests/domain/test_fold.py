@@ -61,7 +61,7 @@ def test_a_count_that_confirms_the_balance_stands_in_the_journal_with_variance_z
 
 @pytest.mark.parametrize("order", list(permutations(range(4))))
 def test_the_six_orders_of_the_issue_and_all_others_end_alike(order: tuple[int, ...]) -> None:
-    facts = [movement("opening", 0, 102), movement("a", 2, -2), count("snapshot", 3, 100), movement("b", 4, -1)]
+    facts: list[Fact] = [movement("opening", 0, 102), movement("a", 2, -2), count("snapshot", 3, 100), movement("b", 4, -1)]
     book = Book()
     for index in order:
         book.post([facts[index]])
