@@ -22,7 +22,6 @@ def applier() -> MessageApplier:
 
 def handle(event: dict[str, Any], _context: object) -> dict[str, Any]:
     """Apply every message of a batch of stream records."""
-    for record in event["Records"]:
-        pk = record["dynamodb"]["Keys"]["pk"]["S"]
-        applier().apply(MessageId(pk.removeprefix("MSG#")))
+    keys = [record["dynamodb"]["Keys"]["pk"]["S"] for record in event["Records"]]
+    applier().apply_each(MessageId(key.removeprefix("MSG#")) for key in keys)
     return {"batchItemFailures": []}

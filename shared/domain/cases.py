@@ -6,6 +6,7 @@ thing's own success can resolve it: ``unknown_code:modern-wms:sku:ABC-1``, ``dri
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -42,9 +43,20 @@ class CaseStatus(StrEnum):
     IGNORED = "ignored"
 
 
+LONGEST_PART = 200
+"""Characters of one part of a subject that a case's id spells out; of a longer one, the rest becomes a digest."""
+
+
 def case_id(kind: CaseKind, *subject: str) -> str:
     """Name a case by its kind and what it is about, in characters that a URL path takes as they are."""
-    return ":".join([kind, *(quote(part, safe="@-_.").replace("%", "=") for part in subject)])
+    return ":".join([kind, *map(_part, subject)])
+
+
+def _part(text: str) -> str:
+    written = quote(text, safe="@-_.").replace("%", "=")
+    if len(written) <= LONGEST_PART:
+        return written
+    return f"{written[:LONGEST_PART]}~{hashlib.blake2b(text.encode(), digest_size=12).hexdigest()}"
 
 
 @dataclass(frozen=True, slots=True)

@@ -54,6 +54,8 @@ class ListingState:
         Units by which the channel was ahead of us at that moment, not yet explained by demand.
     troubled
         Whether a case is open for this listing, to be closed by the next success.
+    external_id
+        The channel's id of the item when we last took the slot: under another id it is another listing.
     """
 
     generation: int = 0
@@ -65,6 +67,7 @@ class ListingState:
     ahead: Quantity = 0
     ahead_since: datetime | None = None
     troubled: bool = False
+    external_id: str | None = None
 
     @property
     def unexplained(self) -> Quantity:
@@ -89,6 +92,13 @@ class ListingState:
 def number_to_publish(available_to_promise: Quantity, state: ListingState) -> Quantity:
     """Return what the channel should show: the promise, less what it sold that we have not heard of."""
     return max(0, min(available_to_promise, available_to_promise + state.unexplained))
+
+
+def known_as(state: ListingState, external_id: str) -> ListingState:
+    """What we know of the listing under its present id: nothing, where the channel has listed the item anew."""
+    if state.external_id in (None, external_id):
+        return replace(state, external_id=external_id)
+    return replace(forget(state), inflight=state.inflight, external_id=external_id)
 
 
 def taken(state: ListingState, quantity: Quantity | None, deadline: datetime) -> ListingState:

@@ -7,7 +7,7 @@ that shows a fault of our own, becomes a case with the message attached. Either 
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from datetime import datetime
 
 from shared.domain.cases import Case, CaseKind, case_id
@@ -17,7 +17,7 @@ from shared.operations.post import PostingContendedError
 from shared.operations.record import Recorder
 from shared.sources.registry import webhook_connector
 from shared.store.cases import Cases
-from shared.store.inbox import Inbox, MessageStatus, UnreadableMessageError
+from shared.store.inbox import Inbox, MessageNotFoundError, MessageStatus, UnreadableMessageError
 from shared.store.registry import Registry
 from shared.store.table import TableError
 
@@ -49,7 +49,7 @@ class MessageApplier:
 
         Raises
         ------
-        MessageNotFoundError, TableError, OSError
+        MessageNotFoundError, TableError
             When it cannot be read just now.
         """
         try:
@@ -57,20 +57,26 @@ class MessageApplier:
         except UnreadableMessageError as error:
             log.exception("message_unreadable", extra={"message_id": message_id})
             return self._give_up(message_id, str(error))
+        except OSError as error:
+            return self._defer(message_id, self._inbox.attempts(message_id), str(error))
         try:
             status = self._record(stored.message)
         except (TableError, PostingContendedError) as error:
-            self._inbox.attempted(message_id)
-            log.warning("message_deferred", extra={"message_id": message_id, "reason": str(error)})
-            if stored.attempts + 1 < ATTEMPTS:
-                return MessageStatus.PENDING
-            return self._give_up(message_id, str(error), stored.message.source)
+            return self._defer(message_id, stored.attempts, str(error), stored.message.source)
         except Exception as error:
             log.exception("message_failed", extra={"message_id": message_id})
             reason = f"{type(error).__name__} while it was applied"
             return self._give_up(message_id, reason, stored.message.source)
         self._cases.close(failed_case(message_id), "applied", self._clock())
         return status
+
+    def apply_each(self, message_ids: Iterable[MessageId]) -> None:
+        """Apply some messages; one that cannot even be read is left to the sweep and holds up nobody."""
+        for message_id in message_ids:
+            try:
+                self.apply(message_id)
+            except (MessageNotFoundError, TableError) as error:
+                log.warning("message_left_to_sweep", extra={"message_id": message_id, "reason": str(error)})
 
     def _record(self, message: Message) -> MessageStatus:
         source = self._registry.network().sources.get(message.source)
@@ -82,6 +88,14 @@ class MessageApplier:
         self._inbox.mark(message.id, status, recorded.outcomes)
         log.info("message_applied", extra={"message_id": message.id, "status": status, **recorded.outcomes})
         return status
+
+    def _defer(self, message_id: MessageId, attempts: int, reason: str, source: str = "") -> MessageStatus:
+        """Leave a message pending, to be tried again; after too many tries it becomes a case."""
+        self._inbox.attempted(message_id)
+        log.warning("message_deferred", extra={"message_id": message_id, "reason": reason})
+        if attempts + 1 < ATTEMPTS:
+            return MessageStatus.PENDING
+        return self._give_up(message_id, reason, source)
 
     def _give_up(self, message_id: MessageId, reason: str, source: str = "") -> MessageStatus:
         now = self._clock()

@@ -10,7 +10,7 @@ from shared.domain.stock import ChannelId, Sku, SourceId
 from shared.operations.fan_out import Hint, Lane, Lanes
 from shared.operations.sweep import Sweep
 from shared.store.cases import Cases
-from shared.store.inbox import MessageStatus
+from shared.store.inbox import Inbox, MessageStatus
 from shared.store.registry import Code, Registry
 
 
@@ -22,9 +22,16 @@ class CaseDesk:
     """Carries out an operator's decisions on cases."""
 
     def __init__(
-        self, cases: Cases, registry: Registry, sweep: Sweep, lanes: Lanes, clock: Callable[[], datetime]
+        self,
+        cases: Cases,
+        inbox: Inbox,
+        registry: Registry,
+        sweep: Sweep,
+        lanes: Lanes,
+        clock: Callable[[], datetime],
     ) -> None:
         self._cases = cases
+        self._inbox = inbox
         self._registry = registry
         self._sweep = sweep
         self._lanes = lanes
@@ -33,7 +40,8 @@ class CaseDesk:
     def retry(self, case_id: str) -> int:
         """Do again what failed: every message parked on the case, or the push; return how many.
 
-        The case is closed first, so that one which fails again stands open again.
+        The messages are pending again before the case is closed, so that a crash on the way leaves them to the
+        sweep; and the case is closed before they are applied, so that one which fails again stands open again.
 
         Raises
         ------
@@ -47,11 +55,15 @@ class CaseDesk:
         messages = list(self._cases.parked(case_id))
         if not messages:
             raise NotPossibleError(f"a case of kind {case.kind} has nothing to retry; {case.remedy}")
-        self._cases.close(case_id, "retried", now)
         for message in messages:
-            if self._sweep.apply_again(message, now) is MessageStatus.POSTED:
+            if not self._inbox.reopen(message, now):
+                self._cases.unpark(case_id, message)  # it came more than 90 days ago, and is gone
+        self._cases.close(case_id, "retried", now)
+        waiting = list(self._cases.parked(case_id))
+        for message in waiting:
+            if self._sweep.apply_again(message) is MessageStatus.POSTED:
                 self._cases.unpark(case_id, message)
-        return len(messages)
+        return len(waiting)
 
     def map(self, case_id: str, sku: Sku, actor: str) -> int:
         """Say which SKU an unknown code stands for, and post what waits for it; return how many messages.

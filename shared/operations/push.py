@@ -43,6 +43,7 @@ from shared.domain.listing import (
     confirmed,
     forget,
     forgive,
+    known_as,
     number_to_publish,
     observed,
     resolved,
@@ -155,7 +156,8 @@ class Pusher:
         unknown: dict[StockKey, ListingState] = {}
         states = self._listings.states(self._channel.id, keys)
         available = self._ledger.available(keys)
-        for key, state in states.items():
+        for key, stored in states.items():
+            state = known_as(stored, work.places[key].external_id)
             settled_at = state.settled_after(self._channel.lateness)
             if settled_at is None:
                 if not self._is_right(state, available[key]):

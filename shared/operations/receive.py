@@ -119,13 +119,19 @@ def inflate(raw: bytes, encoding: str, limit: int) -> bytes:
         return raw
     if name not in ("gzip", "deflate"):
         raise BadEncodingError(f"Content-Encoding {name!r} is not supported; send gzip or none")
-    inflater = zlib.decompressobj(wbits=47 if name == "gzip" else 15)
-    try:
-        body = inflater.decompress(raw, limit + 1)
-    except zlib.error as error:
-        raise BadEncodingError(f"the body is not {name}: {error}") from error
-    if len(body) > limit:
-        raise BodyTooLargeError(limit)
-    if not inflater.eof:
-        raise BadEncodingError(f"the {name} body is cut short")
-    return body
+    body, rest = b"", raw
+    while True:
+        inflater = zlib.decompressobj(wbits=47 if name == "gzip" else 15)
+        try:
+            body += inflater.decompress(rest, limit + 1 - len(body))
+        except zlib.error as error:
+            raise BadEncodingError(f"the body is not {name}: {error}") from error
+        if len(body) > limit:
+            raise BodyTooLargeError(limit)
+        if not inflater.eof:
+            raise BadEncodingError(f"the {name} body is cut short")
+        rest = inflater.unused_data
+        if not rest:
+            return body
+        if name != "gzip":  # gzip alone may come in several members (RFC 1952)
+            raise BadEncodingError(f"something follows the {name} body")

@@ -71,11 +71,21 @@ class Recorder:
         ]
         for case in cases:
             self._cases.file(case)
-        if self._registry.skus(code for code in resolution.unknown if code.kind != "location"):
+        mapped = self._registry.skus(code for code in resolution.unknown if code.kind != "location")
+        if mapped:
             # Mapped between our look-up and our filing: whoever mapped it did not see this message parked.
-            return self.record(reports, source, message)
+            recorded = self.record(reports, source, message)
+            self._release(mapped, message, now)
+            return recorded
         outcomes = tally(resolution, [result.outcome for result in results])
         return Recorded(outcomes, tuple(case.id for case in cases))
+
+    def _release(self, mapped: Iterable[Code], message: Message, now: datetime) -> None:
+        """Take back what was filed too late. Others parked there meanwhile see the mapping as we did."""
+        for code in mapped:
+            case = unknown_code_case(code)
+            self._cases.unpark(case, message.id)
+            self._cases.close(case, "mapped", now)
 
 
 def _unknown_codes(unknown: dict[Code, int], message: Message, now: datetime) -> list[Case]:

@@ -107,7 +107,8 @@ class Sweep:
         messages = [*self._inbox.pending_since(before)]
         for message in messages:
             try:
-                self.apply_again(message, self._clock())
+                if not self._is_being_read(message):
+                    self.apply_again(message)
             except (TableError, MessageNotFoundError, OSError) as error:
                 log.warning("message_not_swept", extra={"message_id": message, "reason": str(error)})
         return len(messages)
@@ -129,17 +130,21 @@ class Sweep:
             log.warning("stream_failure", extra={"record": record[:2000]})
         return failures
 
-    def apply_again(self, message_id: MessageId, now: datetime) -> MessageStatus:
-        """Apply a message of either kind again, wherever it stands."""
+    def _is_being_read(self, message_id: MessageId) -> bool:
+        """Whether a pending message is a file whose reading may still go on."""
         try:
             stored = self._inbox.load(message_id)
-        except UnreadableMessageError:
+        except (UnreadableMessageError, OSError):
+            return False
+        return stored.kind == "file" and self._clock() - stored.message.received_at < READING_TAKES
+
+    def apply_again(self, message_id: MessageId) -> MessageStatus:
+        """Apply a message of either kind again, wherever it stands."""
+        try:
+            kind = self._inbox.load(message_id).kind
+        except (UnreadableMessageError, OSError):
             return self._applier.apply(message_id)
-        if stored.kind != "file":
-            return self._applier.apply(message_id)
-        if stored.status is MessageStatus.PENDING and now - stored.message.received_at < READING_TAKES:
-            return MessageStatus.PENDING
-        return self.read_again(message_id)
+        return self.read_again(message_id) if kind == "file" else self._applier.apply(message_id)
 
     def read_again(self, message_id: MessageId) -> MessageStatus:
         """Read a file again; one that cannot be read after several tries becomes a case."""

@@ -22,6 +22,9 @@ if TYPE_CHECKING:
 SECRET_REMEMBERED_S = 60.0
 """How long a secret is used before it is read again: a rotation counts within a minute."""
 
+REDRIVE_FOR_S = 5.0
+"""How long one call goes on redriving one queue: an API call must answer in time."""
+
 LONGEST_DELAY_S = 900
 """Seconds that SQS can hold a message back."""
 
@@ -181,20 +184,30 @@ class SqsDeadLetters:
             )
 
     def redrive(self, queue: str, limit: int) -> int:
-        """Send letters back to the queue where they died, each deleted only once it has been sent."""
-        source, moved, patience = self._url(queue.removesuffix("-dead")), 0, 0
-        while moved < limit and patience < 10:
+        """Send letters back to the queue where they died, each deleted only once it has been sent.
+
+        Stops after ``REDRIVE_FOR_S``; what is left then is for the next call.
+        """
+        source, moved, until = self._url(queue.removesuffix("-dead")), 0, time.monotonic() + REDRIVE_FOR_S
+        while moved < limit and time.monotonic() < until:
             messages = self._receive(queue, hidden_s=60, most=min(10, limit - moved))
             if not messages:
                 if self._count(queue) == 0:
                     break
-                patience += 1  # somebody is looking at them, and will let go in a few seconds
-                time.sleep(1)
+                time.sleep(0.5)  # somebody is looking at them, and will let go in a moment
                 continue
-            for message in messages:
-                self._client.send_message(QueueUrl=source, MessageBody=message["Body"])
-                self._client.delete_message(QueueUrl=self._url(queue), ReceiptHandle=message["ReceiptHandle"])
-                moved += 1
+            sent = self._client.send_message_batch(
+                QueueUrl=source,
+                Entries=[{"Id": str(n), "MessageBody": message["Body"]} for n, message in enumerate(messages)],
+            )
+            done = [int(entry["Id"]) for entry in sent.get("Successful", [])]
+            if not done:
+                break
+            self._client.delete_message_batch(
+                QueueUrl=self._url(queue),
+                Entries=[{"Id": str(n), "ReceiptHandle": messages[n]["ReceiptHandle"]} for n in done],
+            )
+            moved += len(done)
         return moved
 
     def _receive(self, queue: str, hidden_s: int, most: int = 10) -> Sequence[MessageTypeDef]:

@@ -204,7 +204,7 @@ class House:
 
     @cached_property
     def case_desk(self) -> CaseDesk:
-        return CaseDesk(self.cases, self.registry, self.sweep, self.lanes, now)
+        return CaseDesk(self.cases, self.inbox, self.registry, self.sweep, self.lanes, now)
 
     @cached_property
     def verifier(self) -> Verifier:

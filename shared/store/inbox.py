@@ -150,6 +150,27 @@ class Inbox:
             ]
         )
 
+    def reopen(self, message_id: MessageId, at: datetime) -> bool:
+        """Put a message back on the list of pending ones; return False when it is here no more.
+
+        Whoever applies it again does so first: then a crash in between leaves it to the sweep.
+        """
+        pending: dict[str, Value] = {
+            "status": MessageStatus.PENDING,
+            "pending_pk": f"pending#{shard(message_id)}",
+            "pending_sk": instant(at),
+        }
+        try:
+            self._table.write([Update(message_key(message_id), set=pending, conditions=(Exists(),))])
+        except WriteRefusedError:
+            return False
+        return True
+
+    def attempts(self, message_id: MessageId) -> int:
+        """Return how many attempts at a message have failed for a passing reason."""
+        item = self._table.get(message_key(message_id))
+        return 0 if item is None else cast(int, item["attempts"])
+
     def attempted(self, message_id: MessageId) -> None:
         """Count an attempt that failed for a passing reason."""
         self._table.write([Update(message_key(message_id), add={"attempts": 1}, conditions=(Exists(),))])

@@ -124,6 +124,7 @@ def _take(channel: ChannelId, key: StockKey, state: ListingState) -> Update:
             "sku": key.sku,
             "location": key.location,
             "channel": channel,
+            "external_id": state.external_id,
         },
         conditions=(AttributeAbsent("inflight"), same),
     )
@@ -157,6 +158,7 @@ def _state(item: Item) -> ListingState:
         ahead=cast(int, item.get("ahead", 0)),
         ahead_since=_instant_or_none(item, "ahead_since"),
         troubled=cast(bool, item.get("troubled", False)),
+        external_id=cast("str | None", item.get("external_id")),
     )
 
 

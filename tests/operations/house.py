@@ -127,6 +127,8 @@ class MemoryArchive:
         self.bodies[name] = body
 
     def get(self, name: str) -> bytes:
+        if name not in self.bodies:
+            raise OSError(f"{name} cannot be fetched from the archive: NoSuchKey")
         return self.bodies[name]
 
     def open(self, key: str, _version: str) -> BinaryIO:
@@ -281,7 +283,7 @@ class House:
             self.cases,
             self.clock,
         )
-        self.case_desk = CaseDesk(self.cases, self.registry, self.sweep, self.lanes, self.clock)
+        self.case_desk = CaseDesk(self.cases, self.inbox, self.registry, self.sweep, self.lanes, self.clock)
         self.verifier = Verifier(self.stock)
         self._stock_read = 0
         self._inbox_read = 0
@@ -341,8 +343,7 @@ class House:
                 and record["dynamodb"]["NewImage"].get("kind") == {"S": "webhook"}
             ]
             self._inbox_read = len(self.inbox_table.changes_since())
-            for pk in arrived:
-                self.applier.apply(MessageId(pk.removeprefix("MSG#")))
+            self.applier.apply_each(MessageId(pk.removeprefix("MSG#")) for pk in arrived)
             records = self.stock_records()
             if not arrived and not records:
                 return
