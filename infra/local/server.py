@@ -1,0 +1,79 @@
+"""The embedded AWS runtime (MiniStack) as a child process of ours.
+
+``python -m infra.local.server`` is MiniStack with an environment that we choose and nothing else: its workers
+inherit that environment, so what is not listed here does not reach a function (above all no ``PYTHONPATH``:
+functions find ``shared`` in their layer or not at all).
+
+Settings that were measured to matter
+-------------------------------------
+``BIND_HOST``                   its default binds every interface
+``MINISTACK_HOST=127.0.0.1``    queue URLs then need no resolution of ``localhost``
+``IOT_MTLS_ENABLED=0``          else it opens port 8883
+``LAMBDA_ACCOUNT_CONCURRENCY``  its default depends on the machine's memory and throttles small ones
+``LAMBDA_WARM_TTL_SECONDS``     how long the extra workers of a burst stay (about 70 MB each)
+``LOG_LEVEL=WARNING``           at INFO every call and every line of every function is logged twice
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import threading
+from pathlib import Path
+
+from infra.local.processes import end_with_parent
+from infra.local.state import StateDirectory
+
+REGION = "us-east-1"
+ACCOUNT = "000000000000"
+CREDENTIALS = {"aws_access_key_id": "test", "aws_secret_access_key": "test"}
+_INHERITED = ("PATH", "HOME", "LANG", "LC_ALL", "SYSTEMROOT")
+
+
+def environment(state: StateDirectory, port: int) -> dict[str, str]:
+    """Everything the runtime and its functions are told by their environment."""
+    inherited = {name: os.environ[name] for name in _INHERITED if name in os.environ}
+    return inherited | {
+        "BIND_HOST": "127.0.0.1",
+        "GATEWAY_PORT": str(port),
+        "MINISTACK_HOST": "127.0.0.1",
+        "MINISTACK_REGION": REGION,
+        "MINISTACK_ACCOUNT_ID": ACCOUNT,
+        "AWS_DEFAULT_REGION": REGION,
+        "AWS_REGION": REGION,
+        "AWS_ACCESS_KEY_ID": CREDENTIALS["aws_access_key_id"],
+        "AWS_SECRET_ACCESS_KEY": CREDENTIALS["aws_secret_access_key"],
+        "AWS_EC2_METADATA_DISABLED": "true",
+        "PERSIST_STATE": "1",
+        "STATE_DIR": str(state.server / "state"),
+        "S3_PERSIST": "1",
+        "S3_DATA_DIR": str(state.server / "s3"),
+        "TMPDIR": str(state.temporary),
+        "IOT_MTLS_ENABLED": "0",
+        "SFTP_ENABLED": "0",
+        "LAMBDA_ACCOUNT_CONCURRENCY": "200",
+        "LAMBDA_WARM_TTL_SECONDS": "120",
+        "LOG_LEVEL": os.environ.get("ONECOUNT_LOCAL_LOG_LEVEL", "WARNING"),
+    }
+
+
+def clean_up(state: StateDirectory) -> None:
+    """Remove what workers of an earlier run left in the temporary folder."""
+    import shutil
+
+    shutil.rmtree(state.temporary, ignore_errors=True)
+    Path(state.temporary).mkdir(parents=True, exist_ok=True)
+
+
+def main() -> None:
+    """Serve until SIGTERM; with ``--parent PID`` also no longer than that process lives."""
+    arguments, sys.argv = sys.argv[1:], ["ministack"]
+    if arguments[:1] == ["--parent"]:
+        threading.Thread(target=end_with_parent, args=(int(arguments[1]),), daemon=True).start()
+    from ministack.app import main as serve
+
+    serve()
+
+
+if __name__ == "__main__":
+    main()
