@@ -5,6 +5,7 @@ Every mistake is reported with the path of the field, what is wrong with it, and
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import timedelta
@@ -12,8 +13,9 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, ValidationError
 
+from shared.channels.registry import CONNECTORS
 from shared.domain.drift import FormulaError, parse_formula
 from shared.domain.network import Channel, Location, Source
 from shared.domain.stock import ChannelId, LocationId, SourceId
@@ -22,6 +24,18 @@ from shared.store.registry import Network
 
 Id = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9-]{0,39}$")]
 Text = Annotated[str, StringConstraints(min_length=1)]
+
+
+def _plain(value: Any) -> Any:
+    """Refuse what JSON has no form for: YAML reads an unquoted date as a date."""
+    try:
+        json.dumps(value)
+    except TypeError as error:
+        raise ValueError(f"{value!r} is not plain text, number, list or map; put it in quotes") from error
+    return value
+
+
+Option = Annotated[Any, AfterValidator(_plain)]
 
 
 class _Declared(BaseModel):
@@ -38,7 +52,7 @@ class SourceDeclaration(_Declared):
     channel: Id | None = None
     drop: Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9._-]+(/[A-Za-z0-9._-]+)*/$")] | None = None
     future_skew_s: Annotated[int, Field(ge=0)] = 300
-    options: dict[str, Any] = {}
+    options: dict[str, Option] = {}
 
 
 class LocationDeclaration(_Declared):
@@ -59,7 +73,7 @@ class ChannelDeclaration(_Declared):
     lateness_s: Annotated[int, Field(ge=0)] = 30
     patience_s: Annotated[int, Field(ge=0)] = 900
     calls_per_minute: Annotated[int, Field(ge=1)] = 120
-    options: dict[str, Any] = {}
+    options: dict[str, Option] = {}
 
 
 class NetworkDeclaration(_Declared):
@@ -148,6 +162,7 @@ def _mistakes(declared: NetworkDeclaration) -> list[Mistake]:
         must_be(f"locations.{name}.counts", place.counts, declared.sources, "source")
         must_be(f"locations.{name}.movements", place.movements, declared.sources, "source")
     for name, channel in declared.channels.items():
+        must_be(f"channels.{name}.connector", channel.connector, CONNECTORS, "connector")
         for location_id in channel.locations:
             must_be(f"channels.{name}.locations.{location_id}", location_id, declared.locations, "location")
         must_be(f"channels.{name}.demand_location", channel.demand_location, declared.locations, "location")

@@ -275,11 +275,15 @@ def post_redrive() -> Any:
         queue = _body(event, RedriveRequest).queue if body_of(event) else None
         if queue is not None and queue not in house().dead_letters.counts():
             raise RequestError(
-                _invalid("queue", f"{queue!r} is no dead-letter queue", "GET /v1/dead-letters lists them")
+                _invalid(
+                    "queue",
+                    f"{queue!r} is no dead-letter queue",
+                    "name one of: " + ", ".join(house().dead_letters.counts()),
+                )
             )
         moved = house().dead_letters.redrive(queue)
         log.info("redriven", extra={"queues": moved, "actor": _subject(event)})
-        return answer(200, {"redriven": moved})
+        return answer(200, {"redriven": moved, "left": sum(house().dead_letters.counts().values())})
 
     return _for(("operator",), call)
 
@@ -328,7 +332,9 @@ def _for(scopes: tuple[str, ...], call: Callable[[Event], Answer]) -> Any:
     except InvalidReservationError as error:
         return _respond(problem(_invalid(error.field, error.reason, error.remedy)))
     except (UnknownSkuError, CaseNotFoundError, ReservationNotFoundError, MessageNotFoundError) as error:
-        return _respond(problem(Problem(404, "not_found", "Not found", f"there is no {error}")))
+        return _respond(
+            problem(Problem(404, "not_found", "Not found", str(error), "check the id for typing errors"))
+        )
     except BadTimeError as error:
         return _respond(problem(_invalid("as_of", str(error), "write it like 2026-11-01T12:00:00Z")))
     except NotPossibleError as error:

@@ -92,5 +92,13 @@ def dead_letters(session: Session, action: str, queue: str | None) -> None:
         found = api.get("dead-letters")
         session.show(found, table(("queue", "dead letters"), sorted(found["queues"].items())))
         return
-    done = api.post("dead-letters", "redrive", body=None if queue is None else {"queue": queue})
-    session.show(done, table(("queue", "sent again"), sorted(done["redriven"].items())))
+    moved: dict[str, int] = {}
+    while True:  # one call goes on for a bounded time
+        done = api.post("dead-letters", "redrive", body=None if queue is None else {"queue": queue})
+        for name, letters in done["redriven"].items():
+            moved[name] = moved.get(name, 0) + letters
+        if not done["left"] or not any(done["redriven"].values()):
+            break
+    session.show(
+        {"redriven": moved, "left": done["left"]}, table(("queue", "sent again"), sorted(moved.items()))
+    )

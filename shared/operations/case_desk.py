@@ -86,7 +86,8 @@ class CaseDesk:
 
         Raises
         ------
-        CaseNotFoundError
+        CaseNotFoundError, NotPossibleError
         """
-        self._cases.get(case_id)
-        self._cases.close(case_id, f"ignored by {actor}: {reason}", self._clock(), CaseStatus.IGNORED)
+        case = self._cases.get(case_id)
+        if not self._cases.close(case_id, f"ignored by {actor}: {reason}", self._clock(), CaseStatus.IGNORED):
+            raise NotPossibleError(f"the case is {case.status} already; only an open one can be ignored")

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Protocol
 
 from shared.domain.cases import Case, CaseKind, case_id
@@ -17,6 +17,9 @@ from shared.domain.stock import ChannelId, Sku, StockKey
 from shared.store.cases import Cases
 from shared.store.listings import Listings
 from shared.store.registry import Registry
+
+REDRIVE_FOR = timedelta(seconds=15)
+"""How long one call goes on redriving: whoever called is waiting for the answer."""
 
 LARGEST_COPY = 20_000
 """Characters of a dead letter that its case keeps."""
@@ -45,8 +48,8 @@ class DeadLetterQueues(Protocol):
         """Yield messages of a queue without taking them away, each once."""
         ...
 
-    def redrive(self, queue: str, limit: int) -> int:
-        """Move up to ``limit`` messages back to where they died; return how many."""
+    def redrive(self, queue: str, until: datetime) -> int:
+        """Move messages back to where they died until there are none or the time is up; return how many."""
         ...
 
 
@@ -71,11 +74,16 @@ class DeadLetterDesk:
         """Return how many dead letters each queue holds, about."""
         return self._queues.counts()
 
-    def redrive(self, queue: str | None = None, limit: int = 10_000) -> dict[str, int]:
-        """Send the dead letters of one queue, or of all, through their path again; return how many of each."""
+    def redrive(self, queue: str | None = None) -> dict[str, int]:
+        """Send dead letters of one queue, or of all, through their path again; return how many of each.
+
+        Stops after ``REDRIVE_FOR``; ``counts`` then says what is left for the next call.
+        """
         moved: dict[str, int] = {}
-        for name in self._queues.names() if queue is None else [queue]:
-            moved[name] = self._queues.redrive(name, limit)
+        until = self._clock() + REDRIVE_FOR
+        for name, waiting in self._queues.counts().items():
+            if waiting and name == (queue or name) and self._clock() < until:
+                moved[name] = self._queues.redrive(name, until)
         return moved
 
     def file(self) -> int:

@@ -187,7 +187,7 @@ class Reserver:
         order = f"reservation/{reservation}"
         item = self._table.get(order_key(order))
         if item is None:
-            raise ReservationNotFoundError(reservation)
+            raise ReservationNotFoundError(f"there is no reservation {reservation!r}")
         return _reservation(reservation, item, self._orders.order(order))
 
     def release(self, reservation: str) -> Reservation:

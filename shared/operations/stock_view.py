@@ -84,7 +84,7 @@ class StockView:
         seen_at = {observation.location for observation in observations}
         keys = [key for key, balance in balances.items() if balance.seq or key.location in seen_at]
         if not keys and not self._registry.is_item(sku):
-            raise UnknownSkuError(sku)
+            raise UnknownSkuError(f"there is no item {sku!r}; import it, or map the code to one that is")
         locations = tuple(
             self._location(key, as_of, [o for o in observations if o.location == key.location], network)
             for key in keys

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from datetime import UTC, datetime
 from functools import cache
 from typing import TYPE_CHECKING, BinaryIO, cast
 
@@ -21,9 +22,6 @@ if TYPE_CHECKING:
 
 SECRET_REMEMBERED_S = 60.0
 """How long a secret is used before it is read again: a rotation counts within a minute."""
-
-REDRIVE_FOR_S = 5.0
-"""How long one call goes on redriving one queue: an API call must answer in time."""
 
 LONGEST_DELAY_S = 900
 """Seconds that SQS can hold a message back."""
@@ -183,14 +181,11 @@ class SqsDeadLetters:
                 ],
             )
 
-    def redrive(self, queue: str, limit: int) -> int:
-        """Send letters back to the queue where they died, each deleted only once it has been sent.
-
-        Stops after ``REDRIVE_FOR_S``; what is left then is for the next call.
-        """
-        source, moved, until = self._url(queue.removesuffix("-dead")), 0, time.monotonic() + REDRIVE_FOR_S
-        while moved < limit and time.monotonic() < until:
-            messages = self._receive(queue, hidden_s=60, most=min(10, limit - moved))
+    def redrive(self, queue: str, until: datetime) -> int:
+        """Send letters back to the queue where they died, each deleted only once it has been sent."""
+        source, moved = self._url(queue.removesuffix("-dead")), 0
+        while datetime.now(UTC) < until:
+            messages = self._receive(queue, hidden_s=60)
             if not messages:
                 if self._count(queue) == 0:
                     break
@@ -198,7 +193,9 @@ class SqsDeadLetters:
                 continue
             sent = self._client.send_message_batch(
                 QueueUrl=source,
-                Entries=[{"Id": str(n), "MessageBody": message["Body"]} for n, message in enumerate(messages)],
+                Entries=[
+                    {"Id": str(n), "MessageBody": message["Body"]} for n, message in enumerate(messages)
+                ],
             )
             done = [int(entry["Id"]) for entry in sent.get("Successful", [])]
             if not done:
@@ -210,9 +207,9 @@ class SqsDeadLetters:
             moved += len(done)
         return moved
 
-    def _receive(self, queue: str, hidden_s: int, most: int = 10) -> Sequence[MessageTypeDef]:
+    def _receive(self, queue: str, hidden_s: int) -> Sequence[MessageTypeDef]:
         answer = self._client.receive_message(
-            QueueUrl=self._url(queue), MaxNumberOfMessages=most, VisibilityTimeout=hidden_s
+            QueueUrl=self._url(queue), MaxNumberOfMessages=10, VisibilityTimeout=hidden_s
         )
         return answer.get("Messages", [])
 
