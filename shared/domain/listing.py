@@ -16,6 +16,10 @@ interference.
 ``observed - believed`` (negative: it sold what we have not heard of). Until that demand posts we publish
 ``min(ATP, ATP + ahead)``; every unit of demand that posts consumes one unit of it, so the published number stays
 where the channel already is.
+
+**Doubt.** After an answer that never came the number read back may have two stories: ours was written, or it was not
+and the channel sold as much. The likelier is believed. If it was the other, the demand posts later and we would
+think the number lower than it is; so for a while nothing is concluded from sales alone: the channel is read again.
 """
 
 from __future__ import annotations
@@ -24,6 +28,9 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from shared.domain.stock import Quantity
+
+DOUBTED_FOR = timedelta(minutes=15)
+"""How long the demand behind a number of two stories may take to reach us."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +61,8 @@ class ListingState:
         Units by which the channel was ahead of us at that moment, not yet explained by demand.
     troubled
         Whether a case is open for this listing, to be closed by the next success.
+    doubted_at
+        When a number was read back that had two stories; None once that is settled.
     external_id
         The channel's id of the item when we last took the slot: under another id it is another listing.
     """
@@ -67,6 +76,7 @@ class ListingState:
     ahead: Quantity = 0
     ahead_since: datetime | None = None
     troubled: bool = False
+    doubted_at: datetime | None = None
     external_id: str | None = None
 
     @property
@@ -83,6 +93,13 @@ class ListingState:
         if self.shown is None:
             return None
         return self.shown - (self.sold - self.shown_at_sold) + (self.unexplained - self.ahead)
+
+    def in_doubt(self, at: datetime) -> bool:
+        """Whether what the channel shows was not read, only concluded from sales, while that is not to be trusted."""
+        return self._doubted(at) and self.sold != self.shown_at_sold
+
+    def _doubted(self, at: datetime) -> bool:
+        return self.doubted_at is not None and at - self.doubted_at <= DOUBTED_FOR
 
     def settled_after(self, lateness: timedelta) -> datetime | None:
         """When a read-back of an unknown outcome may be trusted; None when nothing is in flight."""
@@ -124,9 +141,14 @@ def confirmed(state: ListingState, quantity: Quantity, sold: Quantity, at: datet
 
 
 def observed(state: ListingState, quantity: Quantity, at: datetime) -> ListingState:
-    """The channel was read and shows ``quantity``; what we did not expect of it is ``ahead``."""
-    believed = state.believed
+    """The channel was read and shows ``quantity``; what we did not expect of it is ``ahead``.
+
+    In doubt, a number higher than expected is no lead: the sale we have heard of since was in it from the start.
+    """
+    believed, doubted = state.believed, state._doubted(at)
     ahead = 0 if believed is None else state.unexplained + quantity - believed
+    if doubted:
+        ahead = min(0, ahead)
     return replace(
         state,
         inflight=None,
@@ -135,6 +157,7 @@ def observed(state: ListingState, quantity: Quantity, at: datetime) -> ListingSt
         shown_at=at,
         ahead=ahead,
         ahead_since=(state.ahead_since or at) if ahead else None,
+        doubted_at=state.doubted_at if doubted else None,
     )
 
 
@@ -159,6 +182,7 @@ def resolved(state: ListingState, quantity: Quantity, at: datetime) -> ListingSt
         shown_at=at,
         ahead=ahead,
         ahead_since=(state.ahead_since or at) if ahead else None,
+        doubted_at=at if if_written != if_not else None,
     )
 
 

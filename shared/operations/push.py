@@ -30,6 +30,7 @@ from shared.channels.contract import (
     ChannelError,
     Confirmed,
     Deferred,
+    FetchedOrder,
     ListingAt,
     Offer,
     Outcome,
@@ -64,6 +65,12 @@ SLOT_HELD_FOR = timedelta(seconds=60)
 AHEAD_FOR = timedelta(minutes=15)
 """How long the demand behind a channel's lead may take to reach us before a person is asked."""
 
+ORDERS_SINCE = timedelta(hours=24)
+"""How far back the channel's orders are fetched for a sale that we have not heard of, at most."""
+
+ORDERS_OVERLAP = timedelta(minutes=5)
+"""How much the channel's clock and ours may differ when its orders are asked for."""
+
 ROUNDS = 3
 """Times that one run looks again at a listing that changed while it was being pushed."""
 
@@ -93,9 +100,13 @@ class _Work:
     later: dict[Sku, Later] = field(default_factory=dict)
 
     def put_off(self, key: StockKey, after: timedelta, reason: str, *, failed: bool) -> None:
+        """Look again at the SKU when the first of its listings is due; a failure of any of them counts."""
         known = self.later.get(key.sku)
-        if known is None or after > known.after:
+        if known is None:
             self.later[key.sku] = Later(key.sku, after, reason, failed)
+        else:
+            first = known if known.after <= after else Later(key.sku, after, reason, failed)
+            self.later[key.sku] = replace(first, failed=known.failed or failed)
 
 
 class Pusher:
@@ -131,15 +142,23 @@ class Pusher:
         waiting: Collection[StockKey] = work.places
         for _ in range(ROUNDS):
             work.again = set()
-            offers = self._offers(self._take(waiting, work), work)
-            for start in range(0, len(offers), self._connector.batch_size):
-                self._send(offers[start : start + self._connector.batch_size], work)
+            # A slot is taken no sooner than its own call, or the last calls of many would outlive their slots.
+            for chunk in _chunks(list(waiting), self._connector.batch_size):
+                self._push_chunk(chunk, work)
             waiting = work.again
             if not waiting:
                 break
         for key in waiting:
             work.put_off(key, timedelta(seconds=1), "it keeps changing", failed=False)
         return list(work.later.values())
+
+    def _push_chunk(self, keys: Sequence[StockKey], work: _Work) -> None:
+        taken = self._take(keys, work)
+        unseen = {key: state for key, state in taken.items() if self._is_unseen(state)}
+        offers = self._offers({key: state for key, state in taken.items() if key not in unseen}, work)
+        if offers:
+            self._send(offers, work)
+        self._first_look(unseen, work)
 
     def _places(self, skus: Iterable[Sku]) -> dict[StockKey, ListingAt]:
         listings = self._registry.listings(self._channel.id, dict.fromkeys(skus))
@@ -171,12 +190,10 @@ class Pusher:
                 )
                 work.put_off(key, settled_at - now, reason, failed=False)
         self._resolve(unknown, work)
-        taken = self._listings.take(self._channel.id, free, now + SLOT_HELD_FOR)
+        taken = self._listings.take(self._channel.id, free, self._clock() + SLOT_HELD_FOR)
         for key in free.keys() - taken.keys():
             work.put_off(key, timedelta(seconds=2), "another worker took it", failed=False)
-        unseen = {key: state for key, state in taken.items() if self._is_unseen(state)}
-        self._first_look(unseen, work)
-        return {key: state for key, state in taken.items() if key not in unseen}
+        return taken
 
     def _to_send(self, key: StockKey, state: ListingState, available: int) -> tuple[ListingState, int | None]:
         """Say with which number to take a slot; the number is read again once the slot is ours."""
@@ -191,14 +208,15 @@ class Pusher:
         return state, number_to_publish(promise(available, self._channel).available_to_promise, state)
 
     def _is_unseen(self, state: ListingState) -> bool:
-        return state.shown is None and self._connector.reads_back
+        """Whether the channel must be read before anything is decided: we never knew its number, or doubt it."""
+        return self._connector.reads_back and (state.shown is None or state.in_doubt(self._clock()))
 
     def _is_right(self, state: ListingState, available: int) -> bool:
         """Whether a settled listing shows what it should, so that its slot need not be taken.
 
         Safe although another worker may take the slot meanwhile: whoever pushes looks again afterwards.
         """
-        if state.troubled or state.unexplained:
+        if state.troubled or state.unexplained or self._is_unseen(state):
             return False
         return state.believed == promise(available, self._channel).available_to_promise
 
@@ -236,6 +254,7 @@ class Pusher:
                 else:
                     seen[key] = judge(states[key], number, now)
             work.again |= self._listings.settle(self._channel.id, seen)
+            self._fetch_orders([states[key] for key, state in seen.items() if state.unexplained])
         return failed
 
     def _read_back(self, keys: Sequence[StockKey], work: _Work) -> Mapping[ListingAt, int | None] | None:
@@ -255,6 +274,10 @@ class Pusher:
             number = number_to_publish(promise(available[key], self._channel).available_to_promise, state)
             if number == state.believed:
                 free[key] = self._untroubled(key, state, "it shows the right number")
+                if state.unexplained and state.ahead_since is not None:
+                    left = state.ahead_since + AHEAD_FOR - now
+                    wait = max(left, timedelta(seconds=1))
+                    work.put_off(key, wait, "it waits for the orders behind its lead", failed=False)
             elif state.inflight is None or state.inflight.quantity != number:
                 free[key] = state
                 work.again.add(key)
@@ -276,7 +299,7 @@ class Pusher:
             outcomes = self._connector.push(offers)
         now = self._clock()
         settled: dict[StockKey, ListingState] = {}
-        stale: dict[StockKey, Stale] = {}
+        stale: dict[StockKey, tuple[Stale, ListingState]] = {}
         lost: dict[StockKey, ListingState] = {}
         for outcome in outcomes:
             key = StockKey(outcome.listing.sku, outcome.listing.location)
@@ -289,7 +312,7 @@ class Pusher:
                     extra={"channel": self._channel.id, "stock_key": str(key), "quantity": outcome.quantity},
                 )
             elif isinstance(outcome, Stale):
-                stale[key] = outcome
+                stale[key] = outcome, state
             elif isinstance(outcome, Deferred):
                 settled[key] = state
                 work.put_off(key, outcome.after, outcome.reason, failed=True)
@@ -304,44 +327,59 @@ class Pusher:
         self._were_stale(stale, work)
         work.again |= settled.keys() - {key for key in settled if key.sku in work.later}
 
-    def _were_stale(self, stale: dict[StockKey, Stale], work: _Work) -> None:
+    def _were_stale(self, stale: dict[StockKey, tuple[Stale, ListingState]], work: _Work) -> None:
         """Take what the channel shows for true, against what we have heard of its sales by now."""
         if not stale:
             return
-        silent = [key for key, outcome in stale.items() if outcome.observed is None]
-        numbers = {key: outcome.observed for key, outcome in stale.items()}
-        states = self._listings.states(self._channel.id, stale)
+        silent = [key for key, (outcome, _) in stale.items() if outcome.observed is None]
+        numbers = {key: outcome.observed for key, (outcome, _) in stale.items()}
+        # A slot whose deadline we have outlived may be another worker's by now: it is not ours to settle.
+        states = {
+            key: state
+            for key, state in self._listings.states(self._channel.id, stale).items()
+            if state.generation == stale[key][1].generation
+        }
         if silent:
             shown = self._read_back(silent, work)
             if shown is None:
-                self._listings.settle(self._channel.id, {key: states[key] for key in silent})
+                self._listings.settle(self._channel.id, {key: states[key] for key in silent if key in states})
                 numbers = {key: number for key, number in numbers.items() if key not in silent}
             else:
                 numbers |= {key: shown.get(work.places[key]) for key in silent}
         seen: dict[StockKey, ListingState] = {}
         for key, number in numbers.items():
-            if number is None:
+            if key not in states:
+                work.put_off(key, timedelta(seconds=2), "another worker took it", failed=False)
+            elif number is None:
                 self._refused(key, _not_tracked(work.places[key]), states[key])
             else:
                 seen[key] = observed(states[key], number, self._clock())
         work.again |= self._listings.settle(self._channel.id, seen)
-        self._fetch_orders()
+        self._fetch_orders([states[key] for key in seen])
 
-    def _fetch_orders(self) -> None:
-        """Fetch what the channel sold lately as messages of its own source; what we know already posts as nothing."""
+    def _fetch_orders(self, before: Sequence[ListingState]) -> None:
+        """Fetch what the channel sold since these listings were last as we believed, as messages of its own source.
+
+        What we know already posts as nothing.
+        """
         sources = self._registry.network().sources.values()
         source = next((source for source in sources if source.channel == self._channel.id), None)
-        if source is None:
+        if source is None or not before:
             return
         now = self._clock()
-        try:
-            orders = self._connector.recent_orders(now - AHEAD_FOR)
-        except ChannelError as error:
-            log.warning("recent_orders_failed", extra={"channel": self._channel.id, "reason": error.reason})
-            return
+        recent = now - AHEAD_FOR
+        known = min(state.shown_at or recent for state in before) - ORDERS_OVERLAP
+        orders = self._orders_since(max(now - ORDERS_SINCE, min(recent, known))) or self._orders_since(recent)
         for order in orders:
             name = message_id(source.id, "fetched", order.body)
             self._inbox.store(Message(name, source.id, order.body, now, order.headers))
+
+    def _orders_since(self, since: datetime) -> Sequence[FetchedOrder]:
+        try:
+            return self._connector.recent_orders(since)
+        except ChannelError as error:
+            log.warning("recent_orders_failed", extra={"channel": self._channel.id, "reason": error.reason})
+            return ()
 
     def _await_turn(self) -> None:
         """Wait for this call's turn at the pace that all workers share; raise ChannelError if that is too long."""

@@ -140,6 +140,7 @@ def _settle(channel: ChannelId, key: StockKey, state: ListingState) -> Update:
             "ahead": state.ahead,
             "ahead_since": None if state.ahead_since is None else instant(state.ahead_since),
             "troubled": state.troubled,
+            "doubted_at": None if state.doubted_at is None else instant(state.doubted_at),
         },
         remove=("inflight", "deadline", "sending", "sending_at_sold"),
         conditions=(Equals("inflight", state.generation),),
@@ -158,6 +159,7 @@ def _state(item: Item) -> ListingState:
         ahead=cast(int, item.get("ahead", 0)),
         ahead_since=_instant_or_none(item, "ahead_since"),
         troubled=cast(bool, item.get("troubled", False)),
+        doubted_at=_instant_or_none(item, "doubted_at"),
         external_id=cast("str | None", item.get("external_id")),
     )
 

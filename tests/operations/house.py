@@ -184,9 +184,9 @@ class MemoryDeadLetters:
     def peek(self, queue: str) -> Iterable[DeadLetter]:
         return list(self.queues[queue])
 
-    def redrive(self, queue: str, limit: int) -> int:
-        moved = len(self.queues[queue][:limit])
-        del self.queues[queue][:limit]
+    def redrive(self, queue: str, until: datetime) -> int:
+        moved = len(self.queues[queue])
+        self.queues[queue].clear()
         return moved
 
 
