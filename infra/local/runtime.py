@@ -174,7 +174,7 @@ class LocalRuntime:
             assembly = self._assemble()
             known = RuntimeInfo.read(self._state)
             if fresh or known is None or known.digest != assembly.digest:
-                self._say("deploying" if known is None else "deploying what changed")
+                self._say("deploying")
                 known = self._deploy(assembly, ports)
             else:
                 self._say("already running, and nothing changed")
@@ -390,7 +390,7 @@ class LocalRuntime:
         endpoint, issuer = (f"http://127.0.0.1:{ports[name]}" for name in ("server", "issuer"))
         started = time.monotonic()
         deployed = Deployer(endpoint).deploy(assembly, {PLACEHOLDER_ISSUER: issuer})
-        changed = ", ".join(deployed.changed_stacks) or "no stack changed"
+        changed = ", ".join(deployed.changed_stacks) or "all stacks were up to date"
         self._say(f"deployed in {time.monotonic() - started:.1f} s: {changed}")
         for one in deployed.removed:
             self._say(f"  not here: {one.resource} ({one.type}): {one.reason}")
@@ -498,7 +498,7 @@ def _describe(deployed: Deployed, endpoint: str, issuer: str, digest: str) -> Ru
         api_url=base,
         webhook_url=f"{base}/webhooks/{{source}}" if base else "",
         bucket=drop[0] if drop else "",
-        tables=by_short_name("AWS::DynamoDB::Table"),
+        tables=_tables(deployed),
         queues=by_short_name("AWS::SQS::Queue"),
         functions=by_short_name("AWS::Lambda::Function"),
         issuer=issuer,
@@ -507,6 +507,17 @@ def _describe(deployed: Deployed, endpoint: str, issuer: str, digest: str) -> Ru
         outputs=deployed.outputs,
         removed=[f"{one.resource} ({one.type}): {one.reason}" for one in deployed.removed],
     )
+
+
+def _tables(deployed: Deployed) -> dict[str, str]:
+    """Tables by the name that the template's outputs give them (``StockTable``: stock), else by their own."""
+    names = [physical for _, _, kind, physical in deployed.resources if kind == "AWS::DynamoDB::Table"]
+    said = {
+        value: key.removesuffix("Table").lower()
+        for key, value in deployed.outputs.items()
+        if key.endswith("Table")
+    }
+    return {said.get(name, name.removeprefix(_PREFIX)): name for name in names}
 
 
 def _secret_name(kind: str, identifier: str) -> str:

@@ -69,9 +69,7 @@ class Destinations:
     """Where given-up records are reported: SQS, SNS, or S3 (which also gets the whole event)."""
 
     def __init__(self, endpoint: str) -> None:
-        self._sqs = client("sqs", endpoint)
-        self._sns = client("sns", endpoint)
-        self._s3 = client("s3", endpoint)
+        self._endpoint = endpoint
 
     def send(self, settings: MappingSettings, shard_id: str, discard: Discard) -> None:
         """Report ``discard``; the caller repeats it if this raises."""
@@ -94,14 +92,15 @@ class Destinations:
         )
         service, name = settings.on_failure.split(":")[2], settings.on_failure.rsplit(":", 1)[1]
         if service == "sqs":
-            url = self._sqs.get_queue_url(QueueName=name)["QueueUrl"]
-            self._sqs.send_message(QueueUrl=url, MessageBody=json.dumps(record))
+            queues = client("sqs", self._endpoint)
+            url = queues.get_queue_url(QueueName=name)["QueueUrl"]
+            queues.send_message(QueueUrl=url, MessageBody=json.dumps(record))
         elif service == "sns":
-            self._sns.publish(TopicArn=settings.on_failure, Message=json.dumps(record))
+            client("sns", self._endpoint).publish(TopicArn=settings.on_failure, Message=json.dumps(record))
         else:
             record["payload"] = {"Records": [one.event for one in discard.batch.records]}
             key = f"aws/lambda/{settings.id}/{shard_id}/{now:%Y/%m/%d}/{now:%Y-%m-%dT%H.%M.%S}-{uuid.uuid4()}"
-            self._s3.put_object(Bucket=name, Key=key, Body=json.dumps(record).encode())
+            client("s3", self._endpoint).put_object(Bucket=name, Key=key, Body=json.dumps(record).encode())
 
 
 @dataclass(slots=True)
@@ -196,8 +195,10 @@ class MappingPump:
                     self._turn(pool)
                     self.counters.trouble = ""
                 except (BotoCoreError, ClientError) as error:
-                    self.counters.trouble = f"{type(error).__name__}: {error}"
-                    log.warning("%s: %s", self.counters.function, self.counters.trouble)
+                    trouble = f"{type(error).__name__}: {error}"
+                    if trouble != self.counters.trouble:
+                        log.warning("%s: %s", self.counters.function, trouble)
+                    self.counters.trouble = trouble
                     stop.wait(_TROUBLE_PAUSE_SECONDS)
         self._take_all()
 
@@ -314,9 +315,11 @@ class MappingPump:
         if answer.get("FunctionError"):
             log.warning("%s failed: %s", self.counters.function, payload[:500].decode(errors="replace"))
             return Failed()
-        return judge_answer(
-            json.loads(payload or b"null"), step.batch, reports_failures=self.settings.reports_failures
-        )
+        try:
+            said = json.loads(payload or b"null")
+        except json.JSONDecodeError:
+            return Failed()
+        return judge_answer(said, step.batch, reports_failures=self.settings.reports_failures)
 
     def _wait_for_news(self) -> None:
         """Until an outcome arrives, a lane wakes, or a shard is to be read; then take all outcomes there are."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
 import pytest
@@ -146,7 +146,7 @@ class TestRetries:
         assert len(function.given_up) == 1
 
     def test_without_a_limit_it_is_retried_until_it_works(self) -> None:
-        answers = iter([Failed()] * 40 + [Succeeded()])
+        answers: Iterator[Outcome] = iter((*[Failed()] * 40, Succeeded()))
         function = Function(lambda _: next(answers)).run(filled(Lane(settings()), range(1)))
 
         assert len(function.called_with) == 41
@@ -176,7 +176,7 @@ class TestRetries:
         assert function.given_up[0].batch.calls == 4
 
     def test_throttling_counts_for_nothing(self) -> None:
-        answers = iter([NotReached()] * 20 + [Failed(), Succeeded()])
+        answers: Iterator[Outcome] = iter((*[NotReached()] * 20, Failed(), Succeeded()))
         function = Function(lambda _: next(answers)).run(filled(Lane(settings(max_retries=1)), range(1)))
 
         assert function.given_up == []
@@ -184,7 +184,7 @@ class TestRetries:
 
     def test_retries_wait_longer_and_longer_and_success_resets_the_wait(self) -> None:
         lane = filled(Lane(settings(batch_size=1)), range(2))
-        waits = []
+        waits: list[float] = []
         for _ in range(3):
             lane.next_step(0.0 if not waits else sum(waits))
             lane.complete(Failed(), sum(waits))
