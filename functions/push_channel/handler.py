@@ -21,7 +21,7 @@ from shared.runtime.logging import log_to_stdout
 from shared.runtime.settings import PushChannelSettings
 from shared.runtime.wiring import House, UnknownChannelError, now
 
-RETRY_AFTER_S = 2
+RETRY_AFTER_S = 1
 """How soon a hint that has run out of patience is tried again, until SQS declares it dead."""
 
 log_to_stdout("push_channel")

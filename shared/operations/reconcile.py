@@ -14,7 +14,7 @@ from shared.domain.cases import Case, CaseKind, case_id
 from shared.domain.drift import Comparison, Observation
 from shared.domain.events import instant
 from shared.domain.network import Tolerance
-from shared.domain.stock import StockKey
+from shared.domain.stock import SourceId, StockKey
 from shared.operations.stock_view import StockView
 from shared.store.cases import Cases
 from shared.store.observations import Observations
@@ -53,14 +53,18 @@ class Reconciler:
 
     def moved(self, keys: Iterable[StockKey]) -> None:
         """The ledger of some stock keys changed, perhaps in the past: look again at their open drift cases."""
-        seen = [seen for key in dict.fromkeys(keys) for seen in self._observations.of_stock_key(key)]
-        still_open = self._cases.which_open(drift_case(observation) for observation in seen)
-        self._compare([observation for observation in seen if drift_case(observation) in still_open])
+        subjects = {
+            drift_case(source, key, element): (key, source, element)
+            for key in keys
+            for source, element in self._view.compared_elements()
+        }
+        still_open = self._cases.which_open(subjects)
+        self._compare(self._observations.find([subjects[case] for case in still_open]))
 
     def _compare(self, observations: Sequence[Observation]) -> None:
         comparisons = self._view.compare(observations)
         agreeing = [found for found in comparisons if not found.exceeds(self._tolerance)]
-        for case in self._cases.which_open(drift_case(found.observation) for found in agreeing):
+        for case in self._cases.which_open(_case_of(found.observation) for found in agreeing):
             self._cases.close(case, "the numbers agree again", self._clock())
         for found in comparisons:
             if found.exceeds(self._tolerance):
@@ -79,17 +83,19 @@ class Reconciler:
                 )
 
 
-def drift_case(observation: Observation) -> str:
+def drift_case(source: SourceId, key: StockKey, element: str) -> str:
     """Name the case of one source's number."""
-    return case_id(
-        CaseKind.DRIFT, observation.source, observation.sku, observation.location, observation.element
-    )
+    return case_id(CaseKind.DRIFT, source, key.sku, key.location, element)
+
+
+def _case_of(seen: Observation) -> str:
+    return drift_case(seen.source, StockKey(seen.sku, seen.location), seen.element)
 
 
 def _case(comparison: Comparison, now: datetime) -> Case:
     seen = comparison.observation
     return Case(
-        id=drift_case(seen),
+        id=_case_of(seen),
         kind=CaseKind.DRIFT,
         title=(
             f"{seen.source} says {seen.quantity} {seen.element} of {seen.sku} at {seen.location}, "

@@ -11,11 +11,12 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from shared.domain.cases import Case, CaseKind, case_id
+from shared.domain.drift import Observation
 from shared.domain.events import Count, Event, instant
 from shared.domain.messages import Message
 from shared.domain.network import Source
 from shared.operations.post import Outcome, Poster, Result
-from shared.operations.resolve import resolve, tally
+from shared.operations.resolve import observation_of, resolve, tally
 from shared.sources.contract import Fault, Report
 from shared.store.cases import Cases
 from shared.store.observations import Observations
@@ -62,7 +63,7 @@ class Recorder:
         network, now = self._registry.network(), self._clock()
         resolution = resolve(reports, source, self._registry, network, now)
         results = self._poster.post(resolution.facts, network.channels)
-        self._observations.record(resolution.observations, now)
+        self._observations.record(resolution.observations, now, agreed=_counted(results))
         cases = [
             *_unknown_codes(resolution.unknown, message, now),
             *_faults(resolution.faults, source, message, now),
@@ -86,6 +87,15 @@ class Recorder:
             case = unknown_code_case(code)
             self._cases.unpark(case, message.id)
             self._cases.close(case, "mapped", now)
+
+
+def _counted(results: Sequence[Result]) -> set[Observation]:
+    """Return what the authority said and the ledger now says after it: there is nothing left to compare."""
+    return {
+        observation_of(result.fact.event)
+        for result in results
+        if result.outcome is not Outcome.REFUSED and isinstance(result.fact.event, Count)
+    }
 
 
 def _unknown_codes(unknown: dict[Code, int], message: Message, now: datetime) -> list[Case]:

@@ -114,17 +114,7 @@ def _judge(event: Event, effect: str, source: Source, network: Network, resoluti
         else:
             resolution.told += 1
     elif isinstance(event, Count):
-        resolution.observations.append(
-            Observation(
-                source.id,
-                event.sku,
-                event.location,
-                event.element,
-                event.quantity,
-                event.as_of,
-                event.version,
-            )
-        )
+        resolution.observations.append(observation_of(event))
         if network.locations[event.location].counts == source.id and event.element in set(Counter):
             resolution.facts.append(Fact(event, effect))
     else:
@@ -133,6 +123,19 @@ def _judge(event: Event, effect: str, source: Source, network: Network, resoluti
             resolution.facts.append(Fact(event, effect))
         else:
             resolution.told += 1
+
+
+def observation_of(event: Count) -> Observation:
+    """Return what a count says of a stock key, as a number to be compared."""
+    return Observation(
+        event.origin.source,
+        event.sku,
+        event.location,
+        event.element,
+        event.quantity,
+        event.as_of,
+        event.version,
+    )
 
 
 def tally(resolution: Resolution, outcomes: Sequence[str]) -> dict[str, int]:

@@ -15,7 +15,7 @@ from shared.domain.drift import Comparison, Formula, Observation, parse_formula
 from shared.domain.ledger import Slot
 from shared.domain.listing import ListingState
 from shared.domain.network import Channel
-from shared.domain.stock import WHOLE, ChannelId, Counter, LocationId, Quantity, Sku, StockKey
+from shared.domain.stock import WHOLE, ChannelId, Counter, LocationId, Quantity, Sku, SourceId, StockKey
 from shared.store.layout import SHARDS, balance_key, promise_key
 from shared.store.ledger import Ledger, LedgerMovedError
 from shared.store.listings import Listings
@@ -122,6 +122,11 @@ class StockView:
             quantities["safety_stock"] = 0 if channel is None else channel.safety_stock
             comparisons.append(Comparison(seen, formula.text, formula.evaluate(quantities)))
         return comparisons
+
+    def compared_elements(self) -> list[tuple[SourceId, str]]:
+        """Return every number that some source reports and whose meaning is declared."""
+        sources = self._registry.network().sources.values()
+        return [(source.id, element) for source in sources for element in source.meaning]
 
     def rows(self, keys: Sequence[StockKey]) -> dict[StockKey, dict[str, Quantity]]:
         """Return the quantities of many stock keys; balance and promise of each are of one instant."""

@@ -6,9 +6,9 @@ comparison whose announcement was lost is found by a sweep.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from datetime import datetime
-from typing import cast
+from typing import TypeAlias, cast
 
 from shared.domain.drift import Observation
 from shared.domain.events import instant, parse_instant
@@ -26,6 +26,9 @@ from shared.store.table import (
     Value,
 )
 
+Subject: TypeAlias = "tuple[StockKey, SourceId, str]"
+"""What an observation is about: a stock key, by whom, and which element of it."""
+
 
 class Observations:
     """Stores and reads observations."""
@@ -33,25 +36,30 @@ class Observations:
     def __init__(self, table: Table) -> None:
         self._table = table
 
-    def record(self, observations: Sequence[Observation], at: datetime) -> None:
-        """Keep each observation unless something newer is known of its subject."""
+    def record(
+        self, observations: Sequence[Observation], at: datetime, agreed: Collection[Observation] = ()
+    ) -> None:
+        """Keep each observation unless something newer is known of its subject.
+
+        Those in ``agreed`` are what the ledger says itself, and do not wait for a comparison.
+        """
         newest: dict[tuple[str, str, str, str], Observation] = {}
         for seen in observations:
             subject = (seen.sku, seen.location, seen.source, seen.element)
             known = newest.get(subject)
             if known is None or _rank(seen) >= _rank(known):
                 newest[subject] = seen
-        write_each(self._table, [_update(seen, at) for seen in newest.values()])
+        write_each(self._table, [_update(seen, at, seen in agreed) for seen in newest.values()])
 
     def of_sku(self, sku: Sku) -> list[Observation]:
         """Return what every source last said of an item, at every location."""
         pk = observation_key(sku, LocationId(""), SourceId(""), "").pk
         return [observation(item) for item in self._table.query(pk)]
 
-    def of_stock_key(self, key: StockKey) -> list[Observation]:
-        """Return what every source last said of a stock key."""
-        some = observation_key(key.sku, key.location, SourceId(""), "")
-        return [observation(item) for item in self._table.query(some.pk, prefix=some.sk[:-1])]
+    def find(self, subjects: Collection[Subject]) -> list[Observation]:
+        """Return what is known of some subjects: (stock key, source, element)."""
+        keys = [observation_key(key.sku, key.location, source, element) for key, source, element in subjects]
+        return [observation(item) for item in self._table.get_many(keys).values()]
 
     def compared(self, observations: Sequence[Observation]) -> None:
         """Take observations off the list of those to compare, but for those that newer ones have replaced."""
@@ -96,7 +104,7 @@ def _rank(seen: Observation) -> str:
     return f"{instant(seen.as_of)}#{seen.version}"
 
 
-def _update(seen: Observation, at: datetime) -> Update:
+def _update(seen: Observation, at: datetime, agreed: bool) -> Update:
     written: dict[str, Value] = {
         "source": seen.source,
         "sku": seen.sku,
@@ -107,12 +115,11 @@ def _update(seen: Observation, at: datetime) -> Update:
         "version": seen.version,
         "rank": _rank(seen),
         "received_at": instant(at),
-        "observed_pk": f"observed#{shard(seen.sku)}",
-        "observed_sk": instant(at),
     }
+    marks: dict[str, Value] = {"observed_pk": f"observed#{shard(seen.sku)}", "observed_sk": instant(at)}
     return Update(
         observation_key(seen.sku, seen.location, seen.source, seen.element),
-        set=written,
-        remove=("compared",),
+        set={**written, "compared": True} if agreed else {**written, **marks},
+        remove=tuple(marks) if agreed else ("compared",),
         conditions=(AnyOf((AttributeAbsent("rank"), LessThan("rank", _rank(seen)))),),
     )

@@ -312,7 +312,7 @@ def test_a_count_by_someone_without_authority_is_an_observation() -> None:
     house.settle()
 
     assert house.on_hand() == 10
-    assert [(seen.source, seen.quantity) for seen in house.observations.of_stock_key(KEY)] == [(ERP, 7)]
+    assert [(seen.source, seen.quantity) for seen in house.observations.of_sku(KEY.sku)] == [(ERP, 7)]
 
 
 def test_a_movement_by_someone_without_authority_changes_nothing_and_is_noted() -> None:

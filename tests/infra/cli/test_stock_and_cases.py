@@ -139,9 +139,9 @@ def test_cases_of_a_status_are_listed(bench: Bench) -> None:
 
 
 def test_redrive_sends_all_dead_letters_again_or_those_of_one_queue(bench: Bench) -> None:
-    bench.http.answer("POST", "/api/v1/dead-letters/redrive", 200, {"redriven": {"q-dead": 2}})
+    bench.http.answer("POST", "/api/v1/dead-letters/redrive", 200, {"redriven": {"q-dead": 2}, "left": 0})
 
-    assert bench.json("dead-letters", "redrive") == {"redriven": {"q-dead": 2}}
+    assert bench.json("dead-letters", "redrive") == {"redriven": {"q-dead": 2}, "left": 0}
     bench.run("dead-letters", "redrive", "--queue", "q-dead")
 
     assert [asked.body for asked in bench.http.asked] == [b"", b'{"queue": "q-dead"}']
