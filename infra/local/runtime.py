@@ -39,6 +39,7 @@ from infra.local.state import FOLDER, LocalRuntimeError, StateDirectory, read_js
 
 PREFERRED_PORT = 4566
 SERVER, PUMP, ISSUER = "server", "pump", "issuer"
+PARTS = (SERVER, PUMP, ISSUER)
 NETWORK = Path("infra/local/network.yaml")
 _PREFIX = "onecount-local-"
 _DRAIN_SECONDS = 10.0
@@ -150,6 +151,10 @@ class LocalRuntime:
     ) -> None:
         self.stop()
 
+    def tell(self, say: Say) -> None:
+        """Have ``say`` told what is being done from now on."""
+        self._say = say
+
     # Life
 
     def start(self, *, port: int | None = None) -> RuntimeInfo:
@@ -179,9 +184,7 @@ class LocalRuntime:
             else:
                 self._say("already running, and nothing changed")
             self._start_pump()
-            pids = {
-                name: child.pid for name in (SERVER, PUMP, ISSUER) if (child := self._processes.find(name))
-            }
+            pids = {name: child.pid for name in PARTS if (child := self._processes.find(name))}
             self._info = RuntimeInfo(**{**asdict(known), "pids": pids})
             write_json(self._state.runtime, asdict(self._info))
             return self._info
@@ -206,10 +209,7 @@ class LocalRuntime:
 
     def running(self) -> dict[str, int | None]:
         """The process id of each part, ``None`` where it is not running."""
-        return {
-            name: child.pid if (child := self._processes.find(name)) else None
-            for name in (SERVER, PUMP, ISSUER)
-        }
+        return {name: child.pid if (child := self._processes.find(name)) else None for name in PARTS}
 
     def kill_pump(self) -> None:
         """End the pump as a crash would, between any two of its steps; ``start_pump`` resumes."""
@@ -320,7 +320,7 @@ class LocalRuntime:
 
     def _attach(self) -> None:
         info = RuntimeInfo.read(self._state)
-        if info is not None and self._processes.find(SERVER) and _answers(info.endpoint):
+        if info is not None and self._processes.find(SERVER) and answers(info.endpoint):
             self._info = info
 
     def _ports(self, wanted: int | None) -> dict[str, int]:
@@ -337,7 +337,7 @@ class LocalRuntime:
     def _start_server(self, port: int) -> bool:
         """Start the embedded runtime unless it answers; whether it was started."""
         endpoint = f"http://127.0.0.1:{port}"
-        if self._processes.find(SERVER) and _answers(endpoint):
+        if self._processes.find(SERVER) and answers(endpoint):
             return False
         if self._processes.was_noted(SERVER):
             self._say(
@@ -356,7 +356,7 @@ class LocalRuntime:
         self._processes.spawn(
             SERVER, "infra.local.server", self._tie(), server.environment(self._state, port)
         )
-        self._processes.await_ready(SERVER, lambda: _answers(endpoint), within_seconds=30)
+        self._processes.await_ready(SERVER, lambda: answers(endpoint), within_seconds=30)
         return True
 
     def _start_issuer(self, port: int) -> None:
@@ -524,7 +524,8 @@ def _secret_name(kind: str, identifier: str) -> str:
     return f"onecount/local/{kind}/{identifier}"
 
 
-def _answers(endpoint: str) -> bool:
+def answers(endpoint: str) -> bool:
+    """Whether an embedded runtime answers at ``endpoint``."""
     return _get(f"{endpoint}/_ministack/health")
 
 

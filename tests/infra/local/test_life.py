@@ -1,0 +1,160 @@
+"""The life of a runtime: started twice, stopped, crashed, wiped, contended for."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from infra.local.processes import Processes, end_with_parent, free_port, start_time_of
+from infra.local.runtime import LocalRuntime
+from infra.local.state import LocalRuntimeError, RuntimeBusyError, StateDirectory, write_json
+from tests.infra.local.miniature import CONSUME_STREAM, miniature
+from tests.infra.local.test_transports import put_work, seen
+
+ROOT = Path(__file__).resolve().parents[3]
+
+
+@pytest.fixture
+def state(tmp_path: Path) -> StateDirectory:
+    made = StateDirectory(tmp_path / "state")
+    made.create()
+    return made
+
+
+@pytest.fixture
+def sleeper() -> Iterator[subprocess.Popen[bytes]]:
+    with subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"]) as process:
+        yield process
+        process.kill()
+
+
+class TestProcesses:
+    def test_a_process_id_that_now_belongs_to_a_stranger_is_neither_found_nor_signalled(
+        self, state: StateDirectory, sleeper: subprocess.Popen[bytes]
+    ) -> None:
+        write_json(state.pids / "server.json", {"pid": sleeper.pid, "started": "another life"})
+        processes = Processes(state, ROOT)
+
+        assert processes.find("server") is None
+        assert processes.stop("server") is False
+        assert sleeper.poll() is None
+        assert not processes.was_noted("server")
+
+    def test_a_dead_process_counts_as_none(self, state: StateDirectory) -> None:
+        write_json(state.pids / "server.json", {"pid": 2**22 - 1, "started": "1"})
+
+        assert Processes(state, ROOT).find("server") is None
+
+    def test_our_own_process_is_found_and_stopped(
+        self, state: StateDirectory, sleeper: subprocess.Popen[bytes]
+    ) -> None:
+        write_json(state.pids / "server.json", {"pid": sleeper.pid, "started": start_time_of(sleeper.pid)})
+        processes = Processes(state, ROOT)
+
+        assert processes.stop("server") is True
+        assert processes.find("server") is None
+
+    def test_a_child_that_dies_at_birth_is_reported_with_the_end_of_its_log(
+        self, state: StateDirectory
+    ) -> None:
+        processes = Processes(state, ROOT)
+        processes.spawn("issuer", "no.such.module", [], dict(os.environ))
+
+        with pytest.raises(LocalRuntimeError, match=r"Error while finding module|No module named"):
+            processes.await_ready("issuer", lambda: False, within_seconds=10)
+
+    def test_a_tied_child_ends_when_its_parent_has(self) -> None:
+        ended: list[int] = []
+        previous = signal.signal(signal.SIGTERM, lambda number, _: ended.append(number))
+        try:
+            end_with_parent(parent=os.getppid() + 1)
+        finally:
+            signal.signal(signal.SIGTERM, previous)
+
+        assert ended == [signal.SIGTERM]
+
+
+def test_two_at_once_are_refused(state: StateDirectory) -> None:
+    with state.locked(), pytest.raises(RuntimeBusyError, match=f"process {os.getpid()}"), state.locked():
+        pass
+    with state.locked():
+        pass
+
+
+def test_a_taken_port_is_named_with_the_way_out(tmp_path: Path) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        runtime = LocalRuntime.isolated(ROOT, tmp_path / "state", assemble=lambda: miniature(tmp_path / "a"))
+
+        _choose(tmp_path / "state", port)
+
+        with pytest.raises(LocalRuntimeError, match=f"port {port} .* taken"):
+            runtime.start()
+
+        assert runtime.running() == {"server": None, "pump": None, "issuer": None}
+
+
+def _choose(folder: Path, port: int) -> None:
+    """As if an earlier start had chosen this port."""
+    write_json(StateDirectory(folder).settings, {"server": port, "issuer": free_port()})
+
+
+@pytest.mark.system
+def test_state_addresses_and_checkpoints_survive_a_stop_and_a_changed_function_is_deployed(
+    tmp_path: Path,
+) -> None:
+    told: list[str] = []
+    code = {"consume_stream": CONSUME_STREAM}
+    folder = tmp_path / "state"
+    runtime = LocalRuntime.isolated(ROOT, folder, assemble=lambda: miniature(tmp_path / "a", **code))
+    runtime.tell(told.append)
+    try:
+        first = runtime.start()
+        put_work(runtime, "kept", "x")
+        runtime.settle()
+        runtime.client("s3").put_object(Bucket=first.bucket, Key="drop/a.csv", Body=b"sku\n")
+        secret, token = runtime.secret("source", "modern-wms"), runtime.token(["viewer"])
+        runtime.stop()
+        assert runtime.running() == {"server": None, "pump": None, "issuer": None}
+
+        code["consume_stream"] = CONSUME_STREAM.replace('note("stream"', 'note("changed"')
+        second = runtime.start()
+        put_work(runtime, "kept", "y")
+        runtime.settle()
+
+        assert (second.api_url, second.issuer, second.bucket) == (first.api_url, first.issuer, first.bucket)
+        assert (
+            runtime.client("s3").get_object(Bucket=second.bucket, Key="drop/a.csv")["Body"].read() == b"sku\n"
+        )
+        assert runtime.secret("source", "modern-wms") == secret
+        assert runtime.token(["viewer"]).split(".")[0] == token.split(".")[0]
+        assert [item["sk"] for item in seen(runtime, "stream")] == ["kept/x"]
+        assert [item["sk"] for item in seen(runtime, "changed")] == ["kept/y"]
+
+        told.clear()
+        assert runtime.start() == second
+        assert told == ["already running, and nothing changed"]
+
+        os.kill(second.pids["server"], signal.SIGKILL)
+        os.kill(second.pids["pump"], signal.SIGKILL)
+        third = runtime.start()
+        assert any("without being stopped" in line for line in told)
+        assert third.api_url == first.api_url
+        assert [item["sk"] for item in seen(runtime, "stream")] == ["kept/x"]
+        put_work(runtime, "kept", "z")
+        runtime.settle()
+        assert "kept/z" in [item["sk"] for item in seen(runtime, "changed")]
+    finally:
+        runtime.stop(wipe=True)
+    assert not (folder / "server").exists()
+    assert not (folder / "issuer").exists()
+    assert runtime.stop() is False
