@@ -61,7 +61,12 @@ def test_a_count_that_confirms_the_balance_stands_in_the_journal_with_variance_z
 
 @pytest.mark.parametrize("order", list(permutations(range(4))))
 def test_the_six_orders_of_the_issue_and_all_others_end_alike(order: tuple[int, ...]) -> None:
-    facts: list[Fact] = [movement("opening", 0, 102), movement("a", 2, -2), count("snapshot", 3, 100), movement("b", 4, -1)]
+    facts: list[Fact] = [
+        movement("opening", 0, 102),
+        movement("a", 2, -2),
+        count("snapshot", 3, 100),
+        movement("b", 4, -1),
+    ]
     book = Book()
     for index in order:
         book.post([facts[index]])
@@ -117,7 +122,9 @@ def test_a_counts_stored_variance_is_the_sum_of_the_lines_that_it_stands_for(
     book = Book()
     for i, (kind, minute, quantity, version) in enumerate(drawn):
         fact: Fact = (
-            movement(f"e{i}", minute, quantity) if kind == "move" else count(f"e{i}", minute, quantity, version)
+            movement(f"e{i}", minute, quantity)
+            if kind == "move"
+            else count(f"e{i}", minute, quantity, version)
         )
         book.post([fact])
     counted_at = {mark.as_of for mark in book.counts.get(SLOT, {})}
