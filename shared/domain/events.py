@@ -50,6 +50,7 @@ class MovementKind(StrEnum):
     ADJUSTMENT = "adjustment"
     HOLD = "hold"
     RELEASE = "release"
+    DAMAGE = "damage"
     TRANSFER_SHIP = "transfer_ship"
     TRANSFER_RECEIVE = "transfer_receive"
 

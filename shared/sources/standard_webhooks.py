@@ -13,12 +13,17 @@ The body::
 type                quantity             becomes
 ==================  ===================  =============================================================
 stock.receipt       1 or more            Movement, on_hand up
-stock.return        1 or more            Movement, on_hand up
+stock.return        1 or more            Movement, on_hand up; and quality_hold or damaged by ``disposition``
 stock.shipment      1 or more            Movement, on_hand down if stock leaves at the shipment
 stock.pick          1 or more            Movement, on_hand down if stock leaves at the pick
 stock.putaway       1 or more            Movement without legs: progress only
 stock.pack          1 or more            Movement without legs: progress only
 stock.adjustment    not 0, signed        Movement of ``counter`` (default ``on_hand``)
+stock.hold          1 or more            Movement, quality_hold up: the units stay on hand, and cannot be sold
+stock.release       1 or more            Movement, quality_hold down
+stock.damage        1 or more            Movement, damaged up: the units stay on hand, and cannot be sold
+stock.transfer_ship 1 or more            Movement, on_hand down here, in_transit up at ``to_location``
+stock.transfer_receive 1 or more           Movement, in_transit down and on_hand up here
 stock.count         0 or more            Count of ``counter`` (default ``on_hand``) as of ``occurred_at``
 ==================  ===================  =============================================================
 
@@ -28,6 +33,7 @@ stock.count         0 or more            Count of ``counter`` (default ``on_hand
   reference.
 * ``version`` (text, compared as text) orders corrections of one count document. Movements have none: another
   version would be another event and move the stock again, so a movement is corrected by an adjustment.
+* ``disposition`` of a return is ``sellable`` (default), ``quality_hold`` or ``damaged``.
 * Option ``stock_leaves_at`` of the source: ``shipment`` (default) or ``pick``; the other is progress only.
 * The same line id twice in one document is read once if it says the same, and is a fault if it does not.
 """
@@ -48,10 +54,8 @@ from shared.sources.standard_signature import verify
 
 _PREFIX = "stock."
 _COUNT = "count"
-_ADJUSTMENT = "adjustment"
-_TYPES = frozenset(
-    {"receipt", "putaway", "pick", "pack", "shipment", "return", _ADJUSTMENT, _COUNT},
-)
+_TYPES = frozenset({*MovementKind, _COUNT})
+_DISPOSITIONS = ("sellable", Counter.QUALITY_HOLD, Counter.DAMAGED)
 _STOCK_LEAVES_AT = ("shipment", "pick")
 
 
@@ -178,29 +182,62 @@ def _event(envelope: _Envelope, line: Fields) -> Event:
             leaf=_leaf(line),
             version=envelope.version,
         )
-    change, counter = _change(envelope, line)
     return Movement(
         key=key,
         sku=sku,
         kind=MovementKind(envelope.type),
-        legs=(Leg(location, change, counter, _leaf(line)),) if change else (),
+        legs=_legs(envelope, line, location),
         occurred_at=envelope.occurred_at,
         origin=origin,
         order_line=(order, order_line) if order is not None and order_line is not None else None,
     )
 
 
-def _change(envelope: _Envelope, line: Fields) -> tuple[int, Counter]:
-    """Return by how much the line moves which counter; 0 where it only reports progress."""
-    if envelope.type == _ADJUSTMENT:
+def _legs(envelope: _Envelope, line: Fields, here: LocationId) -> tuple[Leg, ...]:
+    """Return what the line changes; nothing where it only reports progress."""
+    leaf, kind = _leaf(line), MovementKind(envelope.type)
+    if kind is MovementKind.ADJUSTMENT:
         change = line.quantity("quantity", least=-MAX_QUANTITY)
         if change == 0:
             refuse("invalid_field", line.where("quantity"), "adjusts by 0", "send a number that is not 0")
-        return change, _counter(line)
-    quantity = line.quantity("quantity", least=1)
-    if envelope.type in ("receipt", "return"):
-        return quantity, Counter.ON_HAND
-    return (-quantity if envelope.type == envelope.stock_leaves_at else 0), Counter.ON_HAND
+        return (Leg(here, change, _counter(line), leaf),)
+    units = line.quantity("quantity", least=1)
+    match kind:
+        case MovementKind.RECEIPT:
+            return (Leg(here, units, leaf=leaf),)
+        case MovementKind.RETURN:
+            disposition = _disposition(line)
+            withheld = () if disposition is None else (Leg(here, units, disposition, leaf),)
+            return (Leg(here, units, leaf=leaf), *withheld)
+        case MovementKind.HOLD:
+            return (Leg(here, units, Counter.QUALITY_HOLD, leaf),)
+        case MovementKind.RELEASE:
+            return (Leg(here, -units, Counter.QUALITY_HOLD, leaf),)
+        case MovementKind.DAMAGE:
+            return (Leg(here, units, Counter.DAMAGED, leaf),)
+        case MovementKind.TRANSFER_SHIP:
+            there = LocationId(line.text("to_location"))
+            if there == here:
+                refuse(
+                    "invalid_field",
+                    line.where("to_location"),
+                    "is where it leaves from",
+                    "send the destination",
+                )
+            return (Leg(here, -units, leaf=leaf), Leg(there, units, Counter.IN_TRANSIT))
+        case MovementKind.TRANSFER_RECEIVE:
+            return (Leg(here, -units, Counter.IN_TRANSIT), Leg(here, units, leaf=leaf))
+        case _:
+            return (Leg(here, -units, leaf=leaf),) if kind == envelope.stock_leaves_at else ()
+
+
+def _disposition(line: Fields) -> Counter | None:
+    """Return the counter that withholds a returned unit from sale; None where it can be sold."""
+    named = line.text_or("disposition", _DISPOSITIONS[0])
+    if named not in _DISPOSITIONS:
+        reason, remedy = f"{shown(named)} is not known", f"send one of: {', '.join(_DISPOSITIONS)}"
+        refuse("invalid_field", line.where("disposition"), reason, remedy)
+    return None if named == _DISPOSITIONS[0] else Counter(named)
 
 
 def _counter(line: Fields) -> Counter:
