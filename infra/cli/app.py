@@ -33,6 +33,7 @@ for member in (
     runtime_commands.up,
     runtime_commands.status,
     runtime_commands.down,
+    runtime_commands.doctor,
     network_commands.apply,
     item_commands.items,
     secret_commands.secret,

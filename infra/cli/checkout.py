@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Protocol
 from infra.cli.target import ROOT
 
 if TYPE_CHECKING:
+    from infra.local.doctor import Finding
     from infra.local.runtime import RuntimeInfo, RuntimeStatus
 
 Say = Callable[[str], None]
@@ -34,6 +35,10 @@ class Runtime(Protocol):
 
     def demo(self, say: Say) -> int:
         """Tell the demo's story; return its exit code."""
+        ...
+
+    def doctor(self) -> list[Finding]:
+        """Look at everything that a machine needs."""
         ...
 
 
@@ -59,3 +64,8 @@ class CheckoutRuntime:
         from infra.local.demo import run
 
         return run(say)
+
+    def doctor(self) -> list[Finding]:
+        from infra.local.doctor import doctor
+
+        return doctor(ROOT)

@@ -74,6 +74,24 @@ def status(session: Session) -> None:
         raise click.exceptions.Exit(1)
 
 
+@command("doctor", targeted=False)
+@click.pass_obj
+def doctor(session: Session) -> None:
+    """Say what this machine lacks, and the remedy.
+
+    Exits 1 if anything is missing.
+    """
+    findings = session.runtime.doctor()
+    rows = [("ok" if one.ok else "MISSING", one.what, one.detail) for one in findings]
+    remedies = [f"{one.what}: {one.remedy}" for one in findings if not one.ok]
+    lines = table(("state", "what", "found"), rows)
+    if remedies:
+        lines += ["", "to do:", *(f"  {remedy}" for remedy in remedies)]
+    session.show({"ok": not remedies, "findings": [asdict(one) for one in findings]}, lines)
+    if remedies:
+        raise click.exceptions.Exit(1)
+
+
 @command("demo", targeted=False)
 @click.pass_obj
 def demo(session: Session) -> None:

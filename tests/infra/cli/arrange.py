@@ -18,6 +18,7 @@ from infra.cli.checkout import Say
 from infra.cli.console import CommandError, Session
 from infra.cli.http_door import Answer, Api
 from infra.cli.target import Target
+from infra.local.doctor import Finding
 from infra.local.runtime import RuntimeInfo, RuntimeStatus
 from infra.network_file import read_network
 from shared.domain.cases import Case, CaseKind, CaseStatus
@@ -144,6 +145,7 @@ class FakeRuntime:
         self.networks: list[Path | None] = []
         self.demo_code = 0
         self.wiped: list[bool] = []
+        self.findings = [Finding("Python", True, "3.11.7"), Finding("Node", True, "v20.1.0")]
 
     def up(self, network: Path | None, say: Say) -> RuntimeInfo:
         say("starting")
@@ -164,6 +166,9 @@ class FakeRuntime:
     def demo(self, say: Say) -> int:
         say("1. a receipt")
         return self.demo_code
+
+    def doctor(self) -> list[Finding]:
+        return self.findings
 
 
 INFO = RuntimeInfo(

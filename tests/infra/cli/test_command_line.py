@@ -83,6 +83,7 @@ def calls(bench: Bench) -> dict[str, list[str]]:
         "up": ["up"],
         "status": ["status"],
         "down": ["down"],
+        "doctor": ["doctor"],
         "apply": ["apply", bench.file("network.yaml", NETWORK), "--yes"],
         "items import": ["items", "import", items],
         "secret set": ["secret", "set", "source", "erp"],

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 
+from infra.local.doctor import Finding
 from shared.domain.network import Listing
 from shared.domain.stock import ChannelId, LocationId, Sku, StockKey
 from shared.operations.fan_out import Lane
@@ -183,6 +184,24 @@ def test_up_says_where_everything_is_and_how_to_try_it(bench: Bench) -> None:
     for said in (INFO.webhook_url, f"{INFO.api_url}/v1", INFO.bucket, "curl -H"):
         assert said in result.stdout
     assert result.stderr == "starting\n"
+
+
+def test_doctor_names_what_is_missing_with_its_remedy_and_exits_1(bench: Bench) -> None:
+    assert bench.run("doctor").exit_code == 0
+    bench.runtime.findings.append(Finding("git", False, "not found", "Install git."))
+
+    told, parsed = bench.run("doctor"), bench.run("doctor", "--json")
+
+    assert (told.exit_code, parsed.exit_code) == (1, 1)
+    assert "git: Install git." in told.output
+    said = json.loads(parsed.stdout)
+    assert not said["ok"]
+    assert said["findings"][-1] == {
+        "what": "git",
+        "ok": False,
+        "detail": "not found",
+        "remedy": "Install git.",
+    }
 
 
 def test_status_exits_1_unless_all_of_it_is_up(bench: Bench) -> None:
