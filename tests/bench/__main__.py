@@ -1,0 +1,286 @@
+"""``make bench``: what the house costs, each figure beside a floor that is measured in the same run.
+
+Nothing here asserts a time. Write units are counted from the items that were really written, by DynamoDB's rule (a
+kilobyte or part of one, double in a transaction), and so are labelled modelled: an emulator bills nobody.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+from infra.local.demo.stage import Stage, import_items, stage
+from infra.local.demo.story import ROOT
+from shared.domain.events import Leg, Movement, MovementKind, Origin, effect_hash
+from shared.domain.ledger import Clock, LedgerState, Slot, fold
+from shared.domain.messages import Message
+from shared.domain.network import Source
+from shared.domain.stock import WHOLE, Counter, EventKey, LocationId, MessageId, Sku, SourceId, StockKey
+from shared.operations.post import Fact, Poster
+from shared.sources.contract import DroppedFile
+from shared.sources.registry import file_connector
+from shared.store.attributes import image_from_item
+from shared.store.dynamodb import DynamoTable, client_config
+from shared.store.memory import MemoryTable
+from shared.store.table import Action, Check, Table
+
+NOON = datetime(2026, 11, 1, 12, tzinfo=UTC)
+KEY = StockKey(Sku("HOT-1"), LocationId("east"))
+BATCH = 95
+ROWS = 200_000
+DELIVERIES = 30
+
+
+def row(what: str, figure: str, floor: str, ratio: str) -> None:
+    sys.stdout.write(f"{what:<58} {figure:>22} {floor:>30} {ratio:>9}\n")
+    sys.stdout.flush()
+
+
+def rate(work: Callable[[], int], seconds: float = 1.0) -> float:
+    """Return how many units a second ``work`` does, best of three."""
+    best = 0.0
+    for _ in range(3):
+        done, start = 0, time.perf_counter()
+        while (spent := time.perf_counter() - start) < seconds:
+            done += work()
+        best = max(best, done / spent)
+    return best
+
+
+def movements(first: int, number: int) -> list[Movement]:
+    return [
+        Movement(
+            EventKey(f"bench/{index}"),
+            KEY.sku,
+            MovementKind.ADJUSTMENT,
+            (Leg(KEY.location, 3 if index % 2 else -2),),
+            NOON + timedelta(seconds=index % 50),
+            Origin(SourceId("wms"), MessageId("m")),
+        )
+        for index in range(first, first + number)
+    ]
+
+
+def bench_fold() -> None:
+    batch = movements(0, BATCH)
+    state = LedgerState(KEY, 1, {Slot(WHOLE, Counter.ON_HAND): Clock(100, NOON, None)})
+
+    def folding() -> int:
+        fold(state, batch)
+        return BATCH
+
+    def summing() -> int:
+        balance = 100
+        lines = []
+        for event in batch:
+            for leg in event.legs:
+                balance += leg.quantity
+                lines.append((event.key, leg.quantity, event.occurred_at))
+        return BATCH
+
+    figure, floor = rate(folding), rate(summing)
+    row("fold, events/s", f"{figure:,.0f}", f"plain loop {floor:,.0f}", f"{figure / floor:.2f}x")
+
+
+class CountingTable(MemoryTable):
+    """Counts requests, and the write units that DynamoDB would bill for what was written."""
+
+    def __init__(self) -> None:
+        super().__init__(indexes=("dirty", "by_location", "order_lines", "observed"))
+        self.requests = 0
+        self.write_units = 0
+
+    def get_many(self, keys):  # type: ignore[no-untyped-def]
+        self.requests += (len(keys) + 99) // 100
+        return super().get_many(keys)
+
+    def write(self, actions: Sequence[Action]) -> None:
+        super().write(actions)
+        self.requests += 1
+        for action in actions:
+            item = None if isinstance(action, Check) else self.get(action.key)
+            size = 0 if item is None else len(str(image_from_item(item)))
+            self.write_units += max(1, -(-size // 1024)) * (2 if len(actions) > 1 else 1)
+
+
+def facts(first: int, number: int) -> list[Fact]:
+    return [Fact(event, effect_hash(event)) for event in movements(first, number)]
+
+
+def bench_hot_sku() -> None:
+    table = CountingTable()
+    poster = Poster(table, lambda: NOON)
+    poster.post(facts(0, BATCH), {})
+    table.requests = table.write_units = 0
+    posted = 0
+    for turn in range(1, 21):
+        poster.post(facts(turn * BATCH, BATCH), {})
+        posted += BATCH
+    requests, units = table.requests / posted, table.write_units / posted
+    row(
+        "requests for one movement of a hot SKU, folded",
+        f"{requests:.3f}",
+        "one by one 3",
+        f"{requests / 3:.3f}x",
+    )
+    row("write units for one movement (modelled)", f"{units:.2f}", "one by one 4", f"{units / 4:.2f}x")
+
+
+def bench_post(client: object, name: str) -> None:
+    """Posting against the very same transactions written bare."""
+    recorded: list[list[Action]] = []
+
+    class Recording(DynamoTable):
+        def write(self, actions: Sequence[Action]) -> None:
+            recorded.append(list(actions))
+            super().write(actions)
+
+    turns = 20
+    table = Recording(client, name)  # type: ignore[arg-type]
+    poster = Poster(table, lambda: NOON)
+    batches = [facts(10_000 + turn * BATCH, BATCH) for turn in range(turns)]
+    start = time.perf_counter()
+    for batch in batches:
+        poster.post(batch, {})
+    posting = time.perf_counter() - start
+
+    bare: Table = DynamoTable(client, f"{name}")  # type: ignore[arg-type]
+    renamed = [[_elsewhere(action) for action in actions] for actions in recorded]
+    keys = [[action.key for action in actions if action.key.pk.startswith("BAL#")] for actions in renamed]
+    start = time.perf_counter()
+    for actions, read in zip(renamed, keys, strict=True):
+        bare.get_many(read)
+        bare.write(actions)
+    floor = time.perf_counter() - start
+    done = turns * BATCH
+    row(
+        "post, movements/s on the local runtime",
+        f"{done / posting:,.0f}",
+        f"bare calls {done / floor:,.0f}",
+        f"{posting / floor:.2f}x",
+    )
+
+
+def _elsewhere(action: Action) -> Action:
+    """The same action on another key, so that the bare calls write what posting wrote."""
+    from dataclasses import replace
+
+    key = action.key._replace(pk=action.key.pk.replace("bench/", "bare/").replace("HOT-1", "HOT-2"))
+    return replace(action, key=key)
+
+
+def bench_csv() -> None:
+    text = "Item,Site,On Hand\n" + "".join(f"SKU-{n:07d},EAST DC,{n % 90}\n" for n in range(ROWS))
+    content = text.encode()
+    source = Source(
+        SourceId("wms"),
+        "csv_snapshot",
+        options={
+            "sku_column": "Item",
+            "quantity_column": "On Hand",
+            "location_column": "Site",
+            "as_of": {"from": "written_at"},
+        },
+    )
+    file = DroppedFile("stock.csv", NOON, "1")
+    message = Message(MessageId("m"), source.id, b"", NOON, {})
+
+    start = time.perf_counter()
+    rows = sum(1 for _ in file_connector("csv_snapshot").read(io.BytesIO(content), file, message, source))
+    reading = time.perf_counter() - start
+    start = time.perf_counter()
+    plain = sum(1 for _ in csv.reader(io.StringIO(text)))
+    floor = time.perf_counter() - start
+    row(
+        "CSV rows/s, parsed, validated and made events",
+        f"{rows / reading:,.0f}",
+        f"csv.reader alone {plain / floor:,.0f}",
+        f"{reading / floor:.1f}x",
+    )
+
+
+def bench_import() -> None:
+    def seconds(code: str) -> float:
+        def once() -> float:
+            start = time.perf_counter()
+            subprocess.run([sys.executable, "-c", code], check=True, cwd=ROOT)  # noqa: S603
+            return time.perf_counter() - start
+
+        return min(once() for _ in range(5))
+
+    floor = seconds("pass")
+    handler = seconds("import functions.receive_webhook.handler, boto3")
+    milliseconds = (handler - floor) * 1000
+    row(
+        "import of the webhook handler and boto3, ms",
+        f"{milliseconds:.0f}",
+        f"bare interpreter {floor * 1000:.0f}",
+        f"{handler / floor:.1f}x",
+    )
+
+
+def bench_latency(made: Stage) -> None:
+    """From a webhook's answer to the moment when the shop shows the number, one at a time."""
+    waits = []
+    for number in range(DELIVERIES):
+        sku = f"SKU-{number + 1:05d}"
+        line = {"line": "1", "sku": sku, "location": "east", "quantity": 10}
+        happened = datetime.now(UTC) - timedelta(seconds=1)
+        data = {"document": f"B-{number}", "occurred_at": happened.isoformat(), "lines": [line]}
+        made.webhook("modern-wms", "receipt", data, f"bench-{number}")
+        start = time.perf_counter()
+        while made.shop_shows(sku) != 8:
+            time.sleep(0.005)
+        waits.append((time.perf_counter() - start) * 1000)
+    waits.sort()
+    p95 = waits[int(len(waits) * 0.95)]
+    row(
+        "webhook accepted to channel confirmed, idle, ms",
+        f"p50 {statistics.median(waits):.0f}  p95 {p95:.0f}",
+        "-",
+        "-",
+    )
+
+
+@contextmanager
+def quiet() -> Iterator[Stage]:
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        stage(ROOT, lambda _: None, folder=Path(folder) / "stage") as made,
+    ):
+        import_items(made, 100, 50, 0)
+        yield made
+
+
+def main() -> None:
+    row("what", "figure", "floor of the same run", "ratio")
+    bench_fold()
+    bench_hot_sku()
+    bench_csv()
+    bench_import()
+    with quiet() as made:
+        bench_latency(made)
+        os.environ.update(AWS_ACCESS_KEY_ID="test", AWS_SECRET_ACCESS_KEY="test")
+        import boto3
+
+        client = boto3.client(
+            "dynamodb",
+            endpoint_url=made.runtime.info.endpoint,
+            region_name="us-east-1",
+            config=client_config(),
+        )
+        bench_post(client, made.runtime.outputs["StockTable"])
+
+
+if __name__ == "__main__":
+    main()
