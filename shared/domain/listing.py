@@ -17,9 +17,10 @@ interference.
 ``min(ATP, ATP + ahead)``; every unit of demand that posts consumes one unit of it, so the published number stays
 where the channel already is.
 
-**Doubt.** After an answer that never came the number read back may have two stories: ours was written, or it was not
-and the channel sold as much. The likelier is believed. If it was the other, the demand posts later and we would
-think the number lower than it is; so for a while nothing is concluded from sales alone: the channel is read again.
+**Doubt.** What a channel shows is concluded from sales only while there is one story of them. There are two while a
+lead is open (a sale and its cancellation may both be behind it), after the first look and after a lead was given up
+(a sale that we hear of later may have come before), and after an answer that never came (ours was written, or it was
+not and the channel sold as much). Then every demand that posts has the channel read again, and nothing is concluded.
 """
 
 from __future__ import annotations
@@ -29,8 +30,8 @@ from datetime import datetime, timedelta
 
 from shared.domain.stock import Quantity
 
-DOUBTED_FOR = timedelta(minutes=15)
-"""How long the demand behind a number of two stories may take to reach us."""
+DOUBTED_FOR = timedelta(hours=4)
+"""How long the demand behind a number of two stories may take to reach us: for so long Shopify repeats a webhook."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,12 +58,14 @@ class ListingState:
         None while nothing was ever confirmed or read back.
     sold
         Units that the channel's own orders have taken so far.
+    sales, shown_at_sales
+        Documents of the channel's own orders that have posted so far, and at that moment.
     ahead
         Units by which the channel was ahead of us at that moment, not yet explained by demand.
     troubled
         Whether a case is open for this listing, to be closed by the next success.
     doubted_at
-        When a number was read back that had two stories; None once that is settled.
+        When a number was last taken for true that had two stories; None once that is long ago.
     external_id
         The channel's id of the item when we last took the slot: under another id it is another listing.
     """
@@ -73,6 +76,8 @@ class ListingState:
     shown_at_sold: Quantity = 0
     shown_at: datetime | None = None
     sold: Quantity = 0
+    sales: int = 0
+    shown_at_sales: int = 0
     ahead: Quantity = 0
     ahead_since: datetime | None = None
     troubled: bool = False
@@ -96,9 +101,9 @@ class ListingState:
 
     def in_doubt(self, at: datetime) -> bool:
         """Whether what the channel shows was not read, only concluded from sales, while that is not to be trusted."""
-        return self._doubted(at) and self.sold != self.shown_at_sold
+        return self.sales != self.shown_at_sales and (self.ahead != 0 or self.doubted(at))
 
-    def _doubted(self, at: datetime) -> bool:
+    def doubted(self, at: datetime) -> bool:
         return self.doubted_at is not None and at - self.doubted_at <= DOUBTED_FOR
 
     def settled_after(self, lateness: timedelta) -> datetime | None:
@@ -134,6 +139,7 @@ def confirmed(state: ListingState, quantity: Quantity, sold: Quantity, at: datet
         inflight=None,
         shown=quantity,
         shown_at_sold=sold,
+        shown_at_sales=state.sales,
         shown_at=at,
         ahead=remaining,
         ahead_since=state.ahead_since if remaining else None,
@@ -143,22 +149,14 @@ def confirmed(state: ListingState, quantity: Quantity, sold: Quantity, at: datet
 def observed(state: ListingState, quantity: Quantity, at: datetime) -> ListingState:
     """The channel was read and shows ``quantity``; what we did not expect of it is ``ahead``.
 
-    In doubt, a number higher than expected is no lead: the sale we have heard of since was in it from the start.
+    In doubt, units more than expected are no lead as far as we have heard of sales: those were in it from the start.
     """
-    believed, doubted = state.believed, state._doubted(at)
-    ahead = 0 if believed is None else state.unexplained + quantity - believed
-    if doubted:
-        ahead = min(0, ahead)
-    return replace(
-        state,
-        inflight=None,
-        shown=quantity,
-        shown_at_sold=state.sold,
-        shown_at=at,
-        ahead=ahead,
-        ahead_since=(state.ahead_since or at) if ahead else None,
-        doubted_at=state.doubted_at if doubted else None,
-    )
+    believed, doubted = state.believed, state.doubted(at)
+    lead = 0 if believed is None else quantity - believed
+    if doubted and lead > 0:
+        lead -= min(lead, max(0, state.sold - state.shown_at_sold))
+    doubted_at = at if believed is None else state.doubted_at if doubted else None
+    return replace(_shown(state, quantity, state.unexplained + lead, at), doubted_at=doubted_at)
 
 
 def resolved(state: ListingState, quantity: Quantity, at: datetime) -> ListingState:
@@ -173,22 +171,34 @@ def resolved(state: ListingState, quantity: Quantity, at: datetime) -> ListingSt
     if_written = quantity - (inflight.quantity - (state.sold - inflight.at_sold))
     if_not = if_written if believed is None else quantity - believed
     lead = 0 if 0 in (if_written, if_not) else min(if_written, if_not)
-    ahead = state.unexplained + lead
+    found = _shown(state, quantity, state.unexplained + lead, at)
+    return replace(found, doubted_at=at) if if_written != if_not else found
+
+
+def _shown(state: ListingState, quantity: Quantity, ahead: Quantity, at: datetime) -> ListingState:
     return replace(
         state,
         inflight=None,
         shown=quantity,
         shown_at_sold=state.sold,
+        shown_at_sales=state.sales,
         shown_at=at,
         ahead=ahead,
         ahead_since=(state.ahead_since or at) if ahead else None,
-        doubted_at=at if if_written != if_not else None,
     )
 
 
-def forgive(state: ListingState) -> ListingState:
-    """Give up waiting for demand that would explain ``ahead``: someone edited the number over there."""
-    return replace(state, shown=state.believed, shown_at_sold=state.sold, ahead=0, ahead_since=None)
+def forgive(state: ListingState, at: datetime) -> ListingState:
+    """Give up waiting for demand that would explain ``ahead``: someone edited the number over there, it seems."""
+    return replace(
+        state,
+        shown=state.believed,
+        shown_at_sold=state.sold,
+        shown_at_sales=state.sales,
+        ahead=0,
+        ahead_since=None,
+        doubted_at=at,
+    )
 
 
 def forget(state: ListingState) -> ListingState:

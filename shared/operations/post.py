@@ -244,9 +244,11 @@ class Poster:
             available[before[name].stock_key] += before[name].open
             available[line.stock_key] -= line.open
             if line.channel is not None and line.channel in channels and channels[line.channel].sells_down:
-                sold[line.channel, line.stock_key] += line.taken - before[name].taken
-        plan.actions += [sold_action(*listing, units) for listing, units in sold.items() if units]
-        plan.sold = {key for (_, key), units in sold.items() if units}
+                units = line.taken - before[name].taken
+                if units or line.cancellations != before[name].cancellations:
+                    sold[line.channel, line.stock_key] += units
+        plan.actions += [sold_action(*listing, units) for listing, units in sold.items()]
+        plan.sold = {key for _, key in sold}
 
     def _plan_stock(
         self, facts: Sequence[Fact], plan: _Plan, available: defaultdict[StockKey, Quantity], now: datetime

@@ -199,17 +199,26 @@ class Pusher:
         """Say with which number to take a slot; the number is read again once the slot is ours."""
         if self._is_unseen(state):
             return state, None
-        if (
-            state.unexplained
-            and state.ahead_since is not None
-            and self._clock() - state.ahead_since > AHEAD_FOR
-        ):
+        if self._is_overdue(state):
             state = self._ask_a_person(key, state)
         return state, number_to_publish(promise(available, self._channel).available_to_promise, state)
 
     def _is_unseen(self, state: ListingState) -> bool:
-        """Whether the channel must be read before anything is decided: we never knew its number, or doubt it."""
-        return self._connector.reads_back and (state.shown is None or state.in_doubt(self._clock()))
+        """Whether the channel must be read before anything is decided: we never knew its number, or doubt it.
+
+        A lead whose time is up is read once more too, before a person is asked.
+        """
+        if not self._connector.reads_back:
+            return False
+        if state.shown is None or state.in_doubt(self._clock()):
+            return True
+        return self._is_overdue(state) and not self._is_overdue(state, state.shown_at)
+
+    def _is_overdue(self, state: ListingState, at: datetime | None = None) -> bool:
+        """Whether a lead had waited long enough for its orders, now or at an instant."""
+        if not state.unexplained or state.ahead_since is None:
+            return False
+        return (at or self._clock()) - state.ahead_since > AHEAD_FOR
 
     def _is_right(self, state: ListingState, available: int) -> bool:
         """Whether a settled listing shows what it should, so that its slot need not be taken.
@@ -421,7 +430,7 @@ class Pusher:
             remedy,
             {"channel": self._channel.id, "units": state.unexplained},
         )
-        return forgive(state)
+        return forgive(state, self._clock())
 
     def _file(self, kind: CaseKind, key: StockKey, title: str, remedy: str, facts: dict[str, Fact]) -> None:
         now = self._clock()

@@ -106,7 +106,7 @@ class Paces:
 
 def sold_action(channel: ChannelId, key: StockKey, quantity: Quantity) -> Update:
     """Count units that the channel's own orders took from its listing, within the posting of that demand."""
-    return Update(listing_state_key(channel, key), add={"sold": quantity})
+    return Update(listing_state_key(channel, key), add={"sold": quantity, "sales": 1})
 
 
 def _take(channel: ChannelId, key: StockKey, state: ListingState) -> Update:
@@ -136,6 +136,7 @@ def _settle(channel: ChannelId, key: StockKey, state: ListingState) -> Update:
         set={
             "shown": state.shown,
             "shown_at_sold": state.shown_at_sold,
+            "shown_at_sales": state.shown_at_sales,
             "shown_at": None if state.shown_at is None else instant(state.shown_at),
             "ahead": state.ahead,
             "ahead_since": None if state.ahead_since is None else instant(state.ahead_since),
@@ -156,6 +157,8 @@ def _state(item: Item) -> ListingState:
         shown_at_sold=cast(int, item.get("shown_at_sold", 0)),
         shown_at=_instant_or_none(item, "shown_at"),
         sold=cast(int, item.get("sold", 0)),
+        sales=cast(int, item.get("sales", 0)),
+        shown_at_sales=cast(int, item.get("shown_at_sales", 0)),
         ahead=cast(int, item.get("ahead", 0)),
         ahead_since=_instant_or_none(item, "ahead_since"),
         troubled=cast(bool, item.get("troubled", False)),

@@ -246,7 +246,7 @@ class House:
 
     def __init__(self, declared: Network | None = None, skus: Iterable[str] = ("TEA", "MUG")) -> None:
         self.clock = Clock()
-        self.stock = self._table("stock", "dirty", "by_location", "order_lines", "observed")
+        self.stock = self._table("stock", *INDEXES["stock"])
         self.inbox_table = self._table("inbox", "pending")
         self.cases_table = self._table("cases", "by_status")
         self.registry_table = self._table("registry", "by_channel")
@@ -392,8 +392,13 @@ class House:
 
     def push_due(self, connector: ChannelConnector, channel: ChannelId = SHOP) -> list[Later]:
         """Do what the push function does with the hints that are due: push, and put off what must wait."""
-        skus = {hint.sku: hint for hint in self.lanes.due() if hint.channel == channel}
-        laters = self.pusher(connector, channel).push(skus) if skus else []
+        due = [hint for hint in self.lanes.due() if hint.channel == channel]
+        skus = {hint.sku: hint for hint in due}
+        try:
+            laters = self.pusher(connector, channel).push(skus) if skus else []
+        except BaseException:
+            self.lanes.send(Lane.BULK, due, 30)  # the queue shows them again after a while
+            raise
         for later in laters:
             wait = min(900, max(1, round(later.after.total_seconds() + 0.5)))
             self.lanes.send(Lane.BULK, [Hint(channel, later.sku, skus[later.sku].since)], wait)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 from datetime import timedelta
 
 import pytest
@@ -27,50 +28,9 @@ from tests.operations.house import (
     network,
 )
 from tests.operations.scripted_channel import ScriptedChannel
-from tests.operations.shop_orders import ShopOrders
+from tests.operations.shop import Shop
 
 LATENESS = timedelta(seconds=30)
-
-
-class Shop:
-    """A house with one listed item of ten units, and the channel that shows it."""
-
-    def __init__(self, units: int = 10, shown: int | None = 0, **channel: object) -> None:
-        self.house = House()
-        self.house.list_on(SHOP, "TEA", "MUG")
-        self.channel = ScriptedChannel({TEA: shown, Sku("MUG"): 0}, **channel)  # type: ignore[arg-type]
-        self.orders = ShopOrders(self.house, self.channel)
-        self.house.post(movement("opening", 0, units))
-
-    def work(self) -> None:
-        """Let everything happen that is due now."""
-        for _ in range(20):
-            self.house.settle()
-            if not any(due <= self.house.clock() for due, _, _ in self.house.lanes.waiting):
-                return
-            self.house.push_due(self.channel)
-        raise AssertionError("the push feeds itself for ever")
-
-    def wait(self, **by: float) -> None:
-        """Let time pass, with everything that falls due on the way."""
-        end = self.house.clock() + timedelta(**by)
-        while True:
-            self.work()
-            due = min((due for due, _, _ in self.house.lanes.waiting), default=end)
-            if due >= end:
-                break
-            self.house.clock.now = max(due, self.house.clock.now)
-        self.house.clock.now = max(end, self.house.clock.now)
-        self.house.sweep.run()
-        self.work()
-
-    @property
-    def shown(self) -> int | None:
-        return self.channel.levels[TEA]
-
-    @property
-    def believed(self) -> int | None:
-        return self.house.listings.states(SHOP, [KEY])[KEY].believed
 
 
 @pytest.fixture
@@ -242,6 +202,63 @@ def test_a_manual_edit_upwards_is_taken_back_at_once(shop: Shop) -> None:
     assert shop.shown == 15
 
 
+def test_a_cancellation_after_a_lead_was_explained_is_not_mistaken_for_the_lead(shop: Shop) -> None:
+    order = shop.orders.sell("TEA", 3)
+    shop.house.post(count("c", 1, 0))
+    shop.work()  # stale; the order is fetched
+    assert shop.shown == 0
+    shop.orders.hear(shop.orders.cancel(order))  # the channel puts three up again, and there are none
+    shop.work()
+    assert shop.house.available() == 0
+    assert shop.shown == 0
+
+
+def test_a_sale_and_its_cancellation_that_are_heard_as_one_leave_no_lead(shop: Shop) -> None:
+    order = shop.orders.sell("TEA", 3)
+    shop.channel.orders.clear()
+    shop.house.post(count("c", 1, 5))
+    shop.work()
+    assert shop.shown == 2
+    shop.orders.hear(shop.orders.cancel(order))
+    shop.work()
+    assert shop.shown == shop.believed == 5
+    assert shop.house.open_cases() == []
+
+
+def test_a_sale_from_before_the_first_look_is_not_counted_twice() -> None:
+    shop = Shop(units=10, shown=10)
+    order = shop.orders.sell("TEA", 3)  # its webhook is on its way
+    shop.work()
+    assert shop.shown == 10  # we took the 7 for someone's old number
+    shop.orders.hear(order)
+    shop.work()
+    assert shop.house.available() == shop.shown == 7
+
+
+def test_a_sale_that_is_heard_after_its_lead_was_given_up_is_still_told_apart(shop: Shop) -> None:
+    order = shop.orders.sell("TEA", 3)
+    shop.channel.orders.clear()
+    shop.house.post(movement("r", 1, 5))
+    shop.wait(minutes=17)
+    assert shop.house.open_cases() == ["channel_edited"]
+    assert shop.shown == 15
+    shop.orders.hear(order)
+    shop.work()
+    assert shop.house.available() == shop.shown == 12
+
+
+def test_a_document_that_changes_nothing_has_nobody_looked_at(shop: Shop) -> None:
+    order = shop.orders.sell("TEA", 3)
+    shop.orders.hear(order)
+    shop.work()
+    reads, offers = shop.channel.reads, len(shop.channel.offered)
+    shop.wait(hours=5)
+    shop.orders.hear({**order, "updated_at": "2026-11-01T17:30:00Z"})
+    shop.house.settle()
+    assert shop.house.lanes.due() == []
+    assert (shop.channel.reads, len(shop.channel.offered)) == (reads, offers)
+
+
 def test_an_answer_that_does_not_say_the_number_is_followed_by_a_look(shop: Shop) -> None:
     shop.orders.sell("TEA", 3)
     shop.channel.answers.append("mute")
@@ -339,10 +356,8 @@ def test_a_crash_at_any_write_of_a_push_ends_with_the_right_number(when: str, nu
             raise Crash
 
     shop.house.stock.faults = Interruption(**{when: crash})
-    try:
+    with suppress(Crash):
         shop.house.push_due(shop.channel)
-    except Crash:
-        shop.house.lanes.send(Lane.URGENT, [Hint(SHOP, TEA, shop.house.clock())], 30)  # SQS gives it again
     shop.house.stock.faults = None
     shop.wait(minutes=5)
     assert shop.shown == shop.believed == 10
@@ -379,7 +394,6 @@ def test_an_unknown_outcome_of_our_own_table_ends_with_the_right_number(shop: Sh
     shop.house.stock.faults = Interruption(**{"after" if written else "before": silence})
     with pytest.raises(UnknownOutcomeError):
         shop.house.push_due(shop.channel)
-    shop.house.lanes.send(Lane.URGENT, [Hint(SHOP, TEA, shop.house.clock())], 5)
     shop.wait(minutes=3)
     assert shop.shown == 15
 
