@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
+from datetime import timedelta
 from functools import cache
 from typing import Any, TypeVar
 from urllib.parse import unquote
@@ -180,7 +181,8 @@ def post_reservation() -> Any:
             Wanted(Sku(line.sku), line.quantity, None if line.location is None else LocationId(line.location))
             for line in asked.lines
         ]
-        made = house().reserver.reserve(key, _subject(event), ChannelId(asked.channel), wanted)
+        lifetime = None if asked.expires_in_s is None else timedelta(seconds=asked.expires_in_s)
+        made = house().reserver.reserve(key, _subject(event), ChannelId(asked.channel), wanted, lifetime)
         return answer(201, views.reservation_view(made), {"Location": f"/v1/reservations/{made.id}"})
 
     return _for(("reserver",), call)

@@ -27,9 +27,10 @@ class ReservationLine(Request):
 
 
 class ReservationRequest(Request):
-    """All of these lines, or none."""
+    """All of these lines, or none; for good, or until ``expires_in_s`` from now."""
 
     channel: Name
+    expires_in_s: Annotated[int, Field(strict=True, ge=1, le=30 * 24 * 3600)] | None = None
     lines: Annotated[list[ReservationLine], Field(min_length=1, max_length=200)]
 
 

@@ -103,6 +103,7 @@ def reservation_view(reservation: Reservation) -> Json:
         "channel": reservation.channel,
         "status": reservation.status,
         "created_at": instant(reservation.created_at),
+        "expires_at": None if reservation.expires_at is None else instant(reservation.expires_at),
         "lines": [
             {
                 "sku": line.stock_key.sku,

@@ -18,7 +18,7 @@ from infra.building_blocks.stage_key import StageKey
 
 INDEXES: Mapping[str, tuple[str, ...]] = {
     "inbox": ("pending",),
-    "stock": ("dirty", "by_location", "order_lines", "observed"),
+    "stock": ("dirty", "by_location", "order_lines", "observed", "expiring"),
     "registry": ("by_channel",),
     "cases": ("by_status",),
 }

@@ -63,6 +63,7 @@ class ProcessingStack(Stack):
         self._push_channel()
         self._fan_out_changes()
         self._collect_failures()
+        self._expire_reservations()
         self.inventory_api = self._inventory_api()
         self.authorize_request = self._authorize_request()
 
@@ -209,17 +210,30 @@ class ProcessingStack(Stack):
         self._lanes.grant_redrive(function)
         self._data.archive.grant_read(function)
         self._data.drop.grant_read(function)
-        # A run that fails is not repeated: the next minute's run finds the same work.
+        self._each_minute(
+            "EachMinute", function, "Collect what failed, and sweep for work that no event announced"
+        )
+
+    def _expire_reservations(self) -> None:
+        function = self._function(
+            "expire_reservations",
+            timeout=Duration.seconds(58),
+            memory_mb=512,
+            tables={"stock": READ_WRITE, "registry": READ},
+        )
+        self._each_minute("ReservationsEachMinute", function, "Give back reservations whose time is over")
+
+    def _each_minute(self, id_: str, function: PythonFunction, what: str) -> None:
+        """Run a function each minute; a run that fails is not repeated, for the next finds the same work."""
+        age = Duration.minutes(1)
         events.Rule(
             self,
-            "EachMinute",
-            description="Collect what failed, and sweep for work that no event announced",
+            id_,
+            description=what,
             schedule=events.Schedule.rate(Duration.minutes(1)),
-            targets=[
-                targets.LambdaFunction(function.function, retry_attempts=0, max_event_age=Duration.minutes(1))
-            ],
+            targets=[targets.LambdaFunction(function.function, retry_attempts=0, max_event_age=age)],
         )
-        function.function.configure_async_invoke(retry_attempts=0, max_event_age=Duration.minutes(1))
+        function.function.configure_async_invoke(retry_attempts=0, max_event_age=age)
 
     def _inventory_api(self) -> PythonFunction:
         function = self._function(

@@ -14,7 +14,7 @@ import time
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import cast
 
@@ -32,7 +32,7 @@ from shared.domain.stock import (
     SourceId,
     StockKey,
 )
-from shared.store.layout import order_key, promise_key
+from shared.store.layout import SHARDS, order_key, promise_key, shard
 from shared.store.ledger import promise_action
 from shared.store.orders import Orders, line_put
 from shared.store.registry import Registry
@@ -40,12 +40,14 @@ from shared.store.table import (
     Absent,
     Action,
     AtLeast,
+    Exists,
     Item,
     Put,
     Table,
     ThrottledError,
     UnknownOutcomeError,
     Update,
+    Value,
     WriteConflictError,
     WriteRefusedError,
 )
@@ -62,6 +64,7 @@ class ReservationStatus(StrEnum):
 
     CONFIRMED = "confirmed"
     RELEASED = "released"
+    EXPIRED = "expired"
     FULFILLED = "fulfilled"
 
 
@@ -92,6 +95,7 @@ class Reservation:
     channel: ChannelId
     status: ReservationStatus
     created_at: datetime
+    expires_at: datetime | None
     lines: tuple[OrderLine, ...]
 
 
@@ -139,8 +143,17 @@ class Reserver:
         self._clock = clock
         self._pause = pause
 
-    def reserve(self, key: str, caller: str, channel_id: ChannelId, wanted: Sequence[Wanted]) -> Reservation:
-        """Reserve every line or none. The same key and request give the first answer again.
+    def reserve(
+        self,
+        key: str,
+        caller: str,
+        channel_id: ChannelId,
+        wanted: Sequence[Wanted],
+        lifetime: timedelta | None = None,
+    ) -> Reservation:
+        """Reserve every line or none, for a ``lifetime`` if one is given.
+
+        The same key and request give the first answer again.
 
         Raises
         ------
@@ -149,46 +162,62 @@ class Reserver:
         channel = self._channel(channel_id)
         units = self._per_stock_key(wanted, channel)
         reservation = hashlib.blake2b(f"{caller}\x1f{key}".encode(), digest_size=12).hexdigest()
-        content = _content_hash(channel_id, units)
+        content = _content_hash(channel_id, units, lifetime)
         order, now = f"reservation/{reservation}", self._clock()
         lines = [
             _line(order, number, at, units[at], channel_id, now) for number, at in enumerate(units, start=1)
         ]
-        header: Action = Put(
-            order_key(order),
-            {"channel": channel_id, "content": content, "caller": caller, "created_at": instant(now)},
-            (Absent(),),
-        )
+        told: dict[str, Value] = {
+            "channel": channel_id,
+            "content": content,
+            "caller": caller,
+            "created_at": instant(now),
+        }
+        if lifetime is not None:
+            told |= _expiry(reservation, now + lifetime)
+        header: Action = Put(order_key(order), told, (Absent(),))
         claims: list[Action] = [
             promise_action(at, -quantity, now, AtLeast("available", quantity + withheld(channel)))
             for at, quantity in units.items()
         ]
         actions = [header, *(line_put(line, now) for line in lines), *claims]
-        for attempt in range(ATTEMPTS):
-            try:
-                self._table.write(actions)
-                break
-            except WriteRefusedError as refused:
-                self._explain(refused, content, units, channel)
-                break
-            except (WriteConflictError, ThrottledError, UnknownOutcomeError):
-                self._pause(random.uniform(0.5, 1) * min(0.5, 0.01 * 2**attempt))  # noqa: S311
-        else:
-            raise ReservationBusyError(reservation)
+        try:
+            self._take(reservation, actions, content, units, channel)
+        except InsufficientStockError:
+            if not self.expire_due():
+                raise
+            self._take(reservation, actions, content, units, channel)
         return self.get(reservation)
 
+    def _take(
+        self,
+        reservation: str,
+        actions: Sequence[Action],
+        content: str,
+        units: Mapping[StockKey, Quantity],
+        channel: Channel,
+    ) -> None:
+        for attempt in range(ATTEMPTS):
+            try:
+                return self._table.write(actions)
+            except WriteRefusedError as refused:
+                return self._explain(refused, content, units, channel)
+            except (WriteConflictError, ThrottledError, UnknownOutcomeError):
+                self._pause(random.uniform(0.5, 1) * min(0.5, 0.01 * 2**attempt))  # noqa: S311
+        raise ReservationBusyError(reservation)
+
     def get(self, reservation: str) -> Reservation:
-        """Return a reservation.
+        """Return a reservation; one whose time is over is given back on the spot.
 
         Raises
         ------
-        ReservationNotFoundError
+        ReservationNotFoundError, ReservationBusyError
         """
-        order = f"reservation/{reservation}"
-        item = self._table.get(order_key(order))
-        if item is None:
-            raise ReservationNotFoundError(f"there is no reservation {reservation!r}")
-        return _reservation(reservation, item, self._orders.order(order))
+        found = _reservation(reservation, *self._read(reservation))
+        is_over = found.expires_at is not None and found.expires_at <= self._clock()
+        if is_over and found.status is ReservationStatus.CONFIRMED:
+            return self._give_back(reservation, ReservationStatus.EXPIRED)
+        return found
 
     def release(self, reservation: str) -> Reservation:
         """Give back what is still held. Releasing again changes nothing.
@@ -197,23 +226,52 @@ class Reserver:
         ------
         ReservationNotFoundError, ReservationBusyError
         """
+        return self._give_back(reservation, ReservationStatus.RELEASED)
+
+    def expire_due(self, limit: int = 100) -> int:
+        """Give back reservations whose time is over, oldest first; return how many."""
+        due = [
+            key.pk.removeprefix("ORDER#reservation/")
+            for number in range(SHARDS)
+            for key in self._table.query_index(
+                "expiring", f"expiring#{number}", last=instant(self._clock()), limit=limit
+            )
+        ]
+        for reservation in due:
+            self._give_back(reservation, ReservationStatus.EXPIRED)
+        return len(due)
+
+    def _read(self, reservation: str) -> tuple[Item, list[OrderLine]]:
         order = f"reservation/{reservation}"
+        item = self._table.get(order_key(order))
+        if item is None:
+            raise ReservationNotFoundError(f"there is no reservation {reservation!r}")
+        return item, self._orders.order(order)
+
+    def _give_back(self, reservation: str, why: ReservationStatus) -> Reservation:
         for attempt in range(ATTEMPTS):
-            found = self.get(reservation)
+            item, lines = self._read(reservation)
+            held = [line for line in lines if line.open]
+            if not held and "expiring_pk" not in item:
+                return _reservation(reservation, item, lines)
             now = self._clock()
             freed: defaultdict[StockKey, Quantity] = defaultdict(int)
-            actions: list[Action] = []
-            for line in found.lines:
-                if line.open:
-                    released = _released(line, now)
-                    freed[line.stock_key] += line.open
-                    actions.append(line_put(released, now))
-            if not actions:
-                return found
-            actions += [promise_action(at, quantity, now) for at, quantity in freed.items()]
-            actions.append(Update(order_key(order), set={"released_at": instant(now)}))
+            for line in held:
+                freed[line.stock_key] += line.open
+            settled = Update(
+                order_key(f"reservation/{reservation}"),
+                set={f"{why}_at" if held else "settled_at": instant(now)},
+                remove=("expiring_pk", "expiring_sk"),
+                conditions=(Exists(),),
+            )
             try:
-                self._table.write(actions)
+                self._table.write(
+                    [
+                        settled,
+                        *(line_put(_released(line, now), now) for line in held),
+                        *(promise_action(at, quantity, now) for at, quantity in freed.items()),
+                    ]
+                )
             except (WriteRefusedError, WriteConflictError, ThrottledError, UnknownOutcomeError):
                 self._pause(random.uniform(0.5, 1) * min(0.5, 0.01 * 2**attempt))  # noqa: S311
         raise ReservationBusyError(reservation)
@@ -303,23 +361,33 @@ def _demand(line: OrderLine, effect: DemandEffect, name: str, quantity: Quantity
     )
 
 
+def _expiry(reservation: str, at: datetime) -> dict[str, Value]:
+    """List a reservation among those whose time will be over."""
+    marks = {"expiring_pk": f"expiring#{shard(reservation)}", "expiring_sk": instant(at)}
+    return {"expires_at": instant(at), **marks}
+
+
 def _reservation(reservation: str, item: Item, lines: Sequence[OrderLine]) -> Reservation:
     if any(line.open for line in lines):
         status = ReservationStatus.CONFIRMED
+    elif "expired_at" in item:
+        status = ReservationStatus.EXPIRED
     elif "released_at" in item:
         status = ReservationStatus.RELEASED
     else:
         status = ReservationStatus.FULFILLED
+    expires_at = cast("str | None", item.get("expires_at"))
     return Reservation(
         reservation,
         ChannelId(cast(str, item["channel"])),
         status,
         parse_instant(cast(str, item["created_at"])),
+        None if expires_at is None else parse_instant(expires_at),
         tuple(lines),
     )
 
 
-def _content_hash(channel: ChannelId, units: Mapping[StockKey, Quantity]) -> str:
+def _content_hash(channel: ChannelId, units: Mapping[StockKey, Quantity], lifetime: timedelta | None) -> str:
     lines = sorted((at.sku, at.location, quantity) for at, quantity in units.items())
-    text = json.dumps([channel, lines])
+    text = json.dumps([channel, lines, None if lifetime is None else lifetime.total_seconds()])
     return hashlib.blake2b(text.encode(), digest_size=12).hexdigest()

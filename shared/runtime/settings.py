@@ -117,6 +117,13 @@ class CollectFailuresSettings(Settings):
     stream_failure_queues: tuple[str, ...]
 
 
+class ExpireReservationsSettings(Settings):
+    """``expire_reservations``: gives back reservations whose time is over."""
+
+    stock_table: str
+    registry_table: str
+
+
 class InventoryApiSettings(Settings):
     """``inventory_api``: answers operators and selling systems."""
 

@@ -38,6 +38,14 @@ from shared.domain.ledger import CountMark, Slot
 from shared.domain.stock import ChannelId, EventKey, Leaf, LocationId, MessageId, Sku, SourceId, StockKey
 from shared.store.table import Key
 
+INDEXES: dict[str, tuple[str, ...]] = {
+    "inbox": ("pending",),
+    "stock": ("dirty", "by_location", "order_lines", "observed", "expiring"),
+    "registry": ("by_channel",),
+    "cases": ("by_status",),
+}
+"""Table to its indexes: index ``x`` has the items that carry ``x_pk`` and ``x_sk``."""
+
 SHARDS = 4
 """Partitions that each index key is spread over."""
 

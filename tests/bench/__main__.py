@@ -31,6 +31,7 @@ from shared.sources.contract import DroppedFile
 from shared.sources.registry import file_connector
 from shared.store.attributes import image_from_item
 from shared.store.dynamodb import DynamoTable, client_config
+from shared.store.layout import INDEXES
 from shared.store.memory import MemoryTable
 from shared.store.table import Action, Check, Table
 
@@ -96,7 +97,7 @@ class CountingTable(MemoryTable):
     """Counts requests, and the write units that DynamoDB would bill for what was written."""
 
     def __init__(self) -> None:
-        super().__init__(indexes=("dirty", "by_location", "order_lines", "observed"))
+        super().__init__(indexes=INDEXES["stock"])
         self.requests = 0
         self.write_units = 0
 

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from infra.building_blocks.bundling import ROOT
+from shared.store import layout
 from tests.infra.templates import Properties, Templates
 
 TABLES = ("inbox", "stock", "registry", "cases")
@@ -51,12 +52,7 @@ def test_every_table_has_string_keys_pk_and_sk(prod: Templates, name: str) -> No
 
 @pytest.mark.parametrize(
     ("name", "indexes"),
-    [
-        ("inbox", {"pending"}),
-        ("stock", {"dirty", "by_location", "order_lines", "observed"}),
-        ("registry", {"by_channel"}),
-        ("cases", {"by_status"}),
-    ],
+    [(name, set(indexes)) for name, indexes in layout.INDEXES.items()],
 )
 def test_each_table_has_its_sparse_keys_only_indexes(prod: Templates, name: str, indexes: set[str]) -> None:
     declared: list[Any] = table(prod, name)["GlobalSecondaryIndexes"]

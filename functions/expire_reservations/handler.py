@@ -1,0 +1,28 @@
+"""Every minute: gives back reservations whose time is over and that nobody has asked for since."""
+
+from __future__ import annotations
+
+import logging
+from functools import cache
+from typing import Any
+
+from shared.operations.reserve import Reserver
+from shared.runtime.logging import log_to_stdout
+from shared.runtime.settings import ExpireReservationsSettings
+from shared.runtime.wiring import House
+
+log_to_stdout("expire_reservations")
+log = logging.getLogger(__name__)
+
+
+@cache
+def reserver() -> Reserver:
+    return House(ExpireReservationsSettings.read()).reserver
+
+
+def handle(_event: dict[str, Any], _context: object) -> dict[str, int]:
+    """Give back what is due."""
+    expired = reserver().expire_due()
+    if expired:
+        log.info("reservations_expired", extra={"reservations": expired})
+    return {"expired": expired}
