@@ -56,6 +56,7 @@ from shared.operations.verify import Verifier
 from shared.store.attributes import item_from_image
 from shared.store.cases import Cases
 from shared.store.inbox import Inbox, message_id
+from shared.store.layout import INDEXES
 from shared.store.ledger import Ledger, stock_key_of
 from shared.store.listings import Listings, Paces
 from shared.store.memory import MemoryTable, StreamRecord
