@@ -10,7 +10,7 @@ from shared.runtime.logging import log_to_stdout
 from shared.runtime.settings import ReconcileStockSettings
 from shared.runtime.wiring import House
 from shared.store.attributes import item_from_image
-from shared.store.ledger import stock_key_of
+from shared.store.ledger import moved_of
 from shared.store.observations import observation
 
 log_to_stdout("reconcile_stock")
@@ -29,7 +29,7 @@ def handle(event: dict[str, Any], _context: object) -> dict[str, Any]:
         if str(item["pk"]).startswith("OBS#"):
             seen.append(observation(item))
         else:
-            moved.append(stock_key_of(item))
+            moved.append(moved_of(item))
     reconciler().observed(seen)
     reconciler().moved(moved)
     return {"batchItemFailures": []}

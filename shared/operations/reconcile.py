@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from shared.domain.cases import Case, CaseKind, case_id
 from shared.domain.drift import Comparison, Observation
@@ -17,10 +17,14 @@ from shared.domain.network import Tolerance
 from shared.domain.stock import SourceId, StockKey
 from shared.operations.stock_view import StockView
 from shared.store.cases import Cases
-from shared.store.observations import Observations
+from shared.store.ledger import Moved
+from shared.store.observations import Observations, Subject
 
 DEFAULT_TOLERANCE = Tolerance(percent_hundredths=50, units=0)
 """Half a per cent of what the ledger says."""
+
+LATE = timedelta(seconds=60)
+"""How far back a posting may reach as a matter of course: what was said within it will soon be said again."""
 
 log = logging.getLogger(__name__)
 
@@ -43,23 +47,45 @@ class Reconciler:
         self._tolerance = tolerance
 
     def observed(self, observations: Sequence[Observation]) -> None:
-        """Compare some observations, and take them off the list of those that wait for it."""
-        self._compare(observations)
-        self._observations.compared(observations)
+        """Compare what these sources say now, and take it off the list of what waits for that.
+
+        An announcement may be late or repeated: not what it says is compared, but what has been said since.
+        """
+        said = self._observations.find({_subject(seen) for seen in observations})
+        self._compare(said)
+        self._observations.compared(said)
 
     def waiting(self, since: datetime) -> Iterator[Observation]:
         """Yield observations that have waited for their comparison since before an instant."""
         return self._observations.not_compared_since(since)
 
-    def moved(self, keys: Iterable[StockKey]) -> None:
-        """The ledger of some stock keys changed, perhaps in the past: look again at their open drift cases."""
+    def moved(self, changes: Iterable[Moved]) -> None:
+        """The ledger of some stock keys changed: look again at their open drift cases.
+
+        Where a change reached back further than ``LATE``, what was said since then is compared anew too: it may have
+        agreed with a past that was not complete.
+        """
+        changes = list(changes)
+        elements = self._view.compared_elements()
         subjects = {
-            drift_case(source, key, element): (key, source, element)
-            for key in keys
-            for source, element in self._view.compared_elements()
+            drift_case(source, change.key, element): (change.key, source, element)
+            for change in changes
+            for source, element in elements
         }
-        still_open = self._cases.which_open(subjects)
-        self._compare(self._observations.find([subjects[case] for case in still_open]))
+        still_open = [subjects[case] for case in self._cases.which_open(subjects)]
+        late_before = self._clock() - LATE
+        rewritten: dict[StockKey, datetime] = {}
+        for change in changes:
+            if change.since is not None and change.since < late_before:
+                rewritten[change.key] = min(change.since, rewritten.get(change.key, change.since))
+        doubtful = [(key, source, element) for key in rewritten for source, element in elements]
+        self._compare(
+            [
+                seen
+                for seen in self._observations.find({*still_open, *doubtful})
+                if _subject(seen) in still_open or seen.as_of >= rewritten[StockKey(seen.sku, seen.location)]
+            ]
+        )
 
     def _compare(self, observations: Sequence[Observation]) -> None:
         comparisons = self._view.compare(observations)
@@ -86,6 +112,10 @@ class Reconciler:
 def drift_case(source: SourceId, key: StockKey, element: str) -> str:
     """Name the case of one source's number."""
     return case_id(CaseKind.DRIFT, source, key.sku, key.location, element)
+
+
+def _subject(seen: Observation) -> Subject:
+    return StockKey(seen.sku, seen.location), seen.source, seen.element
 
 
 def _case_of(seen: Observation) -> str:

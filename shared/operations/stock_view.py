@@ -5,13 +5,14 @@ Balance and promise of a stock key are read at one instant, so the figures of on
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import cast
 
 from shared.domain.availability import Promise, promise
-from shared.domain.drift import Comparison, Formula, Observation, parse_formula
+from shared.domain.drift import Comparison, Formula, FormulaError, Observation, parse_formula
 from shared.domain.ledger import Slot
 from shared.domain.listing import ListingState
 from shared.domain.network import Channel
@@ -23,6 +24,8 @@ from shared.store.observations import Observations
 from shared.store.orders import Orders
 from shared.store.registry import Network, Registry
 from shared.store.table import MAX_ACTIONS, Item, Table
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,8 +110,12 @@ class StockView:
         for seen in observations:
             source = network.sources.get(seen.source)
             meaning = None if source is None else source.meaning.get(seen.element)
-            if meaning is not None:
+            if meaning is None:
+                continue
+            try:
                 meant.append((seen, parse_formula(meaning)))
+            except FormulaError as error:  # whoever declared it went past the checks of `apply`
+                log.error("meaning_not_understood", extra={"source_id": seen.source, "reason": str(error)})
         balances = self._ledger.balances(StockKey(seen.sku, seen.location) for seen, _ in meant)
         comparisons = []
         for seen, formula in meant:

@@ -82,6 +82,14 @@ class JournalEntry:
     lines: Sequence[Line]
 
 
+@dataclass(frozen=True, slots=True)
+class Moved:
+    """A stock key that was posted to: what it was from ``since`` on has changed; None where nothing has."""
+
+    key: StockKey
+    since: datetime | None
+
+
 class Ledger:
     """Reads and writes of balances, journal, buckets and counts."""
 
@@ -187,6 +195,7 @@ def posting_actions(posting: Posting, posted_at: datetime) -> list[Action]:
                 "sku": key.sku,
                 "location": key.location,
                 "posted_at": instant(posted_at),
+                "touched_from": min((instant(line.valid_at) for line in posting.lines), default=None),
                 "clocks": {slot.counter: _clock_value(clock) for slot, clock in _whole_clocks(posting)},
                 "by_location_pk": f"{key.location}#{shard(key.sku)}",
                 "by_location_sk": key.sku,
@@ -279,6 +288,12 @@ def entry(key: StockKey, item: Item) -> JournalEntry:
 def stock_key_of(item: Item) -> StockKey:
     """Read whose balance or promise an item is."""
     return StockKey(Sku(cast(str, item["sku"])), LocationId(cast(str, item["location"])))
+
+
+def moved_of(item: Item) -> Moved:
+    """Read what the latest posting to a balance did to its past."""
+    since = cast("str | None", item.get("touched_from"))
+    return Moved(stock_key_of(item), None if since is None else parse_instant(since))
 
 
 def count_mark(item: Item) -> CountMark:

@@ -57,7 +57,7 @@ from shared.store.attributes import item_from_image
 from shared.store.cases import Cases
 from shared.store.inbox import Inbox, message_id
 from shared.store.layout import INDEXES
-from shared.store.ledger import Ledger, stock_key_of
+from shared.store.ledger import Ledger, moved_of
 from shared.store.listings import Listings, Paces
 from shared.store.memory import MemoryTable, StreamRecord
 from shared.store.observations import Observations, observation
@@ -359,7 +359,7 @@ class House:
             if item is None or not pk.startswith(("OBS#", "BAL#")):
                 continue
             if pk.startswith("BAL#") and item["sk"] == "-":
-                moved.append(stock_key_of(item))
+                moved.append(moved_of(item))
             elif pk.startswith("OBS#") and "observed_pk" in item:
                 seen.append(observation(item))
         self.reconciler.observed(seen)
