@@ -19,15 +19,20 @@ from shared.domain.messages import Message
 from shared.domain.network import Source
 from shared.domain.stock import SourceId
 from shared.operations.apply_message import failed_case
+from shared.operations.post import PostingContendedError
 from shared.operations.record import Recorder
 from shared.sources.contract import DroppedFile, Fault, Report
 from shared.sources.registry import file_connector
 from shared.store.cases import Cases
 from shared.store.inbox import Inbox, MessageStatus, message_id
 from shared.store.registry import Network, Registry
+from shared.store.table import TableError
 
 CHUNK = 1000
 """Rows that are recorded together."""
+
+KEPT_FAULTS = 1000
+"""Bad rows of one file that are kept until its case is filed; the rest are counted."""
 
 LARGEST_FILE = 512 * 1024 * 1024
 """Bytes; a larger file is refused with a case rather than read half."""
@@ -103,14 +108,38 @@ class FileIngester:
             {},
         )
         self._inbox.store(message, kind="file")
-        return self._read(message, drop, source)
+        return self._read_or_give_up(message, drop, source)
 
     def ingest_again(self, message: Message) -> MessageStatus:
         """Read a file again that was remembered before."""
         said = json.loads(message.body)
         written_at = datetime.fromisoformat(said["written_at"])
         drop = Drop(said["key"], said["version"], said["sequencer"], said["size"], written_at)
-        return self._read(message, drop, self._source_of(drop.key))
+        return self._read_or_give_up(message, drop, self._source_of(drop.key))
+
+    def _read_or_give_up(self, message: Message, drop: Drop, source: Source | None) -> MessageStatus:
+        """Read a file; one that shows a fault of ours becomes a case at once, and holds up no other."""
+        try:
+            return self._read(message, drop, source)
+        except (TableError, PostingContendedError, OSError):
+            raise
+        except Exception as error:
+            log.exception("file_failed", extra={"message_id": message.id})
+            now, reason = self._clock(), f"{type(error).__name__} while it was read"
+            self._cases.file(
+                Case(
+                    id=failed_case(message.id),
+                    kind=CaseKind.MESSAGE_FAILED,
+                    title=f"file {drop.key} could not be read: {reason}",
+                    remedy="retry the case; if it fails again, tell whoever runs Onecount: this is a fault of ours",
+                    opened_at=now,
+                    updated_at=now,
+                    facts={"key": drop.key, "reason": reason},
+                    message_id=message.id,
+                )
+            )
+            self._inbox.mark(message.id, MessageStatus.PARKED, {"failed": 1})
+            return MessageStatus.PARKED
 
     def _read(self, message: Message, drop: Drop, source: Source | None) -> MessageStatus:
         if source is None:
@@ -120,19 +149,21 @@ class FileIngester:
         file = DroppedFile(drop.key.rsplit("/", 1)[-1], drop.written_at, drop.sequencer)
         outcomes: dict[str, int] = {}
         faults: list[Fault] = []
+        faulty = 0
         parked = False
         with self._drops.open(drop.key, drop.version) as content:
             rows = file_connector(source.connector).read(content, file, message, source)
             for chunk in _chunks(rows):
                 reports = [row for row in chunk if isinstance(row, Report)]
-                faults += [row for row in chunk if isinstance(row, Fault)][: 1000 - len(faults)]
+                faulty += len(chunk) - len(reports)
+                faults += [row for row in chunk if isinstance(row, Fault)][: KEPT_FAULTS - len(faults)]
                 recorded = self._recorder.record(reports, source, message)
                 parked = parked or bool(recorded.case_ids)
                 for outcome, number in recorded.outcomes.items():
                     outcomes[outcome] = outcomes.get(outcome, 0) + number
         if faults:
-            recorded = self._recorder.record(faults, source, message)
-            outcomes |= recorded.outcomes
+            recorded = self._recorder.record(faults, source, message, unlisted=faulty - len(faults))
+            outcomes |= recorded.outcomes | {"faults": faulty}
         status = MessageStatus.PARKED if parked or faults else MessageStatus.POSTED
         self._inbox.mark(message.id, status, outcomes)
         self._cases.close(failed_case(message.id), "read", self._clock())

@@ -51,8 +51,10 @@ class Recorder:
         self._registry = registry
         self._clock = clock
 
-    def record(self, reports: Iterable[Report | Fault], source: Source, message: Message) -> Recorded:
-        """Record every report of one message, or of one chunk of a file.
+    def record(
+        self, reports: Iterable[Report | Fault], source: Source, message: Message, *, unlisted: int = 0
+    ) -> Recorded:
+        """Record every report of one message, or of one chunk of a file, and ``unlisted`` more faults as a number.
 
         Raises
         ------
@@ -66,7 +68,7 @@ class Recorder:
         self._observations.record(resolution.observations, now, agreed=_counted(results))
         cases = [
             *_unknown_codes(resolution.unknown, message, now),
-            *_faults(resolution.faults, source, message, now),
+            *_faults(resolution.faults, unlisted, source, message, now),
             *_held(resolution.held, source, message, now),
             *_conflicts(results, message, now),
         ]
@@ -75,7 +77,7 @@ class Recorder:
         mapped = self._registry.skus(code for code in resolution.unknown if code.kind != "location")
         if mapped:
             # Mapped between our look-up and our filing: whoever mapped it did not see this message parked.
-            recorded = self.record(reports, source, message)
+            recorded = self.record(reports, source, message, unlisted=unlisted)
             self._release(mapped, message, now)
             return recorded
         outcomes = tally(resolution, [result.outcome for result in results])
@@ -121,12 +123,15 @@ def unknown_code_case(code: Code) -> str:
     return case_id(CaseKind.UNKNOWN_CODE, code.source, code.kind, code.code)
 
 
-def _faults(faults: Sequence[Fault], source: Source, message: Message, now: datetime) -> list[Case]:
+def _faults(
+    faults: Sequence[Fault], unlisted: int, source: Source, message: Message, now: datetime
+) -> list[Case]:
     if not faults:
         return []
     first = faults[0]
     where = f"row {first.row}, " if first.row is not None else ""
-    more = f" (and {len(faults) - 1} more)" if len(faults) > 1 else ""
+    number = len(faults) + unlisted
+    more = f" (and {number - 1} more)" if number > 1 else ""
     shown = {f"fault_{n}": _one_line(fault) for n, fault in enumerate(faults[:SHOWN], start=1)}
     kind = CaseKind.BAD_ROWS if first.row is not None else CaseKind.BAD_MESSAGE
     return [
@@ -137,7 +142,7 @@ def _faults(faults: Sequence[Fault], source: Source, message: Message, now: date
             remedy=first.remedy,
             opened_at=now,
             updated_at=now,
-            facts={"source": source.id, "faults": len(faults), **shown},
+            facts={"source": source.id, "faults": number, **shown},
             message_id=message.id,
         )
     ]

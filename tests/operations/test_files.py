@@ -1,0 +1,275 @@
+"""A dropped file from the bucket to the ledger: each row by itself, read as often as need be, counted once."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable, Sequence
+from io import BytesIO
+from typing import BinaryIO
+
+import pytest
+
+from shared.domain.cases import CaseStatus
+from shared.domain.network import Source
+from shared.domain.stock import Sku, SourceId, StockKey
+from shared.operations.ingest import LARGEST_FILE, Drop, FileIngester
+from shared.store.inbox import MessageStatus
+from shared.store.registry import Network
+from shared.store.table import Action, ThrottledError
+from tests.operations.deliveries import drop, rows
+from tests.operations.house import NOON, TEA, WEST, Crash, House, Interruption, network
+
+AT_WEST = StockKey(TEA, WEST)
+MUG_AT_WEST = StockKey(Sku("MUG"), WEST)
+NAME = "stock_20261101T0600.csv"
+
+
+def later(house: House, minutes: float = 17) -> None:
+    """Let the time pass after which a file's reading is taken for dead, and sweep."""
+    house.clock.advance(minutes=minutes)
+    house.settle()
+    house.sweep.run()
+
+
+def test_each_row_is_a_count_as_of_the_files_own_time() -> None:
+    house = House()
+    status = house.ingester.ingest(drop(house, NAME, rows(("TEA", 40), ("MUG", 0))))
+    house.settle()
+    assert status is MessageStatus.POSTED
+    assert (house.on_hand(AT_WEST), house.on_hand(MUG_AT_WEST)) == (40, 0)
+    [line] = house.ledger.journal(AT_WEST)[0].lines
+    assert line.valid_at.hour == 6
+    house.assert_exact()
+
+
+def test_the_same_notification_twice_counts_once() -> None:
+    house = House()
+    dropped = drop(house, NAME, rows(("TEA", 40)))
+    house.ingester.ingest(dropped)
+    entries = len(house.ledger.journal(AT_WEST))
+    assert house.ingester.ingest(dropped) is MessageStatus.POSTED
+    assert len(house.ledger.journal(AT_WEST)) == entries
+    house.assert_exact()
+
+
+def test_a_corrected_file_and_one_corrected_back_stand_as_dropped_last() -> None:
+    house = House()
+    drops = []
+    for sequencer, quantity in (("01", 5), ("02", 6), ("03", 5)):
+        house.clock.advance(minutes=1)
+        drops.append(drop(house, NAME, rows(("TEA", quantity)), sequencer=sequencer))
+        house.ingester.ingest(drops[-1])
+        assert house.on_hand(AT_WEST) == quantity
+    house.assert_exact()
+
+
+def test_bad_rows_are_a_case_and_the_good_ones_post() -> None:
+    house = House()
+    text = rows(("TEA", 40), ("MUG", "many"), ("NEW", 3), ("", 5)) + "TEA,west\nMUG,moon,3\n"
+    status = house.ingester.ingest(drop(house, NAME, text))
+    assert status is MessageStatus.PARKED
+    assert house.on_hand(AT_WEST) == 40
+    assert house.open_cases() == ["bad_rows", "unknown_code", "unknown_code"]
+    [case] = [c for c in house.cases.list(CaseStatus.OPEN) if c.kind == "bad_rows"]
+    assert "row 3" in case.title
+    assert case.facts["faults"] == 3
+
+
+def test_an_unknown_code_in_a_file_posts_once_it_is_mapped() -> None:
+    house = House()
+    house.ingester.ingest(drop(house, NAME, rows(("NEW", 7), ("MUG", 2))))
+    [case] = house.cases.list(CaseStatus.OPEN)
+    house.case_desk.map(case.id, TEA, "ann")
+    assert (house.on_hand(AT_WEST), house.on_hand(MUG_AT_WEST)) == (7, 2)
+    assert house.open_cases() == []
+    house.assert_exact()
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "\n",
+        "no header of ours\n1,2,3\n",
+        "\x00\x01\x02\xff",
+        "%PDF-1.7\n%\xe2\xe3",
+        "sku,site\nTEA,west\n",
+    ],
+)
+def test_what_is_no_snapshot_becomes_a_case(text: str) -> None:
+    house = House()
+    assert house.ingester.ingest(drop(house, NAME, text)) is MessageStatus.PARKED
+    assert house.open_cases() in (["bad_message"], ["bad_rows"])
+
+
+def test_a_file_whose_name_has_no_time_becomes_a_case() -> None:
+    house = House()
+    assert house.ingester.ingest(drop(house, "stock.csv", rows(("TEA", 4)))) is MessageStatus.PARKED
+    assert house.open_cases() == ["bad_message"]
+
+
+def test_a_file_under_a_prefix_of_nobody_waits_until_it_is_declared() -> None:
+    house = House()
+    dropped = drop(house, NAME, rows(("TEA", 40)), prefix="new-3pl/")
+    assert house.ingester.ingest(dropped) is MessageStatus.PARKED
+    [case] = house.cases.list(CaseStatus.OPEN)
+    assert "new-3pl/" in case.title
+
+    declared = network()
+    files = declared.sources[SourceId("files")]
+    moved = Source(files.id, files.connector, files.meaning, options={**files.options, "drop": "new-3pl/"})
+    house.declare(Network({**declared.sources, files.id: moved}, declared.locations, declared.channels))
+    house.case_desk.retry(case.id)
+
+    assert house.on_hand(AT_WEST) == 40
+    assert house.open_cases() == []
+
+
+def test_a_file_that_is_too_large_is_refused_with_a_case() -> None:
+    house = House()
+    huge = Drop("files/" + NAME, "v", "01", LARGEST_FILE + 1, NOON)
+    assert house.ingester.ingest(huge) is MessageStatus.PARKED
+    assert house.open_cases() == ["bad_message"]
+
+
+def test_the_longest_prefix_wins() -> None:
+    house = House()
+    declared = network()
+    files = declared.sources[SourceId("files")]
+    inner = Source(
+        SourceId("inner"), files.connector, files.meaning, options={**files.options, "drop": "files/in/"}
+    )
+    house.declare(Network({**declared.sources, inner.id: inner}, declared.locations, declared.channels))
+    house.ingester.ingest(drop(house, NAME, rows(("TEA", 40)), prefix="files/in/"))
+    house.settle()
+    assert [seen.source for seen in house.observations.of_sku(TEA)] == ["inner"]
+
+
+def test_a_file_that_is_gone_is_an_error_and_later_a_case() -> None:
+    house = House()
+    dropped = drop(house, NAME, rows(("TEA", 40)))
+    house.archive.bodies.clear()
+    with pytest.raises(OSError, match="NoSuchKey"):
+        house.ingester.ingest(dropped)
+    for _ in range(6):
+        later(house)
+    assert house.open_cases() == ["message_failed"]
+
+
+class BrokenBucket:
+    """A bucket whose stream breaks in the middle, or whose content our own reader chokes on."""
+
+    def __init__(self, error: Exception) -> None:
+        self.error = error
+
+    def open(self, _key: str, _version: str) -> BinaryIO:
+        outer = self
+
+        class Broken(BytesIO):
+            def read(self, _size: int | None = -1, /) -> bytes:
+                raise outer.error
+
+            readinto = read  # type: ignore[assignment]
+
+        return Broken()
+
+
+def test_a_file_that_breaks_us_becomes_a_case_and_holds_up_nobody() -> None:
+    house = House()
+    bucket = BrokenBucket(RuntimeError("a fault of ours"))
+    broken = FileIngester(house.inbox, house.registry, house.recorder, house.cases, bucket, house.clock)
+    logging.getLogger("shared").setLevel(logging.CRITICAL)
+    assert broken.ingest(drop(house, NAME, rows(("TEA", 40)))) is MessageStatus.PARKED
+    [case] = house.cases.list(CaseStatus.OPEN)
+    assert case.kind == "message_failed"
+
+    house.case_desk.retry(case.id)  # the fault is mended
+
+    assert house.on_hand(AT_WEST) == 40
+    assert house.open_cases() == []
+
+
+def file_of(count: int) -> str:
+    return rows(*((f"S{n}", n % 50 + 1) for n in range(count)))
+
+
+def writes_of_a_file() -> int:
+    house = House(skus=[f"S{n}" for n in range(60)])
+    house.stock.faults = faults = Interruption()
+    house.ingester.ingest(drop(house, NAME, file_of(60)))
+    return faults.writes
+
+
+@pytest.mark.parametrize("when", ["before", "after"])
+@pytest.mark.parametrize("number", range(writes_of_a_file()))
+def test_after_a_crash_at_any_write_the_sweep_reads_the_file_again(when: str, number: int) -> None:
+    house = House(skus=[f"S{n}" for n in range(60)])
+    dropped = drop(house, NAME, file_of(60))
+
+    def crash(n: int, _actions: Sequence[Action]) -> None:
+        if n == number:
+            house.stock.faults = None
+            raise Crash
+
+    house.stock.faults = Interruption(**{when: crash})
+    with pytest.raises(Crash):
+        house.ingester.ingest(dropped)
+    later(house)
+
+    for n in range(60):
+        assert house.on_hand(StockKey(Sku(f"S{n}"), WEST)) == n % 50 + 1
+    assert list(house.inbox.pending_since(house.clock())) == []
+    assert house.open_cases() == []
+    house.assert_exact()
+
+
+def test_a_file_that_is_still_being_read_is_left_alone_by_the_sweep() -> None:
+    house = House()
+    dropped = drop(house, NAME, rows(("TEA", 40)))
+    house.archive.bodies.clear()
+    with pytest.raises(OSError, match="NoSuchKey"):
+        house.ingester.ingest(dropped)
+    house.archive.put(dropped.key, rows(("TEA", 40)).encode())
+    later(house, minutes=2)
+    assert house.on_hand(AT_WEST) == 0
+    later(house, minutes=15)
+    assert house.on_hand(AT_WEST) == 40
+
+
+def test_a_busy_table_is_said_so_and_reading_again_goes_on() -> None:
+    house = House(skus=[f"S{n}" for n in range(200)])
+    dropped = drop(house, NAME, file_of(200))
+
+    def busy(n: int, _actions: Sequence[Action]) -> None:
+        if n > 5:
+            raise ThrottledError
+
+    house.stock.faults = Interruption(before=busy)
+    with pytest.raises(Exception, match="could not be posted"):
+        house.ingester.ingest(dropped)
+    house.stock.faults = None
+    assert house.ingester.ingest(dropped) is MessageStatus.POSTED
+    house.assert_exact()
+    assert house.verifier.verify().stock_keys == 200
+
+
+def test_a_file_with_more_faults_than_a_case_spells_out_says_how_many() -> None:
+    house = House()
+    text = rows(("TEA", 1), *((f"S{n}", "x") for n in range(3000)))
+    house.ingester.ingest(drop(house, NAME, text))
+    [case] = house.cases.list(CaseStatus.OPEN)
+    assert case.facts["faults"] == 3000
+
+
+def test_five_thousand_rows_take_a_few_writes_each(record_property: Callable[[str, object], None]) -> None:
+    house = House(skus=[f"S{n}" for n in range(5000)])
+    dropped = drop(house, NAME, file_of(5000))
+    house.stock.faults = faults = Interruption()
+    started = time.perf_counter()
+    house.ingester.ingest(dropped)
+    took = time.perf_counter() - started
+    house.stock.faults = None
+    record_property("rows_per_second", round(5000 / took))
+    assert faults.writes <= 5000 / 10 + 60
+    house.assert_exact()
