@@ -6,7 +6,7 @@ call                                            scope
 GET stock, journal, availability                viewer, reserver
 POST, GET, DELETE reservations                  reserver
 GET cases, messages, dead letters               viewer
-POST case actions, redrive                      operator
+POST case actions, replay, redrive              operator
 ==============================================  ====================
 
 ``admin`` may do everything; an ``operator`` and an ``approver`` may also see what a viewer sees.
@@ -264,6 +264,16 @@ def get_message(message: str) -> Any:
         return answer(200, said)
 
     return _for(WATCHERS, call)
+
+
+@app.post("/v1/messages/<message>/replay")
+def post_replay(message: str) -> Any:
+    def call(event: Event) -> Answer:
+        status = house().sweep.apply_again(MessageId(message))
+        log.info("replayed", extra={"message_id": message, "status": status, "actor": _subject(event)})
+        return answer(200, {"message_id": message, "status": status})
+
+    return _for(("operator",), call)
 
 
 @app.get("/v1/dead-letters")

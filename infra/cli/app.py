@@ -40,6 +40,7 @@ for member in (
     delivery_commands.send,
     delivery_commands.drop,
     delivery_commands.message,
+    delivery_commands.replay,
     stock_commands.stock,
     stock_commands.journal,
     stock_commands.verify,

@@ -1,7 +1,11 @@
-"""``send`` and ``drop``: deliver by hand what a source would, through the same doors; and ``message``: what came in."""
+"""``send`` and ``drop``: deliver by hand what a source would, through the same doors; and ``message``: what came in.
+
+``replay`` applies it again, which changes nothing that was applied before.
+"""
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from typing import BinaryIO
 from urllib.parse import quote
 
@@ -15,6 +19,7 @@ from shared.domain.network import Source
 from shared.domain.stock import SourceId
 from shared.operations.ingest import prefix_of
 from shared.sources.registry import FILE_CONNECTORS
+from shared.store.inbox import received
 
 
 @command("send")
@@ -79,6 +84,48 @@ def message(session: Session, message_id: str) -> None:
     head = {name: value for name, value in found.items() if name not in ("headers", "body")}
     headers = {f"header {name}": value for name, value in found.get("headers", {}).items()}
     session.show(found, [*fields(head | headers), "", str(found.get("body", ""))])
+
+
+@command("replay")
+@click.argument("message_ids", nargs=-1)
+@click.option("--source", help="Every message of this source ...")
+@click.option("--since", help="... received since this instant (2026-11-01T06:00:00Z) ...")
+@click.option("--until", help="... until this one.  [default: now]")
+@click.pass_obj
+def replay(
+    session: Session, message_ids: tuple[str, ...], source: str | None, since: str | None, until: str | None
+) -> None:
+    """Apply raw messages again: what was posted changes nothing.
+
+    Name messages, or a window by --since (and --source, --until).
+    """
+    target = session.target
+    if bool(message_ids) == bool(since):
+        raise click.UsageError("name messages, or a window by --since; not both")
+    chosen = list(message_ids)
+    if since is not None:
+        window = (
+            _instant(since, "--since"),
+            datetime.now(UTC) if until is None else _instant(until, "--until"),
+        )
+        chosen = [name for _, name in sorted(received(target.inbox, source, *window))]
+    became: dict[str, int] = {}
+    for number, name in enumerate(chosen, start=1):
+        status = str(target.api.post("messages", name, "replay", body={})["status"])
+        became[status] = became.get(status, 0) + 1
+        if number % 100 == 0:
+            session.say(f"{number} of {len(chosen)} messages replayed")
+    session.show({"replayed": len(chosen), "became": became}, fields({"replayed": len(chosen), **became}))
+
+
+def _instant(text: str, option: str) -> datetime:
+    try:
+        found = datetime.fromisoformat(text)
+    except ValueError:
+        found = None
+    if found is None or found.tzinfo is None:
+        raise click.UsageError(f"{option}: {text!r} is no instant; write it like 2026-11-01T06:00:00Z")
+    return found
 
 
 def declared_source(target: Target, name: str) -> Source:

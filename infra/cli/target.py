@@ -85,6 +85,7 @@ class Target:
     webhooks_url: str
     send: Send
     stock: Table
+    inbox: Table
     registry: Registry
     cases: Cases
     lanes: Lanes
@@ -200,6 +201,7 @@ def _target(
         webhooks_url=webhooks_url,
         send=send,
         stock=of("Stock"),
+        inbox=of("Inbox"),
         registry=Registry(of("Registry")),
         cases=Cases(of("Cases")),
         lanes=SqsLanes(clients("sqs"), f"onecount-{stage}-push-"),

@@ -200,3 +200,14 @@ class Inbox:
             cast(int, item["attempts"]),
             cast(str, item["kind"]),
         )
+
+
+def received(
+    inbox: Table, source: str | None, since: datetime, until: datetime
+) -> Iterator[tuple[str, MessageId]]:
+    """Yield (received_at, message) of a window, of one source or of all, in no order; reads the whole inbox."""
+    first, last = instant(since), instant(until)
+    for item in inbox.scan():
+        at = cast(str, item["received_at"])
+        if first <= at <= last and source in (None, item["source"]):
+            yield at, MessageId(cast(str, item["pk"]).removeprefix("MSG#"))

@@ -28,6 +28,7 @@ from shared.operations.fan_out import Hint, Lane
 from shared.operations.post import Fact, Poster
 from shared.operations.stock_view import StockView
 from shared.store.cases import Cases
+from shared.store.layout import INDEXES
 from shared.store.ledger import Ledger
 from shared.store.memory import MemoryTable
 from shared.store.registry import Code, Registry
@@ -190,7 +191,8 @@ class Bench:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self.stock = MemoryTable(["by_location", "dirty", "order_lines"])
+        self.stock = MemoryTable(INDEXES["stock"])
+        self.inbox = MemoryTable(INDEXES["inbox"])
         self.registry = Registry(MemoryTable(["by_channel"]))
         self.cases = Cases(MemoryTable(["by_status"]))
         self.lanes = FakeLanes()
@@ -212,6 +214,7 @@ class Bench:
             webhooks_url="http://127.0.0.1:1/api/webhooks",
             send=self.http,
             stock=self.stock,
+            inbox=self.inbox,
             registry=self.registry,
             cases=self.cases,
             lanes=self.lanes,

@@ -75,6 +75,7 @@ def calls(bench: Bench) -> dict[str, list[str]]:
     bench.http.answer("GET", "/api/v1/dead-letters", 200, {"queues": {"q-dead": 3}})
     message = {"message_id": "m1", "source": "erp", "headers": {"webhook-id": "1"}, "body": "{}"}
     bench.http.answer("GET", "/api/v1/messages/m1", 200, message)
+    bench.http.answer("POST", "/api/v1/messages/m1/replay", 200, {"message_id": "m1", "status": "posted"})
     bench.http.answer("POST", "/api/webhooks/erp", 202, {"message_id": "m1", "status": "accepted"})
     items = bench.file("items.csv", "sku\nA\n")
     body = bench.file("body.json", "{}")
@@ -90,6 +91,7 @@ def calls(bench: Bench) -> dict[str, list[str]]:
         "send": ["send", "erp", body],
         "drop": ["drop", "wms", body],
         "message": ["message", "m1"],
+        "replay": ["replay", "m1"],
         "stock": ["stock", "A"],
         "journal": ["journal", "A", "--location", "east"],
         "verify": ["verify"],

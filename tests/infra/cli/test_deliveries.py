@@ -14,6 +14,7 @@ from shared.domain.network import Source
 from shared.domain.stock import SourceId
 from shared.sources.contract import Request
 from shared.sources.registry import webhook_connector
+from shared.store.table import Key, Put
 from tests.infra.cli.arrange import KEY_TEXT, Asked, Bench
 
 ACCEPTED = {"message_id": "m1", "status": "accepted"}
@@ -170,3 +171,29 @@ def test_after_a_rotation_what_is_sent_is_signed_with_the_new_secret(bench: Benc
     signed = f"d.{headers['webhook-timestamp']}.{{}}".encode()
     digest = hmac.digest(base64.b64decode(OTHER_KEY.removeprefix("whsec_")), signed, hashlib.sha256)
     assert headers["webhook-signature"] == "v1," + base64.b64encode(digest).decode()
+
+
+def test_a_window_of_messages_is_replayed_in_the_order_in_which_they_came(bench: Bench) -> None:
+    for name, source, hour in (
+        ("late", "erp", 9),
+        ("early", "erp", 7),
+        ("before", "erp", 5),
+        ("other", "wms", 8),
+    ):
+        came = f"2026-11-01T{hour:02d}:00:00.000000Z"
+        bench.inbox.write([Put(Key(f"MSG#{name}"), {"source": source, "received_at": came})])
+        bench.http.answer("POST", f"/api/v1/messages/{name}/replay", 200, {"status": "posted"})
+
+    said = bench.json("replay", "--source", "erp", "--since", "2026-11-01T06:00:00Z")
+
+    assert said == {"replayed": 2, "became": {"posted": 2}}
+    assert [asked.path.split("/")[-2] for asked in bench.http.asked] == ["early", "late"]
+
+
+@pytest.mark.parametrize(
+    "arguments", [[], ["m1", "--since", "2026-11-01T06:00:00Z"], ["--since", "yesterday"]]
+)
+def test_replay_wants_messages_or_a_window_whose_times_are_instants(
+    bench: Bench, arguments: list[str]
+) -> None:
+    assert bench.run("replay", *arguments).exit_code == 2
