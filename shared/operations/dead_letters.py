@@ -10,7 +10,7 @@ import json
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from shared.domain.cases import Case, CaseKind, case_id
 from shared.domain.stock import ChannelId, Sku, StockKey
@@ -20,6 +20,9 @@ from shared.store.registry import Registry
 
 REDRIVE_FOR = timedelta(seconds=15)
 """How long one call goes on redriving: whoever called is waiting for the answer."""
+
+KEPT_LETTERS = 50
+"""Ids of dead letters that the case of one SKU remembers."""
 
 LARGEST_COPY = 20_000
 """Characters of a dead letter that its case keeps."""
@@ -96,27 +99,36 @@ class DeadLetterDesk:
         return found
 
     def _file(self, queue: str, letter: DeadLetter) -> None:
+        """File a letter's case, once: what an operator says about it stands while the letter lies there."""
         hint = _hint(letter)
-        if hint is None:
-            self._cases.file(self._unnamed(queue, letter))
+        channel = None if hint is None else self._registry.network().channels.get(hint.channel)
+        if hint is None or channel is None:
+            unnamed = self._unnamed(queue, letter)
+            if self._cases.find(unnamed.id) is None:
+                self._cases.file(unnamed)
             return
-        channel, sku = hint
-        case = push_failed_case(channel, sku)
+        case = push_failed_case(hint.channel, hint.sku)
         known = self._cases.find(case)
-        if known is not None and known.facts.get("letter") == letter.id:
+        letters = [] if known is None else str(known.facts.get("letters", "")).split()
+        if letter.id in letters:
             return
-        for location in self._registry.network().channels[channel].locations:
-            self._listings.trouble(channel, StockKey(sku, location))
+        for location in channel.locations:
+            self._listings.trouble(channel.id, StockKey(hint.sku, location))
         now = self._clock()
         self._cases.file(
             Case(
                 id=case,
                 kind=CaseKind.PUSH_FAILED,
-                title=f"the quantity of {sku} could not be pushed to {channel}; it may show an old number",
+                title=f"the quantity of {hint.sku} could not be pushed to {channel.id}; it may show an old number",
                 remedy="see that the channel answers, then redrive the dead letters",
                 opened_at=now,
                 updated_at=now,
-                facts={"channel": channel, "sku": sku, "queue": queue, "letter": letter.id},
+                facts={
+                    "channel": channel.id,
+                    "sku": hint.sku,
+                    "queue": queue,
+                    "letters": " ".join([*letters, letter.id][-KEPT_LETTERS:]),
+                },
             )
         )
 
@@ -138,10 +150,20 @@ def push_failed_case(channel: ChannelId, sku: Sku) -> str:
     return case_id(CaseKind.PUSH_FAILED, channel, sku)
 
 
-def _hint(letter: DeadLetter) -> tuple[ChannelId, Sku] | None:
+class _PushHint(NamedTuple):
+    """What a dead letter of a push queue is about."""
+
+    channel: ChannelId
+    sku: Sku
+
+
+def _hint(letter: DeadLetter) -> _PushHint | None:
     """Read a dead letter as a push hint, if it is one."""
     try:
         said = json.loads(letter.body)
-        return ChannelId(said["channel"]), Sku(said["sku"])
+        channel, sku = said["channel"], said["sku"]
     except (ValueError, KeyError, TypeError):
         return None
+    if not (isinstance(channel, str) and isinstance(sku, str) and sku):
+        return None
+    return _PushHint(ChannelId(channel), Sku(sku))

@@ -7,7 +7,7 @@ its hints are safely queued, so a stream record that is lost costs a minute, not
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
@@ -47,7 +47,13 @@ class Lanes(Protocol):
     """The queues of hints."""
 
     def send(self, lane: Lane, hints: Sequence[Hint], delay_s: int = 0) -> None:
-        """Queue hints, each on its channel's queue; when this returns they are safe."""
+        """Queue hints, each on its channel's queue; when this returns they are safe.
+
+        Raises
+        ------
+        OSError
+            When a queue does not take them.
+        """
         ...
 
 
@@ -70,7 +76,14 @@ class FanOut:
         self._lanes = lanes
 
     def changed(self, changes: Iterable[Change], at: datetime) -> int:
-        """Queue the hints of some changes and clear the marks of those that have not changed again since."""
+        """Queue the hints of some changes and clear the marks of those that have not changed again since.
+
+        Raises
+        ------
+        OSError
+            When a channel's hints could not be queued: the other channels have theirs, and the marks of what it sells
+            stay for the sweep.
+        """
         latest: dict[StockKey, Change] = {}
         for change in changes:
             known = latest.get(change.key)
@@ -78,17 +91,32 @@ class FanOut:
             if known is None or change.change_seq >= known.change_seq:
                 latest[change.key] = Change(change.key, first, change.after, change.change_seq)
         lanes: dict[tuple[ChannelId, Sku], Lane] = {}
+        sold_on: dict[StockKey, set[ChannelId]] = {}
         listings = self._registry.listings_of(key.sku for key in latest)
         for change in latest.values():
             for listing, lane in self._affected(change, listings.get(change.key.sku, [])):
+                sold_on.setdefault(change.key, set()).add(listing[0])
                 if lanes.get(listing) is not Lane.URGENT:
                     lanes[listing] = lane
-        for lane in Lane:
-            hints = [Hint(*listing, at) for listing, chosen in lanes.items() if chosen is lane]
-            if hints:
-                self._lanes.send(lane, hints)
-        write_each(self._table, [_clear(change) for change in latest.values()])
+        failed = self._send(lanes, at)
+        told = [change for key, change in latest.items() if not sold_on.get(key, set()) & failed.keys()]
+        write_each(self._table, [_clear(change) for change in told])
+        if failed:
+            raise OSError(f"no hints could be queued for {', '.join(failed)}: {next(iter(failed.values()))}")
         return len(lanes)
+
+    def _send(self, lanes: Mapping[tuple[ChannelId, Sku], Lane], at: datetime) -> dict[ChannelId, OSError]:
+        """Queue hints channel by channel; return the channels whose queue did not take them."""
+        failed: dict[ChannelId, OSError] = {}
+        for channel in dict.fromkeys(channel for channel, _ in lanes):
+            for lane in Lane:
+                hints = [Hint(*to, at) for to, chosen in lanes.items() if chosen is lane and to[0] == channel]
+                try:
+                    if hints:
+                        self._lanes.send(lane, hints)
+                except OSError as error:
+                    failed[channel] = error
+        return failed
 
     def dirty_since(self, before: datetime, limit: int = 100) -> Iterator[Change]:
         """Yield stock keys that have been marked since before an instant: nobody announced them, or was heard."""
