@@ -14,8 +14,9 @@ What was tried of the rest, on MiniStack 1.5.33, and what it means
 ==============================================  ==============================================================
 SQS mappings: partial batches, filters,          work; a response naming an unknown message counts as success
 maximum concurrency, redrive to a DLQ            there (AWS: the whole batch fails); the batching window is ignored
-EventBridge ``rate(1 minute)``                   fires, first after one whole minute
-S3 -> SQS by NotificationConfiguration           works, prefix and suffix filters too
+EventBridge ``rate(1 minute)``                   fires, first after a whole minute (60-75 s)
+S3 -> SQS by NotificationConfiguration           works, prefix and suffix filters too; the queue's first message is
+                                                ``s3:TestEvent``, as on AWS
 REST API, REQUEST authorizer, its context        works; results are cached for the authorizer's TTL
 binary media types ``*/*``                       the body arrives base64-encoded with ``isBase64Encoded``
 ``GenerateSecretString``                         generates, but heeds ``ExcludeCharacters`` alone: the other

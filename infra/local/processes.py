@@ -7,6 +7,7 @@ records when its process was started, and only a process with both is ours: neve
 from __future__ import annotations
 
 import os
+import random
 import signal
 import socket
 import subprocess
@@ -20,6 +21,7 @@ from infra.local.state import LocalRuntimeError, StateDirectory, read_json, writ
 
 STOP_GRACE_SECONDS = 20.0
 _PARENT_CHECK_SECONDS = 0.5
+_QUIET_PORTS = (15_000, 32_000)
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,10 +147,14 @@ def end_with_parent(parent: int) -> None:
 
 
 def free_port() -> int:
-    """A port on 127.0.0.1 that nobody listens on now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    """A port on 127.0.0.1 that nobody listens on now.
+
+    It lies below the range from which systems take the near end of outgoing connections: a port in there may be
+    free at one start of a runtime and some browser's at the next, and a runtime keeps its ports.
+    """
+    while not port_is_free(port := random.randrange(*_QUIET_PORTS)):  # noqa: S311 - no secret
+        continue
+    return port
 
 
 def port_is_free(port: int) -> bool:

@@ -174,8 +174,8 @@ class LocalRuntime:
         """
         with self._state.locked():
             ports = self._ports(port)
-            fresh = self._start_server(ports["server"])
-            self._start_issuer(ports["issuer"])
+            fresh = self._start_server(ports[SERVER])
+            self._start_issuer(ports[ISSUER])
             assembly = self._assemble()
             known = RuntimeInfo.read(self._state)
             if fresh or known is None or known.digest != assembly.digest:
@@ -326,11 +326,8 @@ class LocalRuntime:
     def _ports(self, wanted: int | None) -> dict[str, int]:
         ports = {name: int(port) for name, port in read_json(self._state.settings).items()}
         if not ports:
-            preferred = wanted or (free_port() if self._tied else PREFERRED_PORT)
-            ports = {
-                "server": preferred if wanted or port_is_free(preferred) else free_port(),
-                "issuer": free_port(),
-            }
+            first = wanted or (free_port() if self._tied else _first_free(PREFERRED_PORT))
+            ports = {SERVER: first, ISSUER: _first_free(first + 1)}
             write_json(self._state.settings, ports)
         return ports
 
@@ -387,7 +384,7 @@ class LocalRuntime:
 
     def _deploy(self, assembly: Assembly, ports: Mapping[str, int]) -> RuntimeInfo:
         self._processes.stop(PUMP)
-        endpoint, issuer = (f"http://127.0.0.1:{ports[name]}" for name in ("server", "issuer"))
+        endpoint, issuer = (f"http://127.0.0.1:{ports[name]}" for name in (SERVER, ISSUER))
         started = time.monotonic()
         deployed = Deployer(endpoint).deploy(assembly, {PLACEHOLDER_ISSUER: issuer})
         changed = ", ".join(deployed.changed_stacks) or "all stacks were up to date"
@@ -518,6 +515,12 @@ def _tables(deployed: Deployed) -> dict[str, str]:
         if key.endswith("Table")
     }
     return {said.get(name, name.removeprefix(_PREFIX)): name for name in names}
+
+
+def _first_free(port: int) -> int:
+    while not port_is_free(port):
+        port += 1
+    return port
 
 
 def _secret_name(kind: str, identifier: str) -> str:

@@ -12,6 +12,10 @@ Settings that were measured to matter
 ``LAMBDA_ACCOUNT_CONCURRENCY``  its default depends on the machine's memory and throttles small ones
 ``LAMBDA_WARM_TTL_SECONDS``     how long the extra workers of a burst stay (about 70 MB each)
 ``LOG_LEVEL=WARNING``           at INFO every call and every line of every function is logged twice
+
+One thing is added: it reads every expression anew for every item that it looks at, and ours are a few dozen texts.
+``remember_expressions`` keeps what it read of a text, which takes a third off each transaction (96 items: 11.6 to
+7.4 ms) and half off each page of a query. What an expression means is left to it.
 """
 
 from __future__ import annotations
@@ -19,7 +23,9 @@ from __future__ import annotations
 import os
 import sys
 import threading
+from functools import lru_cache
 from pathlib import Path
+from typing import Any
 
 from infra.local.processes import end_with_parent
 from infra.local.state import StateDirectory
@@ -27,6 +33,7 @@ from infra.local.state import StateDirectory
 REGION = "us-east-1"
 ACCOUNT = "000000000000"
 CREDENTIALS = {"aws_access_key_id": "test", "aws_secret_access_key": "test"}
+_EXPRESSIONS_KEPT = 4_096
 _INHERITED = ("PATH", "HOME", "LANG", "LC_ALL", "SYSTEMROOT")
 
 
@@ -65,11 +72,29 @@ def clean_up(state: StateDirectory) -> None:
     Path(state.temporary).mkdir(parents=True, exist_ok=True)
 
 
+def remember_expressions() -> None:
+    """Have MiniStack read the text of an expression once instead of once for each item.
+
+    Both functions depend on the text alone. The one that gives a list gives a fresh one each time.
+    """
+    from ministack.services import dynamodb
+
+    tokens_of = dynamodb._tokenize
+
+    @lru_cache(_EXPRESSIONS_KEPT)
+    def kept(expression: str) -> tuple[Any, ...]:
+        return tuple(tokens_of(expression))
+
+    dynamodb._tokenize = lambda expression: list(kept(expression))
+    dynamodb._condition_syntax_error = lru_cache(_EXPRESSIONS_KEPT)(dynamodb._condition_syntax_error)
+
+
 def main() -> None:
     """Serve until SIGTERM; with ``--parent PID`` also no longer than that process lives."""
     arguments, sys.argv = sys.argv[1:], ["ministack"]
     if arguments[:1] == ["--parent"]:
         threading.Thread(target=end_with_parent, args=(int(arguments[1]),), daemon=True).start()
+    remember_expressions()
     from ministack.app import main as serve
 
     serve()

@@ -14,7 +14,6 @@ so a restart forgets them) it goes on from the oldest record that there is.
 
 from __future__ import annotations
 
-import base64
 import json
 import logging
 import queue
@@ -22,18 +21,17 @@ import signal
 import sys
 import threading
 import time
-import uuid
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
 from botocore.exceptions import BotoCoreError, ClientError
 
+from infra.local.checkpoints import Checkpoints
 from infra.local.clients import client
 from infra.local.event_pattern import EventPattern
+from infra.local.failure_destinations import Destinations
 from infra.local.processes import end_with_parent
 from infra.local.state import StateDirectory, read_json, write_json
 from infra.local.stream_core import (
@@ -47,12 +45,11 @@ from infra.local.stream_core import (
     Progress,
     ShardConsumer,
     Step,
-    StreamRecord,
     Succeeded,
-    failure_record,
     judge_answer,
     readable_shards,
 )
+from infra.local.stream_reading import PAGE_RECORDS, StreamReader, lambda_event, stream_record
 
 POLL_SECONDS = 0.05
 """How long a quiet stream is left alone: half of it is the pump's own share of the latency."""
@@ -63,44 +60,6 @@ _STATUS_SECONDS = 0.2
 _INVOKE_TIMEOUT_SECONDS = 910.0
 
 log = logging.getLogger("stream_pump")
-
-
-class Destinations:
-    """Where given-up records are reported: SQS, SNS, or S3 (which also gets the whole event)."""
-
-    def __init__(self, endpoint: str) -> None:
-        self._endpoint = endpoint
-
-    def send(self, settings: MappingSettings, shard_id: str, discard: Discard) -> None:
-        """Report ``discard``; the caller repeats it if this raises."""
-        if settings.on_failure is None:
-            log.warning(
-                "%s gave up %d records and has no failure destination",
-                settings.id,
-                len(discard.batch.records),
-            )
-            return
-        now = datetime.now(UTC)
-        first, last = discard.batch.records[0], discard.batch.records[-1]
-        record = failure_record(
-            settings,
-            shard_id,
-            discard,
-            request_id=str(uuid.uuid4()),
-            now=now.isoformat(timespec="milliseconds").replace("+00:00", "Z"),
-            arrivals=(_instant(first.created_at), _instant(last.created_at)),
-        )
-        service, name = settings.on_failure.split(":")[2], settings.on_failure.rsplit(":", 1)[1]
-        if service == "sqs":
-            queues = client("sqs", self._endpoint)
-            url = queues.get_queue_url(QueueName=name)["QueueUrl"]
-            queues.send_message(QueueUrl=url, MessageBody=json.dumps(record))
-        elif service == "sns":
-            client("sns", self._endpoint).publish(TopicArn=settings.on_failure, Message=json.dumps(record))
-        else:
-            record["payload"] = {"Records": [one.event for one in discard.batch.records]}
-            key = f"aws/lambda/{settings.id}/{shard_id}/{now:%Y/%m/%d}/{now:%Y-%m-%dT%H.%M.%S}-{uuid.uuid4()}"
-            client("s3", self._endpoint).put_object(Bucket=name, Key=key, Body=json.dumps(record).encode())
 
 
 @dataclass(slots=True)
@@ -114,44 +73,6 @@ class Counters:
     given_up_records: int = 0
     caught_up_at: float = 0.0
     trouble: str = ""
-
-
-class Checkpoints:
-    """How far each shard of one mapping is finished, in a file."""
-
-    def __init__(self, path: Path, stream_arn: str) -> None:
-        self._path = path
-        noted = read_json(path)
-        same_stream = noted.get("stream") == stream_arn
-        self._stream = stream_arn
-        self._shards: dict[str, str] = dict(noted.get("shards", {})) if same_stream else {}
-        self._closed: set[str] = set(noted.get("closed", [])) if same_stream else set()
-
-    @property
-    def closed(self) -> frozenset[str]:
-        """Shards that were read to their end."""
-        return frozenset(self._closed)
-
-    @property
-    def is_fresh(self) -> bool:
-        """Whether this mapping has never read its stream."""
-        return not self._shards and not self._closed
-
-    def of(self, shard_id: str) -> str | None:
-        return self._shards.get(shard_id)
-
-    def note(self, shard_id: str, sequence: str) -> None:
-        self._shards[shard_id] = sequence
-        self._write()
-
-    def close(self, shard_id: str) -> None:
-        self._closed.add(shard_id)
-        self._write()
-
-    def _write(self) -> None:
-        write_json(
-            self._path, {"stream": self._stream, "shards": self._shards, "closed": sorted(self._closed)}
-        )
 
 
 @dataclass(slots=True)
@@ -178,6 +99,7 @@ class MappingPump:
         self.counters = Counters(function=settings.function_arn.rsplit(":", 1)[1])
         self._checkpoints = checkpoints
         self._streams = client("dynamodbstreams", endpoint)
+        self._reader = StreamReader(endpoint)
         self._functions = client("lambda", endpoint, read_timeout_seconds=_INVOKE_TIMEOUT_SECONDS, attempts=1)
         self._destinations = Destinations(endpoint)
         self._filters = [EventPattern(text) for text in settings.filters]
@@ -266,22 +188,23 @@ class MappingPump:
             return
         started = time.time()
         try:
-            answer = self._streams.get_records(ShardIterator=shard.iterator)
+            page, shard.iterator = self._reader.get_records(shard.iterator)
         except ClientError as error:
             if _code(error) not in ("ExpiredIteratorException", "TrimmedDataAccessException"):
                 raise
             shard.iterator = self._iterator(shard_id, shard.consumer.last_read, "TRIM_HORIZON")
             return
-        for raw in answer["Records"]:
-            record = lambda_record(raw, self.settings.stream_arn, self._hash_key)
-            passes = not self._filters or any(one.matches(record.event) for one in self._filters)
+        for raw in page:
+            event = lambda_event(raw, self.settings.stream_arn)
+            passes = not self._filters or any(one.matches(event) for one in self._filters)
+            record = stream_record(event, self._hash_key, passes=passes)
             shard.consumer.accept(record, started, passes=passes)
-        if answer["Records"]:
+        if page:
             self._note(shard_id, shard.consumer.progress.checkpoint)
         else:
-            shard.next_read = started + POLL_SECONDS
             shard.read_started = started
-        shard.iterator = answer.get("NextShardIterator")
+        if len(page) < PAGE_RECORDS:
+            shard.next_read = started + POLL_SECONDS
 
     def _close_if_finished(self, shard_id: str, shard: _OpenShard) -> None:
         shard.next_read = time.time() + POLL_SECONDS
@@ -367,37 +290,6 @@ class MappingPump:
         self.counters.waiting = sum(shard.consumer.waiting for shard in self._shards.values())
         if not self.counters.waiting and self._shards:
             self.counters.caught_up_at = min(shard.read_started for shard in self._shards.values())
-
-
-def lambda_record(raw: Mapping[str, Any], stream_arn: str, hash_key: str) -> StreamRecord:
-    """A record of GetRecords as Lambda hands it to a function."""
-    change = dict(raw["dynamodb"])
-    created = change["ApproximateCreationDateTime"]
-    created_at = created.timestamp() if isinstance(created, datetime) else float(created)
-    change["ApproximateCreationDateTime"] = int(created_at)
-    event = {**raw, "dynamodb": _jsonable(change), "eventSourceARN": stream_arn}
-    return StreamRecord(
-        sequence=change["SequenceNumber"],
-        created_at=created_at,
-        key=json.dumps(event["dynamodb"]["Keys"].get(hash_key), sort_keys=True),
-        event=event,
-        size_bytes=len(json.dumps(event)),
-    )
-
-
-def _jsonable(value: Any) -> Any:
-    """Binary attributes travel as base64."""
-    if isinstance(value, bytes):
-        return base64.b64encode(value).decode()
-    if isinstance(value, dict):
-        return {name: _jsonable(one) for name, one in value.items()}
-    if isinstance(value, list):
-        return [_jsonable(one) for one in value]
-    return value
-
-
-def _instant(epoch_seconds: float) -> str:
-    return datetime.fromtimestamp(epoch_seconds, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 def _code(error: ClientError) -> str:

@@ -12,9 +12,10 @@ from typing import Any
 
 import pytest
 
+from infra.local.checkpoints import Checkpoints
 from infra.local.event_pattern import UnknownPatternError
 from infra.local.stream_core import MappingSettings
-from infra.local.stream_pump import Checkpoints, MappingPump
+from infra.local.stream_pump import MappingPump
 from tests.infra.local.stream_service import (
     SHARD_PREFIX,
     RefusedError,
