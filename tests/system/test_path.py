@@ -27,7 +27,7 @@ def has(world: Stage, sku: str, on_hand: int, within_s: float = 30) -> None:
 
 
 def verified(world: Stage) -> None:
-    table = DynamoTable(world.runtime.client("dynamodb"), world.runtime.outputs["StockTable"])
+    table = DynamoTable(world.runtime.client("dynamodb"), world.runtime.info.tables["stock"])
     assert [str(found) for found in Verifier(table).verify().discrepancies] == []
 
 
@@ -82,7 +82,7 @@ def test_the_same_message_five_times_at_once_posts_once(world: Stage) -> None:
 def test_a_poison_message_between_others_is_isolated_and_becomes_a_case(world: Stage) -> None:
     receive(world, "R-POISON-1", "SKU-00113", 1)
     world.runtime.client("dynamodb").put_item(
-        TableName=world.runtime.outputs["InboxTable"],
+        TableName=world.runtime.info.tables["inbox"],
         Item={
             "pk": {"S": "MSG#poison"},
             "sk": {"S": "-"},

@@ -154,7 +154,7 @@ def stage(root: Path, say: Say, folder: Path | None = None) -> Iterator[Stage]:
 
 def registry(made: Stage) -> Registry:
     """Open the registry of the demo's runtime."""
-    return Registry(DynamoTable(made.runtime.client("dynamodb"), made.runtime.outputs["RegistryTable"]))
+    return Registry(DynamoTable(made.runtime.client("dynamodb"), made.runtime.info.tables["registry"]))
 
 
 def import_items(made: Stage, skus: int, in_shop: int, in_marketplace: int) -> None:

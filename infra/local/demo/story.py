@@ -212,7 +212,7 @@ def side_by_side(made: Stage) -> None:
     made.say("   SKU        ledger  avail | legacy-wms  erp | shop may/shows | marketplace may/shows")
     for number in (1, 2, 3, 4, 5, 11, 60):
         made.say("   " + _row(made, f"SKU-{number:05d}"))
-    table = DynamoTable(made.runtime.client("dynamodb"), made.runtime.outputs["StockTable"])
+    table = DynamoTable(made.runtime.client("dynamodb"), made.runtime.info.tables["stock"])
     verified = Verifier(table).verify()
     made.must("discrepancies", [str(found) for found in verified.discrepancies], [])
     made.must("stock keys", verified.stock_keys, SKUS)
