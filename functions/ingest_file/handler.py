@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Iterator
+from collections.abc import Mapping
 from datetime import datetime
 from functools import cache
 from typing import Any
@@ -33,20 +33,35 @@ def handle(event: dict[str, Any], _context: object) -> dict[str, Any]:
         try:
             for drop in drops(record["body"]):
                 ingester().ingest(drop)
-        except (TableError, PostingContendedError, OSError) as error:
+        except (NotificationError, TableError, PostingContendedError, OSError) as error:
             log.warning("file_deferred", extra={"reason": str(error)})
             failed.append({"itemIdentifier": record["messageId"]})
     return {"batchItemFailures": failed}
 
 
-def drops(body: str) -> Iterator[Drop]:
-    """Read an S3 notification; the test event that S3 sends on set-up announces nothing."""
-    for record in json.loads(body).get("Records", []):
-        found = record["s3"]["object"]
-        yield Drop(
-            key=unquote_plus(found["key"]),
-            version=found.get("versionId") or "",
-            sequencer=found.get("sequencer") or "",
-            size=int(found.get("size") or 0),
-            written_at=datetime.fromisoformat(record["eventTime"]),
-        )
+class NotificationError(ValueError):
+    """A message of the queue is no S3 notification; after its tries it becomes a dead letter, and so a case."""
+
+
+def drops(body: str) -> list[Drop]:
+    """Read an S3 notification; the test event that S3 sends on set-up announces nothing.
+
+    Raises
+    ------
+    NotificationError
+    """
+    try:
+        return [_drop(record) for record in json.loads(body).get("Records", [])]
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise NotificationError(f"not an S3 notification: {type(error).__name__} {error}") from error
+
+
+def _drop(record: Mapping[str, Any]) -> Drop:
+    found = record["s3"]["object"]
+    return Drop(
+        key=unquote_plus(found["key"]),
+        version=found.get("versionId") or "",
+        sequencer=found.get("sequencer") or "",
+        size=int(found.get("size") or 0),
+        written_at=datetime.fromisoformat(record["eventTime"]),
+    )

@@ -55,6 +55,9 @@ from shared.store.ledger import LedgerMovedError
 from shared.store.table import TableError
 
 LARGEST_PAGE = 200
+LONGEST_NUMBER = 15
+"""Digits of a number in a query."""
+
 READERS = ("viewer", "reserver", "operator", "approver")
 WATCHERS = ("viewer", "operator", "approver")
 
@@ -116,7 +119,7 @@ def get_journal(sku: str) -> Any:
         query = _query(event)
         key = StockKey(Sku(unquote(sku)), LocationId(_required(query, "location")))
         cursor = query.get("cursor")
-        if cursor is not None and not cursor.isdecimal():
+        if cursor is not None and not (cursor.isdecimal() and len(cursor) <= LONGEST_NUMBER):
             raise RequestError(
                 _invalid("cursor", "it is not one that we gave", "use the cursor of the last page")
             )
@@ -375,8 +378,8 @@ def _required(query: dict[str, str], name: str) -> str:
 
 def _page_size(query: dict[str, str]) -> int:
     text = query.get("limit", "50")
-    if not text.isdecimal() or not 1 <= int(text) <= LARGEST_PAGE:
-        raise RequestError(_invalid("limit", f"{text!r} is not a page size", f"use 1 to {LARGEST_PAGE}"))
+    if not (text.isdecimal() and len(text) <= LONGEST_NUMBER and 1 <= int(text) <= LARGEST_PAGE):
+        raise RequestError(_invalid("limit", f"{text[:20]!r} is not a page size", f"use 1 to {LARGEST_PAGE}"))
     return int(text)
 
 

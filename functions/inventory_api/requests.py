@@ -69,4 +69,6 @@ def instant_of(text: str) -> datetime:
         raise BadTimeError(f"{text!r} is not an ISO 8601 time") from error
     if found.tzinfo is None:
         raise BadTimeError(f"{text!r} has no time zone; end it with Z or an offset")
+    if not 1900 < found.year < 9000:
+        raise BadTimeError(f"{text!r} is not of our time")
     return found

@@ -37,10 +37,15 @@ def handle(event: dict[str, Any], _context: object) -> dict[str, Any]:
     """Push every SKU that a batch of hints names, each channel by itself; give back what has waited too long."""
     records: defaultdict[ChannelId, defaultdict[Sku, list[tuple[Hint, dict[str, Any]]]]]
     records = defaultdict(lambda: defaultdict(list))
+    failed: list[dict[str, str]] = []
     for record in event["Records"]:
-        hint = read_hint(record["body"])
-        records[hint.channel][hint.sku].append((hint, record))
-    failed = []
+        try:
+            hint = read_hint(record["body"])
+        except (ValueError, KeyError, TypeError):
+            log.error("not_a_hint", extra={"body": record["body"][:1000]})
+            failed.append({"itemIdentifier": record["messageId"]})
+        else:
+            records[hint.channel][hint.sku].append((hint, record))
     for channel, by_sku in records.items():
         try:
             for later in house().pusher(channel).push(by_sku):
