@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from itertools import permutations
 
@@ -376,3 +377,34 @@ def test_facts_keep_their_hash_as_sent() -> None:
     house.poster.post([Fact(movement("m", 0, 5), "as-sent")], house.channels)
     [again] = house.poster.post([Fact(movement("m", 0, 5), "as-sent")], house.channels)
     assert again.outcome is Outcome.DUPLICATE
+
+
+def test_posters_that_race_in_threads_on_few_keys_end_exact_and_once() -> None:
+    house = House()
+    keys = [StockKey(TEA, EAST), StockKey(TEA, WEST), StockKey(Sku("MUG"), EAST)]
+    house.post(*(movement(f"opening-{key}", 0, 1000, key=key) for key in keys))
+
+    def work(number: int) -> int:
+        posted = 0
+        for step in range(6):
+            key, name = keys[(number // 2 + step) % 3], f"{number // 2}-{step}"  # each event by two threads
+            events: list[Event] = [
+                movement(f"m-{name}", step + 1, 3, key=key),
+                demand(f"d-{name}", step + 1, 2, f"O-{name}", key=key),
+                shipment(f"s-{name}", step + 2, 1, f"O-{name}", key=key),
+            ]
+            while True:
+                try:
+                    posted += outcomes(house.post(*events)).count("posted")
+                    break
+                except PostingContendedError as error:
+                    posted += outcomes(error.posted).count("posted")
+        return posted
+
+    with ThreadPoolExecutor(8) as threads:
+        posted = sum(threads.map(work, range(16)))
+
+    assert posted == 8 * 6 * 3
+    assert sum(house.on_hand(key) for key in keys) == 3000 + 8 * 6 * (3 - 1)
+    assert sum(house.available(key) for key in keys) == 3000 + 8 * 6 * (3 - 2)
+    house.assert_exact()
