@@ -195,7 +195,9 @@ def posting_actions(posting: Posting, posted_at: datetime) -> list[Action]:
                 "sku": key.sku,
                 "location": key.location,
                 "posted_at": instant(posted_at),
-                "touched_from": min((instant(line.valid_at) for line in posting.lines), default=None),
+                "touched_from": instant(min(line.valid_at for line in posting.lines))
+                if posting.lines
+                else None,
                 "clocks": {slot.counter: _clock_value(clock) for slot, clock in _whole_clocks(posting)},
                 "by_location_pk": f"{key.location}#{shard(key.sku)}",
                 "by_location_sk": key.sku,
