@@ -70,6 +70,8 @@ class ChannelDeclaration(_Declared):
     demand_location: Id | None = None
     sells_down: bool = False
     safety_stock: Annotated[int, Field(ge=0)] = 0
+    buffer_percent: Annotated[int, Field(ge=0, le=100)] = 0
+    cap: Annotated[int, Field(ge=0)] | None = None
     lateness_s: Annotated[int, Field(ge=0)] = 30
     patience_s: Annotated[int, Field(ge=0)] = 900
     calls_per_minute: Annotated[int, Field(ge=1)] = 120
@@ -205,4 +207,6 @@ def _channel(name: str, said: ChannelDeclaration) -> Channel:
         timedelta(seconds=said.patience_s),
         said.calls_per_minute,
         dict(said.options),
+        said.buffer_percent,
+        said.cap,
     )

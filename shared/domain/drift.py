@@ -1,7 +1,8 @@
 """Drift: what a source says of a stock key, minus what the ledger says as of the same instant.
 
 A source's number is compared with a formula over our quantities, its declared meaning. The formulas are sums and
-differences of named quantities and whole numbers: ``available - safety_stock``.
+differences of named quantities and whole numbers: ``available - safety_stock``. ``safety_stock`` and
+``available_to_promise`` are those of the source's own channel.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ QUANTITIES = (
     "in_transit",
     "available",
     "safety_stock",
+    "available_to_promise",
 )
 """The names a formula may use."""
 
@@ -51,7 +53,7 @@ class Formula:
     @property
     def uses_reservations(self) -> bool:
         """Whether the value depends on open orders."""
-        return any(term in ("reserved", "available") for _, term in self.terms)
+        return any(term in ("reserved", "available", "available_to_promise") for _, term in self.terms)
 
 
 def parse_formula(text: str) -> Formula:

@@ -68,8 +68,8 @@ class Channel:
         Where its orders reserve stock until sourcing says otherwise.
     sells_down
         Whether the channel lowers its own number when it sells; then its sales are not pushed back to it.
-    safety_stock
-        Units withheld from every listing.
+    safety_stock, buffer_percent, cap
+        Units withheld from every listing, a share of the rest withheld too (0 to 100), and the most that is shown.
     lateness
         How long after a request was given up it may still take effect over there.
     patience
@@ -88,6 +88,8 @@ class Channel:
     patience: timedelta = timedelta(minutes=15)
     calls_per_minute: int = 120
     options: Mapping[str, object] = field(default_factory=dict)
+    buffer_percent: int = 0
+    cap: Quantity | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,7 +18,7 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import cast
 
-from shared.domain.availability import promise, withheld
+from shared.domain.availability import needed_for, promise
 from shared.domain.events import Demand, DemandEffect, Origin, instant, parse_instant
 from shared.domain.network import Channel
 from shared.domain.reservation import OrderLine, merge_demand
@@ -177,7 +177,7 @@ class Reserver:
             told |= _expiry(reservation, now + lifetime)
         header: Action = Put(order_key(order), told, (Absent(),))
         claims: list[Action] = [
-            promise_action(at, -quantity, now, AtLeast("available", quantity + withheld(channel)))
+            promise_action(at, -quantity, now, AtLeast("available", _needed(at, quantity, channel)))
             for at, quantity in units.items()
         ]
         actions = [header, *(line_put(line, now) for line in lines), *claims]
@@ -327,6 +327,13 @@ class Reserver:
             left = promise(available, channel).available_to_promise
             shortfalls.append(Shortfall(at.sku, at.location, units[at], left))
         raise InsufficientStockError(shortfalls)
+
+
+def _needed(at: StockKey, quantity: Quantity, channel: Channel) -> Quantity:
+    needed = needed_for(quantity, channel)
+    if needed is None:
+        raise InsufficientStockError([Shortfall(at.sku, at.location, quantity, 0)])
+    return needed
 
 
 def _line(

@@ -127,6 +127,11 @@ class StockView:
                 quantities = self._as_of_now_or_then(key, seen.as_of)
             channel = network.channels.get(network.sources[seen.source].channel or ChannelId(""))
             quantities["safety_stock"] = 0 if channel is None else channel.safety_stock
+            quantities["available_to_promise"] = (
+                max(0, quantities.get("available", 0))
+                if channel is None
+                else promise(quantities.get("available", 0), channel).available_to_promise
+            )
             comparisons.append(Comparison(seen, formula.text, formula.evaluate(quantities)))
         return comparisons
 
