@@ -40,7 +40,9 @@ def start_time_of(pid: int) -> str | None:
             fields = stat.read_text().rpartition(")")[2].split()
         except OSError:
             return None
-        return None if fields[0] in "ZX" else fields[19]
+        # A killed process is a zombie while its other threads still end, and until then it holds its port.
+        has_ended = fields[0] == "X" or (fields[0] == "Z" and int(fields[17]) <= 1)
+        return None if has_ended else fields[19]
     listed = subprocess.run(
         ["ps", "-o", "lstart=", "-p", str(pid)], capture_output=True, text=True, check=False
     )

@@ -8,8 +8,8 @@ GetShardIterator, GetRecords, Invoke), one thread for each mapping. The rules ar
     python -m infra.local.stream_pump STATE_FOLDER [--parent PID]
 
 A checkpoint is written after the batches it covers are finished. Killed in between, the next pump delivers them
-again: at least once. Where the stream no longer knows the checkpoint (the runtime keeps records in memory only,
-so a restart forgets them) it goes on from the oldest record that there is.
+again: at least once. Where the stream no longer knows the checkpoint (a runtime that was killed goes back to what
+it last saved) it goes on from the oldest record that there is, and drops what the checkpoint covers.
 """
 
 from __future__ import annotations

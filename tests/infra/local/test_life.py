@@ -7,7 +7,8 @@ import signal
 import socket
 import subprocess
 import sys
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -19,6 +20,25 @@ from tests.infra.local.miniature import CONSUME_STREAM, miniature
 from tests.infra.local.test_transports import put_work, seen
 
 ROOT = Path(__file__).resolve().parents[3]
+
+
+HALF_DEAD = """
+import ctypes, threading, time
+threading.Thread(target=time.sleep, args=(60,)).start()
+print("ready", flush=True)
+ctypes.CDLL(None).pthread_exit(None)
+"""
+
+
+def _state_of(pid: int) -> str:
+    return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+
+
+def _await(look: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 10
+    while not look():
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
 
 
 @pytest.fixture
@@ -51,6 +71,22 @@ class TestProcesses:
         write_json(state.pids / "server.json", {"pid": 2**22 - 1, "started": "1"})
 
         assert Processes(state, ROOT).find("server") is None
+
+    @pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="only Linux tells a process's threads")
+    def test_a_process_whose_first_thread_has_ended_lives_until_its_last_one_has(
+        self, state: StateDirectory
+    ) -> None:
+        with subprocess.Popen([sys.executable, "-c", HALF_DEAD], stdout=subprocess.PIPE) as half_dead:  # noqa: S603
+            assert half_dead.stdout is not None
+            half_dead.stdout.readline()
+            _await(lambda: _state_of(half_dead.pid) == "Z")
+            noted = {"pid": half_dead.pid, "started": start_time_of(half_dead.pid)}
+            write_json(state.pids / "server.json", noted)
+            processes = Processes(state, ROOT)
+
+            assert processes.find("server") is not None
+            assert processes.stop("server") is True
+            assert processes.find("server") is None
 
     def test_our_own_process_is_found_and_stopped(
         self, state: StateDirectory, sleeper: subprocess.Popen[bytes]
@@ -158,3 +194,32 @@ def test_state_addresses_and_checkpoints_survive_a_stop_and_a_changed_function_i
     assert not (folder / "server").exists()
     assert not (folder / "issuer").exists()
     assert runtime.stop() is False
+
+
+@pytest.mark.system
+def test_what_was_not_delivered_when_it_was_stopped_is_delivered_after_the_next_start(tmp_path: Path) -> None:
+    runtime = LocalRuntime.isolated(ROOT, tmp_path / "state", assemble=lambda: miniature(tmp_path / "a"))
+    try:
+        runtime.start()
+        put_work(runtime, "order", "delivered")
+        runtime.settle()
+        runtime.kill_pump()
+        put_work(runtime, "order", "unread", blob={"B": b"\x00\xff"})  # type: ignore[dict-item]
+        sqs = runtime.client("sqs")
+        queue = sqs.get_queue_url(QueueName="onecount-local-dropped")["QueueUrl"]
+        sqs.send_message(QueueUrl=queue, MessageBody="kept")
+        runtime.stop()
+
+        runtime.start()
+        runtime.settle()
+
+        begun = [item["sk"].partition("@")[0] for item in seen(runtime, "begun")]
+        assert sorted(begun) == ["order/delivered", "order/unread"]
+        sqs = runtime.client("sqs")
+        queue = sqs.get_queue_url(QueueName="onecount-local-dropped")["QueueUrl"]
+        bodies = [
+            one["Body"] for one in sqs.receive_message(QueueUrl=queue, MaxNumberOfMessages=10)["Messages"]
+        ]
+        assert "kept" in bodies
+    finally:
+        runtime.stop(wipe=True)
