@@ -180,7 +180,7 @@ class LocalRuntime:
             known = RuntimeInfo.read(self._state)
             if fresh or known is None or known.digest != assembly.digest:
                 self._say("deploying")
-                known = self._deploy(assembly, ports)
+                known = self._redeploy(known, assembly, ports)
             else:
                 self._say("already running, and nothing changed")
             self._start_pump()
@@ -381,6 +381,19 @@ class LocalRuntime:
                 f"port {port} on 127.0.0.1 is taken by another program, and this runtime's URLs name it.",
                 "Stop that program, or start afresh on another port: `onecount down --wipe`, then `onecount up`.",
             )
+
+    def _redeploy(
+        self, known: RuntimeInfo | None, assembly: Assembly, ports: Mapping[str, int]
+    ) -> RuntimeInfo:
+        """Deploy; if that fails, what had worked goes on, and the next start deploys whatever it finds."""
+        if known is None:
+            return self._deploy(assembly, ports)
+        write_json(self._state.runtime, {**asdict(known), "digest": ""})
+        try:
+            return self._deploy(assembly, ports)
+        except LocalRuntimeError:
+            self._start_pump()
+            raise
 
     def _deploy(self, assembly: Assembly, ports: Mapping[str, int]) -> RuntimeInfo:
         self._processes.stop(PUMP)

@@ -9,10 +9,13 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from infra.local.assembly import Assembly
+from infra.local.deployment import DeploymentError
 from infra.local.processes import Processes, end_with_parent, free_port, start_time_of
 from infra.local.runtime import LocalRuntime
 from infra.local.state import LocalRuntimeError, RuntimeBusyError, StateDirectory, write_json
@@ -223,3 +226,39 @@ def test_what_was_not_delivered_when_it_was_stopped_is_delivered_after_the_next_
         assert "kept" in bodies
     finally:
         runtime.stop(wipe=True)
+
+
+@pytest.mark.system
+def test_a_failed_deployment_says_what_failed_and_stops_nothing_and_the_next_start_mends_it(
+    tmp_path: Path,
+) -> None:
+    told: list[str] = []
+    good = miniature(tmp_path / "a")
+    wanted = [good]
+    runtime = LocalRuntime.isolated(ROOT, tmp_path / "state", assemble=lambda: wanted[0])
+    runtime.tell(told.append)
+    try:
+        runtime.start()
+        wanted[0] = _with_an_unknown_type(good)
+        with pytest.raises(DeploymentError, match=r"(?s)miniature-core.*(Strange|AWS::No::Such)"):
+            runtime.start()
+        put_work(runtime, "meanwhile", "x")
+        runtime.settle()
+        assert [item["sk"] for item in seen(runtime, "stream")] == ["meanwhile/x"]
+
+        told.clear()
+        wanted[0] = good
+        runtime.start()
+
+        assert "deploying" in told
+        assert [item["sk"] for item in seen(runtime, "stream")] == ["meanwhile/x"]
+        assert all(runtime.running().values())
+    finally:
+        runtime.stop(wipe=True)
+
+
+def _with_an_unknown_type(good: Assembly) -> Assembly:
+    doors, core = good.stacks
+    resources = {**core.template["Resources"], "Strange": {"Type": "AWS::No::Such", "Properties": {}}}
+    broken = replace(core, template={**core.template, "Resources": resources})
+    return replace(good, stacks=(doors, broken), digest="broken")
