@@ -11,6 +11,7 @@ from shared.runtime.logging import log_to_stdout
 from shared.runtime.settings import ReceiveWebhookSettings
 from shared.runtime.wiring import House
 from shared.sources.contract import AuthenticationError
+from shared.store.table import TableError
 
 formatter = log_to_stdout("receive_webhook")
 log = logging.getLogger(__name__)
@@ -38,6 +39,10 @@ def handle(event: Event, _context: object) -> Answer:
         log.warning("webhook_not_authentic", extra={"source_id": source, "reason": error.reason})
         remedy = "sign the raw body with the source's current secret, and with a timestamp of now"
         return problem(Problem(401, "not_authentic", "Not authentic", error.reason, remedy))
+    except (TableError, OSError) as error:
+        log.warning("webhook_not_kept", extra={"source_id": source, "reason": str(error)})
+        detail = "the message could not be kept just now, and was not"
+        return problem(Problem(503, "busy", "Busy", detail, "send the same message again shortly"))
     status = "duplicate" if receipt.duplicate else "accepted"
     log.info(
         "webhook_received", extra={"source_id": source, "message_id": receipt.message_id, "status": status}

@@ -1,4 +1,4 @@
-"""The stock table's stream, seen as: someone said a number, or the ledger moved. Keeps the drift cases true."""
+"""The stock table's stream, seen as: someone said a number, or the ledger or a promise moved. Keeps drift cases true."""
 
 from __future__ import annotations
 

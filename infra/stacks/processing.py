@@ -125,7 +125,11 @@ class ProcessingStack(Stack):
             "Balances",
             "stock",
             function,
-            [_written("BAL#", sk="-"), _written("OBS#", marked="observed_pk")],
+            [
+                _written("BAL#", sk="-"),
+                _written("PROMISE#", marked="dirty_pk"),
+                _written("OBS#", marked="observed_pk"),
+            ],
             window=ONE_SECOND,
         )
 

@@ -5,8 +5,10 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from functools import cache
+from io import BufferedReader, RawIOBase
 from typing import TYPE_CHECKING, BinaryIO, cast
 
 from shared.domain.events import instant, parse_instant
@@ -15,6 +17,8 @@ from shared.operations.dead_letters import DeadLetter
 from shared.operations.fan_out import Hint, Lane
 
 if TYPE_CHECKING:
+    from _typeshed import WriteableBuffer
+    from botocore.response import StreamingBody
     from types_boto3_s3 import S3Client
     from types_boto3_secretsmanager import SecretsManagerClient
     from types_boto3_sqs import SQSClient
@@ -27,6 +31,38 @@ LONGEST_DELAY_S = 900
 """Seconds that SQS can hold a message back."""
 
 
+@contextmanager
+def _answered(what: str) -> Iterator[None]:
+    """Say an AWS service's failure as the ports promise it: ``OSError``, worth another try."""
+    from botocore.exceptions import BotoCoreError, ClientError
+
+    try:
+        yield
+    except ClientError as error:
+        raise OSError(f"{what}: {error.response['Error'].get('Code')}") from error
+    except BotoCoreError as error:
+        raise OSError(f"{what}: {type(error).__name__}") from error
+
+
+class _ObjectBody(RawIOBase):
+    """An object's bytes as they arrive, with failures on the way said as ``OSError``."""
+
+    def __init__(self, body: StreamingBody, key: str) -> None:
+        super().__init__()
+        self._body = body
+        self._key = key
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: WriteableBuffer) -> int:
+        view = memoryview(buffer).cast("B")
+        with _answered(f"{self._key} broke off"):
+            piece = self._body.read(len(view))
+        view[: len(piece)] = piece
+        return len(piece)
+
+
 class S3Archive:
     """Large message bodies, in the archive bucket."""
 
@@ -35,15 +71,12 @@ class S3Archive:
         self._bucket = bucket
 
     def put(self, name: str, body: bytes) -> None:
-        self._client.put_object(Bucket=self._bucket, Key=name, Body=body)
+        with _answered(f"{name} cannot be archived"):
+            self._client.put_object(Bucket=self._bucket, Key=name, Body=body)
 
     def get(self, name: str) -> bytes:
-        from botocore.exceptions import BotoCoreError, ClientError
-
-        try:
+        with _answered(f"{name} cannot be fetched from the archive"):
             return self._client.get_object(Bucket=self._bucket, Key=name)["Body"].read()
-        except (BotoCoreError, ClientError) as error:
-            raise OSError(f"{name} cannot be fetched from the archive: {type(error).__name__}") from error
 
 
 class S3Drops:
@@ -59,18 +92,14 @@ class S3Drops:
         Raises
         ------
         OSError
-            When the object is gone or cannot be read.
+            When the object is gone or cannot be read; reading from the stream may raise it too.
         """
-        from botocore.exceptions import ClientError
-
-        try:
+        with _answered(f"{key} cannot be read"):
             if version:
                 found = self._client.get_object(Bucket=self._bucket, Key=key, VersionId=version)
             else:
                 found = self._client.get_object(Bucket=self._bucket, Key=key)
-        except ClientError as error:
-            raise OSError(f"{key} cannot be read: {error.response['Error'].get('Code')}") from error
-        return cast(BinaryIO, found["Body"])
+        return cast(BinaryIO, BufferedReader(_ObjectBody(found["Body"], key), 1 << 16))
 
 
 class ManagedSecrets:
@@ -121,13 +150,14 @@ class SqsLanes:
                 self._send_batch(queue, waiting[start : start + 10], min(delay_s, LONGEST_DELAY_S))
 
     def _send_batch(self, queue: str, hints: Sequence[Hint], delay_s: int) -> None:
-        answer = self._client.send_message_batch(
-            QueueUrl=self._url(queue),
-            Entries=[
-                {"Id": str(number), "MessageBody": hint_text(hint), "DelaySeconds": delay_s}
-                for number, hint in enumerate(hints)
-            ],
-        )
+        with _answered(f"hints could not be queued on {queue}"):
+            answer = self._client.send_message_batch(
+                QueueUrl=self._url(queue),
+                Entries=[
+                    {"Id": str(number), "MessageBody": hint_text(hint), "DelaySeconds": delay_s}
+                    for number, hint in enumerate(hints)
+                ],
+            )
         if answer.get("Failed"):
             raise OSError(f"{len(answer['Failed'])} hints could not be queued on {queue}")
 

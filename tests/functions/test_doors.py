@@ -98,6 +98,13 @@ def test_a_signed_body_that_is_malformed_is_accepted_and_becomes_a_case(aws: Aws
     assert api(f"GET /v1/messages/{case['message_id']}").body["body"] == body.decode()
 
 
+def test_a_message_that_cannot_be_kept_is_503_so_that_the_sender_tries_again(aws: Aws) -> None:
+    aws.dynamodb.delete_table(TableName="oc-inbox")
+    answer = webhook("wms", receipt())
+    assert (answer.status, answer.body["type"]) == (503, "urn:onecount:problem:busy")
+    assert "oc-inbox" not in json.dumps(answer.body)
+
+
 def test_a_record_of_a_message_that_is_gone_holds_up_no_other(aws: Aws) -> None:
     webhook("wms", receipt())
     gone = {"dynamodb": {"Keys": {"pk": {"S": "MSG#gone"}, "sk": {"S": "-"}}}}

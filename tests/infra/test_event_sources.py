@@ -26,6 +26,13 @@ STREAMS = {
             {
                 "eventName": ["INSERT", "MODIFY"],
                 "dynamodb": {
+                    "Keys": {"pk": {"S": [{"prefix": "PROMISE#"}]}},
+                    "NewImage": {"dirty_pk": {"S": [{"exists": True}]}},
+                },
+            },
+            {
+                "eventName": ["INSERT", "MODIFY"],
+                "dynamodb": {
                     "Keys": {"pk": {"S": [{"prefix": "OBS#"}]}},
                     "NewImage": {"observed_pk": {"S": [{"exists": True}]}},
                 },
@@ -89,6 +96,7 @@ SHIRT = StockKey(Sku("SHIRT-1"), LocationId("DC1"))
     ("function", "key"),
     [
         ("reconcile_stock", layout.balance_key(SHIRT)),
+        ("reconcile_stock", layout.promise_key(SHIRT)),
         ("reconcile_stock", layout.observation_key(SHIRT.sku, SHIRT.location, SourceId("erp"), "on_hand")),
         ("fan_out_changes", layout.promise_key(SHIRT)),
     ],

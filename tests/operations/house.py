@@ -356,9 +356,11 @@ class House:
         moved, seen = [], []
         for item in map(_new_image, records):
             pk = "" if item is None else str(item["pk"])
-            if item is None or not pk.startswith(("OBS#", "BAL#")):
+            if item is None:
                 continue
-            if pk.startswith("BAL#") and item["sk"] == "-":
+            if (pk.startswith("BAL#") and item["sk"] == "-") or (
+                pk.startswith("PROMISE#") and "dirty_pk" in item
+            ):
                 moved.append(moved_of(item))
             elif pk.startswith("OBS#") and "observed_pk" in item:
                 seen.append(observation(item))

@@ -157,6 +157,18 @@ def test_what_is_available_is_compared_with_the_reservations_of_that_instant(hou
     assert the_case(house) is None
 
 
+def test_a_late_order_closes_the_drift_that_its_absence_had_opened(house: House) -> None:
+    says(house, 960, minute=5, element="available")
+    house.settle()
+    case = drift_case(ERP, KEY, "available")
+    assert house.cases.get(case).status is CaseStatus.OPEN
+
+    house.post(demand("late order", 3, 40, "O-1"))
+    house.settle()
+
+    assert house.cases.get(case).status is CaseStatus.RESOLVED
+
+
 def test_a_negative_ledger_is_compared_too(house: House) -> None:
     house.post(movement("out", 1, -1010))
     says(house, 0, 5)
