@@ -10,6 +10,7 @@ import urllib.request
 from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import jwt
 import pytest
@@ -48,6 +49,31 @@ def test_a_token_is_verified_with_what_the_issuer_publishes(key: SigningKey, iss
     assert claims["sub"] == "ann"
     assert claims["scope"] == "viewer operator"
     assert claims["exp"] - claims["iat"] == 3600
+
+
+@pytest.mark.parametrize(
+    ("said", "refused"),
+    [
+        ({"issuer": "http://127.0.0.1:1"}, jwt.InvalidIssuerError),
+        ({"audience": "somebody-else"}, jwt.InvalidAudienceError),
+        ({"lifetime": -HOUR}, jwt.ExpiredSignatureError),
+    ],
+)
+def test_a_token_of_another_issuer_for_another_audience_or_expired_is_told_from_ours(
+    key: SigningKey, issuer: str, said: dict[str, Any], refused: type[Exception]
+) -> None:
+    token = key.mint(**{"issuer": issuer, "scopes": ["viewer"], "subject": "ann", "lifetime": HOUR, **said})
+    published = jwt.PyJWKClient(f"{issuer}/.well-known/jwks.json").get_signing_key_from_jwt(token)
+
+    with pytest.raises(refused):
+        jwt.decode(token, published.key, algorithms=["RS256"], audience="onecount", issuer=issuer)
+
+
+def test_a_token_of_a_key_that_the_issuer_does_not_publish_finds_none(tmp_path: Path, issuer: str) -> None:
+    token = SigningKey.of(StateDirectory(tmp_path)).mint(issuer, ["admin"], "eve", lifetime=HOUR)
+
+    with pytest.raises(jwt.PyJWKClientError):
+        jwt.PyJWKClient(f"{issuer}/.well-known/jwks.json").get_signing_key_from_jwt(token)
 
 
 def test_an_unknown_path_is_not_found(issuer: str) -> None:
