@@ -221,7 +221,7 @@ def _core(keys: Mapping[str, str]) -> Stack:
         "TasksDead": _queue("tasks-dead"),
         "Tasks": _queue(
             "tasks",
-            VisibilityTimeout=1,
+            VisibilityTimeout=3,
             RedrivePolicy={"deadLetterTargetArn": _arn("TasksDead"), "maxReceiveCount": 2},
         ),
         "TaskMapping": {
