@@ -116,13 +116,20 @@ class Stage:
             if str(entry["item"]).endswith(str(item))
         ]
 
-    def until(self, what: str, look: Callable[[], object], wanted: object, within_s: float = WAIT_S) -> None:
+    def until(
+        self,
+        what: str,
+        look: Callable[[], object],
+        wanted: object,
+        within_s: float = WAIT_S,
+        every_s: float = 0.1,
+    ) -> None:
         """Wait for a number to become what it must be."""
         deadline = time.monotonic() + within_s
         while (found := look()) != wanted:
             if time.monotonic() > deadline:
                 raise StoryError(f"{what}: {found!r} after {within_s:.0f} s, must be {wanted!r}")
-            time.sleep(0.1)
+            time.sleep(every_s)
 
     def must(self, what: str, found: object, wanted: object) -> None:
         """Check a number."""
