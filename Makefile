@@ -4,7 +4,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 ONECOUNT := $(BIN)/onecount
 
-.PHONY: setup demo up down test check bench deploy diff fmt lock clean
+.PHONY: setup demo up down test check simulate bench deploy diff fmt lock clean
 
 setup: .venv/.installed
 
@@ -33,6 +33,10 @@ check: setup
 
 test: check
 	@$(BIN)/pytest
+
+# A million deliveries, with faults, on all cores; a failing seed is named and replays.
+simulate: setup
+	@$(ONECOUNT) simulate --seed 1 --deliveries 1000000
 
 bench: setup
 	@$(BIN)/python -m tests.bench

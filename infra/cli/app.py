@@ -12,6 +12,7 @@ from infra.cli import (
     network_commands,
     runtime_commands,
     secret_commands,
+    simulate_command,
     stock_commands,
 )
 
@@ -51,5 +52,6 @@ for member in (
     case_commands.case,
     case_commands.dead_letters,
     runtime_commands.token,
+    simulate_command.simulate,
 ):
     onecount.add_command(member)

@@ -56,17 +56,19 @@ class MessageApplier:
             stored = self._inbox.load(message_id)
         except UnreadableMessageError as error:
             log.exception("message_unreadable", extra={"message_id": message_id})
-            return self._give_up(message_id, str(error))
+            return self._give_up(message_id, str(error), self._inbox.waiting_since(message_id))
         except OSError as error:
-            return self._defer(message_id, self._inbox.attempts(message_id), str(error))
+            since = self._inbox.waiting_since(message_id)
+            return self._defer(message_id, self._inbox.attempts(message_id), str(error), since)
+        since, sender = stored.pending_since, stored.message.source
         try:
-            status = self._record(stored.message)
+            status = self._record(stored.message, since)
         except (TableError, PostingContendedError) as error:
-            return self._defer(message_id, stored.attempts, str(error), stored.message.source)
+            return self._defer(message_id, stored.attempts, str(error), since, sender)
         except Exception as error:
             log.exception("message_failed", extra={"message_id": message_id})
             reason = f"{type(error).__name__} while it was applied"
-            return self._give_up(message_id, reason, stored.message.source)
+            return self._give_up(message_id, reason, since, sender)
         self._cases.close(failed_case(message_id), "applied", self._clock())
         return status
 
@@ -78,26 +80,31 @@ class MessageApplier:
             except (MessageNotFoundError, TableError) as error:
                 log.warning("message_left_to_sweep", extra={"message_id": message_id, "reason": str(error)})
 
-    def _record(self, message: Message) -> MessageStatus:
+    def _record(self, message: Message, since: str | None) -> MessageStatus:
         source = self._registry.network().sources.get(message.source)
         if source is None:
             source = self._registry.network(fresh=True).sources[message.source]
         reports = webhook_connector(source.connector).translate(message, source)
         recorded = self._recorder.record(reports, source, message)
         status = MessageStatus.PARKED if recorded.case_ids else MessageStatus.POSTED
-        self._inbox.mark(message.id, status, recorded.outcomes)
+        if not self._inbox.mark(message.id, status, recorded.outcomes, since):
+            return MessageStatus.PENDING
         log.info("message_applied", extra={"message_id": message.id, "status": status, **recorded.outcomes})
         return status
 
-    def _defer(self, message_id: MessageId, attempts: int, reason: str, source: str = "") -> MessageStatus:
+    def _defer(
+        self, message_id: MessageId, attempts: int, reason: str, since: str | None, source: str = ""
+    ) -> MessageStatus:
         """Leave a message pending, to be tried again; after too many tries it becomes a case."""
         self._inbox.attempted(message_id)
         log.warning("message_deferred", extra={"message_id": message_id, "reason": reason})
         if attempts + 1 < ATTEMPTS:
             return MessageStatus.PENDING
-        return self._give_up(message_id, reason, source)
+        return self._give_up(message_id, reason, since, source)
 
-    def _give_up(self, message_id: MessageId, reason: str, source: str = "") -> MessageStatus:
+    def _give_up(
+        self, message_id: MessageId, reason: str, since: str | None, source: str = ""
+    ) -> MessageStatus:
         now = self._clock()
         self._cases.file(
             Case(
@@ -111,8 +118,8 @@ class MessageApplier:
                 message_id=message_id,
             )
         )
-        self._inbox.mark(message_id, MessageStatus.PARKED, {"failed": 1})
-        return MessageStatus.PARKED
+        parked = self._inbox.mark(message_id, MessageStatus.PARKED, {"failed": 1}, since)
+        return MessageStatus.PARKED if parked else MessageStatus.PENDING
 
 
 def failed_case(message_id: MessageId) -> str:

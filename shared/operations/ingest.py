@@ -119,8 +119,9 @@ class FileIngester:
 
     def _read_or_give_up(self, message: Message, drop: Drop, source: Source | None) -> MessageStatus:
         """Read a file; one that shows a fault of ours becomes a case at once, and holds up no other."""
+        since = self._inbox.waiting_since(message.id)
         try:
-            return self._read(message, drop, source)
+            return self._read(message, drop, source, since)
         except (TableError, PostingContendedError, OSError):
             raise
         except Exception as error:
@@ -138,14 +139,14 @@ class FileIngester:
                     message_id=message.id,
                 )
             )
-            self._inbox.mark(message.id, MessageStatus.PARKED, {"failed": 1})
-            return MessageStatus.PARKED
+            return self._park(message, {"failed": 1}, since)
 
-    def _read(self, message: Message, drop: Drop, source: Source | None) -> MessageStatus:
+    def _read(self, message: Message, drop: Drop, source: Source | None, since: str | None) -> MessageStatus:
         if source is None:
-            return self._refuse(message, drop, "no source drops files under this prefix")
+            return self._refuse(message, drop, "no source drops files under this prefix", since)
         if drop.size > LARGEST_FILE:
-            return self._refuse(message, drop, f"it has {drop.size} bytes, more than {LARGEST_FILE}")
+            reason = f"it has {drop.size} bytes, more than {LARGEST_FILE}"
+            return self._refuse(message, drop, reason, since)
         file = DroppedFile(drop.key.rsplit("/", 1)[-1], drop.written_at, drop.sequencer)
         outcomes: dict[str, int] = {}
         faults: list[Fault] = []
@@ -165,7 +166,8 @@ class FileIngester:
             recorded = self._recorder.record(faults, source, message, unlisted=faulty - len(faults))
             outcomes |= recorded.outcomes | {"faults": faulty}
         status = MessageStatus.PARKED if parked or faults else MessageStatus.POSTED
-        self._inbox.mark(message.id, status, outcomes)
+        if not self._inbox.mark(message.id, status, outcomes, since):
+            return MessageStatus.PENDING
         self._cases.close(failed_case(message.id), "read", self._clock())
         log.info("file_read", extra={"message_id": message.id, "status": status, **outcomes})
         return status
@@ -183,7 +185,7 @@ class FileIngester:
                 return max(fitting, key=lambda source: len(prefix_of(source) or ""))
         return None
 
-    def _refuse(self, message: Message, drop: Drop, reason: str) -> MessageStatus:
+    def _refuse(self, message: Message, drop: Drop, reason: str, since: str | None) -> MessageStatus:
         now = self._clock()
         self._cases.file(
             Case(
@@ -197,8 +199,11 @@ class FileIngester:
                 message_id=message.id,
             )
         )
-        self._inbox.mark(message.id, MessageStatus.PARKED, {"refused": 1})
-        return MessageStatus.PARKED
+        return self._park(message, {"refused": 1}, since)
+
+    def _park(self, message: Message, outcomes: dict[str, int], since: str | None) -> MessageStatus:
+        parked = self._inbox.mark(message.id, MessageStatus.PARKED, outcomes, since)
+        return MessageStatus.PARKED if parked else MessageStatus.PENDING
 
 
 def prefix_of(source: Source) -> str | None:

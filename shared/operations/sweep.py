@@ -162,5 +162,5 @@ class Sweep:
                 failed_case(message_id), CaseKind.MESSAGE_FAILED, title, remedy, now, now, {}, message_id
             )
             self._cases.file(case)
-            self._inbox.mark(message_id, MessageStatus.PARKED, {"failed": 1})
-            return MessageStatus.PARKED
+            parked = self._inbox.mark(message_id, MessageStatus.PARKED, {"failed": 1}, stored.pending_since)
+            return MessageStatus.PARKED if parked else MessageStatus.PENDING

@@ -24,7 +24,18 @@ from shared.domain.events import instant, parse_instant
 from shared.domain.messages import Message
 from shared.domain.stock import MessageId, SourceId
 from shared.store.layout import SHARDS, message_key, shard
-from shared.store.table import Absent, Exists, Item, Put, Table, Update, Value, WriteRefusedError
+from shared.store.table import (
+    Absent,
+    AttributeAbsent,
+    Equals,
+    Exists,
+    Item,
+    Put,
+    Table,
+    Update,
+    Value,
+    WriteRefusedError,
+)
 
 KEPT_FOR = timedelta(days=90)
 LARGEST_ITEM_BODY = 256_000
@@ -67,12 +78,13 @@ class UnreadableMessageError(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class StoredMessage:
-    """A message with where it stands."""
+    """A message with where it stands; ``pending_since`` is None unless it waits to be applied."""
 
     message: Message
     status: MessageStatus
     attempts: int
     kind: str
+    pending_since: str | None
 
 
 def message_id(source: SourceId, delivery: str, body: bytes) -> MessageId:
@@ -137,18 +149,29 @@ class Inbox:
         except (zlib.error, KeyError, ValueError, TypeError) as error:
             raise UnreadableMessageError(f"message {message_id}: {type(error).__name__}: {error}") from error
 
-    def mark(self, message_id: MessageId, status: MessageStatus, outcomes: dict[str, int]) -> None:
-        """Record what became of a message, and take it off the list of pending ones."""
-        self._table.write(
-            [
-                Update(
-                    message_key(message_id),
-                    set={"status": status, "outcomes": dict(outcomes)},
-                    remove=("pending_pk", "pending_sk"),
-                    conditions=(Exists(),),
-                )
-            ]
+    def mark(
+        self, message_id: MessageId, status: MessageStatus, outcomes: dict[str, int], since: str | None
+    ) -> bool:
+        """Record what became of a message, and take it off the list of pending ones.
+
+        ``since`` is ``pending_since`` as it was when the message was read. What is to be parked but has been reopened
+        since stays pending, and False is returned: the case that it was parked on may be closed already.
+        """
+        unchanged = AttributeAbsent("pending_sk") if since is None else Equals("pending_sk", since)
+        parks = status is MessageStatus.PARKED
+        update = Update(
+            message_key(message_id),
+            set={"status": status, "outcomes": dict(outcomes)},
+            remove=("pending_pk", "pending_sk"),
+            conditions=(Exists(), unchanged) if parks else (Exists(),),
         )
+        try:
+            self._table.write([update])
+        except WriteRefusedError:
+            if not parks:
+                raise
+            return False
+        return True
 
     def reopen(self, message_id: MessageId, at: datetime) -> bool:
         """Put a message back on the list of pending ones; return False when it is here no more.
@@ -170,6 +193,11 @@ class Inbox:
         """Return how many attempts at a message have failed for a passing reason."""
         item = self._table.get(message_key(message_id))
         return 0 if item is None else cast(int, item["attempts"])
+
+    def waiting_since(self, message_id: MessageId) -> str | None:
+        """Return since when a message waits to be applied; None when it does not."""
+        item = self._table.get(message_key(message_id))
+        return None if item is None else cast("str | None", item.get("pending_sk"))
 
     def attempted(self, message_id: MessageId) -> None:
         """Count an attempt that failed for a passing reason."""
@@ -199,6 +227,7 @@ class Inbox:
             MessageStatus(cast(str, item["status"])),
             cast(int, item["attempts"]),
             cast(str, item["kind"]),
+            cast("str | None", item.get("pending_sk")),
         )
 
 

@@ -102,6 +102,7 @@ def calls(bench: Bench) -> dict[str, list[str]]:
         "case": ["case", case],
         "dead-letters": ["dead-letters"],
         "token": ["token", "--scope", "viewer"],
+        "simulate": ["simulate", "--seed", "1", "--deliveries", "20"],
     }
 
 

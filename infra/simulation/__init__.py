@@ -1,0 +1,21 @@
+"""The seeded fault simulation: the real operations over tables in memory, in a world where everything goes wrong.
+
+One seed is one history: a few days of deliveries, orders, files, counts, crashes, lost answers and outages of a small
+network, played by a scheduler on a virtual clock. Nothing is random but what the seed decides, so a seed that fails
+fails again, and its workload can be shortened until only what matters is left.
+
+===============  ==========================================================================================
+``scheduler``    virtual time, and actors of which exactly one runs; every table call is where another may go on
+``chaos``        what goes wrong: crashes, conflicts, throttles, unknown outcomes, stalls; counted
+``tables``       the memory table with those faults, telling the auditor of every commit
+``transports``   queues with receives and dead letters, streams with lost, doubled and late batches
+``channels``     a shop that compares before it sets, and a market that does not
+``house``        the real operations, wired as in ``shared/runtime/wiring`` over these
+``workload``     what the outside world does, drawn from the seed
+``oracle``       what must come of it, known without the ledger
+``auditor``      compares the two at every commit
+``inspection``   compares everything once all is quiet
+``history``      one seed from its first delivery to its verdict
+``campaign``     many seeds, on all cores; the tally
+===============  ==========================================================================================
+"""

@@ -1,0 +1,368 @@
+"""Compares the tables with the oracle at every commit, and raises at the first that breaks an invariant.
+
+It sees all of a transaction at once, so what must hold at every moment is checked at every moment: each event once
+and only from its authority, balances and promises equal to the sum of the facts, nothing promised that was not there,
+and every acknowledged message in the ledger, in an open case, or waiting.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from enum import IntEnum
+from typing import cast
+
+from infra.simulation.network import network
+from infra.simulation.oracle import Counted, Demanded, LineName, Moved, Oracle, line_of
+from infra.simulation.scheduler import Scheduler
+from infra.simulation.tables import Change
+from shared.channels.contract import Offer
+from shared.domain.network import Channel
+from shared.domain.stock import ChannelId, Counter, LocationId, Quantity, Sku, StockKey
+from shared.operations.fan_out import Hint
+from shared.store.layout import case_key
+from shared.store.table import Item
+
+
+class Invariant(IntEnum):
+    """The invariants of the design's section 4, by number."""
+
+    ONCE = 1
+    CONSERVED = 2
+    NEVER_OVER_PROMISED = 3
+    ORDER_DOES_NOT_MATTER = 4
+    AUTHORITY = 5
+    NOTHING_LOST = 6
+    NEVER_STALE_OUT = 7
+    ISOLATED = 8
+
+
+class Violation(BaseException):
+    """An invariant is broken; no ``except`` of the code under test may hide it. ``units`` is by how much."""
+
+    def __init__(self, invariant: Invariant, what: str, units: int = 0) -> None:
+        super().__init__(f"invariant {int(invariant)} ({invariant.name.lower()}): {what}")
+        self.invariant = invariant
+        self.what = what
+        self.units = units
+
+
+@dataclass(slots=True)
+class Told:
+    """A message that was handed to us: which events it carries for its authority, and whether more is wrong with it."""
+
+    id: str
+    keys: tuple[str, ...]
+    hopeless: bool
+    acknowledged: bool = False
+    acknowledged_when_kept: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """A reservation that somebody asks for: units by stock key."""
+
+    channel: Channel
+    units: Mapping[StockKey, Quantity]
+
+
+class Auditor:
+    """Listens to the commits of the stock, inbox and cases tables."""
+
+    def __init__(self, oracle: Oracle, scheduler: Scheduler, skus: Sequence[Sku]) -> None:
+        self.oracle = oracle
+        self.skus = skus
+        self._scheduler = scheduler
+        self.messages: dict[str, Told] = {}
+        self.claims: dict[str, Claim] = {}
+        self.trace: list[str] = []
+        self.promised: defaultdict[StockKey, list[tuple[int, Quantity]]] = defaultdict(lambda: [(0, 0)])
+        self.taken_at: dict[tuple[ChannelId, StockKey], int] = {}
+        self._hinted: dict[tuple[ChannelId, Sku], int] = {}
+        self._changed: dict[StockKey, int] = {}
+        self._inbox: dict[str, Item] = {}
+        self._parked: defaultdict[str, set[str]] = defaultdict(set)
+        self._open: set[str] = set()
+        self._balances: dict[StockKey, Item] = {}
+
+    def say(self, text: str) -> None:
+        """Add a line to the trace."""
+        self.trace.append(f"{self._scheduler.seconds:11.3f}  {text}")
+
+    # ---- stock --------------------------------------------------------------------------------------------------
+
+    def stock_committed(self, changes: Sequence[Change]) -> None:
+        """Check one transaction on the stock table."""
+        balances: dict[StockKey, Item] = {}
+        promises: dict[StockKey, Item] = {}
+        touched: set[StockKey] = set()
+        claims: list[str] = []
+        for change in changes:
+            family = change.key.pk.partition("#")[0]
+            if family == "EVENT":
+                touched.update(self._event(change))
+        for change in changes:
+            family = change.key.pk.partition("#")[0]
+            item = change.new
+            if item is None:
+                if family in ("EVENT", "ORDER", "BAL", "JRN", "PROMISE"):
+                    raise Violation(Invariant.CONSERVED, f"{change.key} was deleted")
+            elif family == "BAL" and change.key.sk == "-":
+                balances[_stock_key(item)] = item
+            elif family == "PROMISE":
+                promises[_stock_key(item)] = item
+                self._check_announced(change)
+            elif family == "ORDER" and change.key.sk == "-" and change.old is None:
+                claims.append(change.key.pk)
+            elif (
+                family == "LISTING"
+                and "inflight" in item
+                and (change.old is None or change.old.get("inflight") != item["inflight"])
+            ):
+                name = (ChannelId(cast(str, item["channel"])), _stock_key(item))
+                self.taken_at[name] = self._scheduler.us
+        for change in changes:
+            if change.key.pk.startswith("ORDER#") and change.key.sk != "-":
+                touched.update(self._line(change, claims))
+        self._sums(touched, balances, promises)
+        for claim in claims:
+            self._claimed(claim)
+
+    def _check_announced(self, change: Change) -> None:
+        """A mark comes off a stock key only after every channel that sells it has a hint that is newer than the change."""
+        old, new = change.old, cast(Item, change.new)
+        if old is None or "dirty_pk" not in old or "dirty_pk" in new:
+            return
+        key = _stock_key(new)
+        for channel in network().channels.values():
+            hinted = self._hinted.get((channel.id, key.sku), -1)
+            if key.location in channel.locations and hinted < self._changed[key]:
+                what = f"{key} is no longer marked as changed, and nobody has told {channel.id}"
+                raise Violation(Invariant.NEVER_STALE_OUT, what)
+
+    def _event(self, change: Change) -> list[StockKey]:
+        key = change.key.pk.removeprefix("EVENT#")
+        if change.old is not None:
+            raise Violation(Invariant.ONCE, f"event {key} was written twice")
+        told = self.oracle.told.get(key)
+        if told is None:
+            raise Violation(Invariant.AUTHORITY, f"event {key} is in the ledger, and no authority said it")
+        message = cast(str, cast(Item, change.new)["message_id"])
+        fact = told.get(message)
+        if fact is None:
+            raise Violation(Invariant.ONCE, f"event {key} names message {message}, which never said it")
+        slots = self.oracle.post(fact)
+        self.say(f"posted {_said(fact)}")
+        return [stock_key for stock_key, _ in slots]
+
+    def _line(self, change: Change, claims: Sequence[str]) -> list[StockKey]:
+        item = cast(Item, change.new)
+        name: LineName = (cast(str, item["order"]), cast(str, item["line"]))
+        stock_key = _stock_key(item)
+        applied = cast("Mapping[str, object]", item["applied"])
+        if name[0].startswith("reservation/"):
+            self._learn_reservation(name, stock_key, applied, item)
+        for key in applied:
+            if key not in self.oracle.demands:
+                raise Violation(
+                    Invariant.AUTHORITY, f"order line {name} took {key}, which no demand source said"
+                )
+            self.oracle.applied.add(key)
+        shipments = cast("Mapping[str, object]", item["shipments"])
+        unknown = [key for key in shipments if key not in self.oracle.posted]
+        if unknown:
+            raise Violation(Invariant.CONSERVED, f"order line {name} counts {unknown}, which did not ship")
+        line = line_of(stock_key, applied, shipments, self.oracle)
+        holds = self.oracle.hold(name, line)
+        held = cast(int, item["open"])
+        if held != holds:
+            what = f"order line {name} holds {held} open, the documents say {holds}"
+            raise Violation(Invariant.CONSERVED, what, held - holds)
+        self.say(f"order line {name[0]}/{name[1]} holds {holds} of {stock_key}")
+        keys = [stock_key]
+        if change.old is not None:
+            keys.append(_stock_key(change.old))
+        return keys
+
+    def _learn_reservation(
+        self, name: LineName, stock_key: StockKey, applied: Mapping[str, object], item: Item
+    ) -> None:
+        """A reservation's documents are written by Onecount itself: what was asked for says what they must be."""
+        claim = self.claims.get(name[0])
+        if claim is None or stock_key not in claim.units:
+            raise Violation(Invariant.AUTHORITY, f"{name[0]} reserves {stock_key}, and nobody asked for it")
+        for key in applied:
+            if key not in self.oracle.demands:
+                release = key.endswith("/cancelled/release")
+                # A release gives back what is still open, which is what was asked for less what was shipped.
+                units = claim.units[stock_key]
+                if release:
+                    shipments = cast("Mapping[str, object]", item["shipments"])
+                    known = {k: v for k, v in applied.items() if k in self.oracle.demands}
+                    units = line_of(stock_key, known, shipments, self.oracle).open
+                fact = Demanded(key, name, stock_key, units, None if release else "1")
+                self.oracle.tell_demand(fact)
+
+    def _sums(
+        self, touched: set[StockKey], balances: Mapping[StockKey, Item], promises: Mapping[StockKey, Item]
+    ) -> None:
+        self._balances |= balances
+        for key in sorted({*balances, *touched}):
+            item = self._balances.get(key, {})
+            for counter in Counter:
+                must, found = self.oracle.balance(key, counter), cast(int, item.get(counter, 0))
+                if must != found:
+                    raise Violation(
+                        Invariant.CONSERVED,
+                        f"{counter} of {key} is {found}; the facts in the ledger add up to {must}",
+                        found - must,
+                    )
+        now = self._scheduler.us
+        for key in sorted({*promises, *touched}):
+            promised = promises.get(key)
+            if promised is not None:
+                self.promised[key].append((now, cast(int, promised["available"])))
+                if "dirty_pk" in promised:
+                    self._changed[key] = now
+            must, found = self.oracle.available(key), self.promised[key][-1][1]
+            if must != found:
+                raise Violation(
+                    Invariant.CONSERVED, f"available of {key} is {found}, and must be {must}", found - must
+                )
+
+    def _claimed(self, order: str) -> None:
+        claim = self.claims.get(order.removeprefix("ORDER#").replace("%23", "#"))
+        if claim is None:
+            raise Violation(Invariant.AUTHORITY, f"{order} was written, and nobody asked for it")
+        for key in claim.units:
+            left = self.oracle.available(key) - claim.channel.safety_stock
+            if left < 0:
+                raise Violation(
+                    Invariant.NEVER_OVER_PROMISED,
+                    f"{order} took {claim.units[key]} of {key} for {claim.channel.id}, {-left} more than there was",
+                    -left,
+                )
+        held = self.oracle.lines_of(order.removeprefix("ORDER#"))
+        if len(held) != len(claim.units):
+            raise Violation(
+                Invariant.NEVER_OVER_PROMISED,
+                f"{order} holds {len(held)} of {len(claim.units)} lines: neither all nor none",
+            )
+
+    # ---- pushes -------------------------------------------------------------------------------------------------
+
+    def hinted(self, hint: Hint) -> None:
+        """A channel has been told to look."""
+        self._hinted[hint.channel, hint.sku] = self._scheduler.us
+
+    def offered(self, channel: Channel, offer: Offer) -> None:
+        """A number reaches a channel: it must have been true at some moment since its slot was taken."""
+        key = StockKey(offer.listing.sku, offer.listing.location)
+        since = self.taken_at.get((channel.id, key), 0)
+        history = self.promised[key]
+        most = history[-1][1]
+        for at, available in reversed(history):
+            most = max(most, available)
+            if at <= since:
+                break
+        most = max(0, most - channel.safety_stock)
+        self.say(f"push {offer.quantity} of {key} to {channel.id}, from {offer.expected}")
+        if offer.quantity > most:
+            raise Violation(
+                Invariant.NEVER_STALE_OUT,
+                f"{channel.id} is told {offer.quantity} of {key}; since the slot was taken never more than {most} "
+                "could be promised",
+                offer.quantity - most,
+            )
+
+    # ---- messages and cases ---------------------------------------------------------------------------------------
+
+    def inbox_committed(self, changes: Sequence[Change]) -> None:
+        """Check one write of the inbox."""
+        for change in changes:
+            name = change.key.pk.removeprefix("MSG#")
+            if change.new is None:
+                raise Violation(Invariant.NOTHING_LOST, f"message {name} was deleted")
+            self._inbox[name] = change.new
+            told = self.messages.get(name)
+            if told is None:
+                raise Violation(Invariant.AUTHORITY, f"message {name} is kept, and nobody sent it")
+            told.acknowledged |= told.acknowledged_when_kept
+            self._check_kept(name)
+
+    def cases_committed(self, changes: Sequence[Change]) -> None:
+        """Check one write of the cases."""
+        for change in changes:
+            case = change.key.pk
+            if change.key.sk.startswith("MSG#"):
+                message = change.key.sk.removeprefix("MSG#")
+                if change.new is None:
+                    self._parked[message].discard(case)
+                    self._check_kept(message)
+                else:
+                    self._parked[message].add(case)
+            elif change.new is not None and change.new.get("status") == "open":
+                self._open.add(case)
+            elif case in self._open:
+                self._open.discard(case)
+                for message, cases in list(self._parked.items()):
+                    if case in cases:
+                        self._check_kept(message)
+
+    def acknowledge(self, message: str) -> None:
+        """We have told a sender that we have its message."""
+        self.messages[message].acknowledged = True
+        self._check_kept(message)
+
+    def settled(self, told: Told) -> bool:
+        """Whether everything that a message says is in the ledger, just as it says it."""
+        return not told.hopeless and all(self._is_posted(key, told.id) for key in told.keys)
+
+    def in_a_case(self, message: str) -> bool:
+        """Whether an open case holds a message."""
+        return not self._open.isdisjoint(self._parked[message])
+
+    def is_open(self, case_id: str) -> bool:
+        """Whether a case is open."""
+        return case_key(case_id).pk in self._open
+
+    def status(self, message: str) -> str:
+        """Return where a message stands."""
+        item = self._inbox.get(message)
+        return "nowhere" if item is None else cast(str, item["status"])
+
+    def _is_posted(self, key: str, message: str) -> bool:
+        if key in self.oracle.demands:
+            return key in self.oracle.applied
+        posted = self.oracle.posted.get(key)
+        return posted is not None and posted == self.oracle.told[key].get(message)
+
+    def _check_kept(self, message: str) -> None:
+        told = self.messages.get(message)
+        if told is None or not told.acknowledged:
+            return
+        item = self._inbox.get(message)
+        if item is None:
+            raise Violation(
+                Invariant.NOTHING_LOST, f"message {message} was acknowledged, and is nowhere", len(told.keys)
+            )
+        waits = item["status"] == "pending" and "pending_pk" in item
+        if not waits and not self.in_a_case(message) and not self.settled(told):
+            missing = [key for key in told.keys if not self._is_posted(key, message)]
+            raise Violation(
+                Invariant.NOTHING_LOST,
+                f"message {message} is {self.status(message)}, in no open case, and not in the ledger: {missing}",
+                len(missing),
+            )
+
+
+def _stock_key(item: Item) -> StockKey:
+    return StockKey(Sku(cast(str, item["sku"])), LocationId(cast(str, item["location"])))
+
+
+def _said(fact: Moved | Counted) -> str:
+    if isinstance(fact, Counted):
+        return f"count {fact.quantity} {fact.counter} of {fact.stock_key} as of {fact.at:%d %H:%M:%S} ({fact.key})"
+    legs = ", ".join(f"{leg.quantity:+d} {leg.counter} of {leg.stock_key}" for leg in fact.legs)
+    return f"{legs or 'nothing'} at {fact.at:%d %H:%M:%S} ({fact.key})"

@@ -1,0 +1,338 @@
+"""The real operations over simulated tables, transports and channels, wired as in ``shared/runtime/wiring``.
+
+What each consumer does with a batch is what its handler in ``functions/`` does; the handlers themselves only read
+their settings and call this.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import defaultdict
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from io import BytesIO
+from typing import BinaryIO, cast
+
+from infra.simulation.channels import ChannelModel
+from infra.simulation.chaos import Actor, Chaos, Crash
+from infra.simulation.network import EXTERNAL_ID, SKUS, network
+from infra.simulation.scheduler import Scheduler
+from infra.simulation.tables import BusyTable, Change, WatchedTable
+from infra.simulation.transports import (
+    DeadLetterShelf,
+    Entry,
+    FailureLog,
+    Queue,
+    QueueSettings,
+    Stream,
+    StreamSettings,
+)
+from shared.domain.network import Listing
+from shared.domain.stock import ChannelId, MessageId, Sku
+from shared.operations.apply_message import MessageApplier
+from shared.operations.case_desk import CaseDesk
+from shared.operations.dead_letters import DeadLetterDesk
+from shared.operations.fan_out import FanOut, Hint, Lane, change_of
+from shared.operations.ingest import Drop, FileIngester
+from shared.operations.post import Poster, PostingContendedError
+from shared.operations.push import Pusher
+from shared.operations.receive import Receiver
+from shared.operations.reconcile import Reconciler
+from shared.operations.record import Recorder
+from shared.operations.reserve import ReservationBusyError, Reserver
+from shared.operations.stock_view import StockView
+from shared.operations.sweep import Sweep, SweepError
+from shared.operations.verify import Verifier
+from shared.store.attributes import item_from_image
+from shared.store.cases import Cases
+from shared.store.inbox import Inbox
+from shared.store.ledger import Ledger, moved_of
+from shared.store.listings import Listings, Paces
+from shared.store.memory import StreamRecord
+from shared.store.observations import Observations, observation
+from shared.store.patience import PatientTable
+from shared.store.registry import Registry
+from shared.store.table import TableError
+
+SECRETS = {"shopfront": "shpss_simulated"}
+OTHERWISE_SIGNED_BY = "whsec_c2ltdWxhdGVkLXNlY3JldC1vZi1ub3RoaW5n"
+PUSH_TIMEOUT_S = 60.0
+
+
+class SimulatedSecrets:
+    """Hands out each source's secret."""
+
+    def of(self, _kind: str, name: str) -> tuple[str, ...]:
+        return (SECRETS.get(name, OTHERWISE_SIGNED_BY),)
+
+
+class SimulatedBucket:
+    """Dropped files by key and version, and bodies too large for an item; now and then it does not answer."""
+
+    def __init__(self, chaos: Chaos) -> None:
+        self._chaos = chaos
+        self.objects: dict[tuple[str, str], bytes] = {}
+
+    def put(self, name: str, body: bytes) -> None:
+        self.objects[name, ""] = body
+
+    def get(self, name: str) -> bytes:
+        return self.open(name, "").read()
+
+    def open(self, key: str, version: str) -> BinaryIO:
+        self._chaos.step()
+        if self._chaos.happens(0.05, "file unreadable just now"):
+            raise OSError(f"{key} cannot be read just now")
+        return BytesIO(self.objects[key, version])
+
+
+@dataclass(frozen=True, slots=True)
+class LaneHint:
+    """A hint with the lane that it came by."""
+
+    hint: Hint
+    lane: Lane
+
+
+class ChannelLanes:
+    """Every channel's two queues of hints."""
+
+    def __init__(self, chaos: Chaos) -> None:
+        self._chaos = chaos
+        self.queues: dict[tuple[ChannelId, Lane], Queue[LaneHint]] = {}
+        self.sent: Callable[[Hint], None] = lambda _hint: None
+
+    def send(self, lane: Lane, hints: Sequence[Hint], delay_s: int = 0) -> None:
+        for hint in hints:
+            self._chaos.step()
+            if self._chaos.happens(0.003, "queue did not answer"):
+                raise OSError("the queue does not answer")
+            self.queues[hint.channel, lane].send(LaneHint(hint, lane), delay_s)
+            self.sent(hint)
+
+
+class House:
+    """Everything that runs, over fresh tables; ``channels`` are built by whoever knows the outside world."""
+
+    def __init__(
+        self,
+        scheduler: Scheduler,
+        chaos: Chaos,
+        build_channels: Callable[[Registry], Mapping[ChannelId, ChannelModel]],
+    ) -> None:
+        self.scheduler = scheduler
+        self.chaos = chaos
+        self.stock = self._table("stock", "dirty", "by_location", "order_lines", "observed", "expiring")
+        self.inbox_table = self._table("inbox", "pending")
+        self.cases_table = self._table("cases", "by_status")
+        self.registry_table = self._table("registry", "by_channel")
+        self.bucket = SimulatedBucket(chaos)
+        self.lanes = ChannelLanes(chaos)
+        self.shelf = DeadLetterShelf(chaos)
+        self.failures = FailureLog()
+        self._build_operations()
+        self._build_transports()
+        self.registry.declare(network())
+        self.registry.add_items(SKUS)
+        self.registry.add_listings(
+            Listing(channel, sku, EXTERNAL_ID[sku]) for channel in network().channels for sku in SKUS
+        )
+        self.channels = build_channels(self.registry)
+        for channel in self.channels:
+            self._build_lanes(channel)
+
+    def _table(self, name: str, *indexes: str) -> WatchedTable:
+        return WatchedTable(name, indexes, self.chaos, self.scheduler.now)
+
+    def _busy(self, table: WatchedTable) -> PatientTable:
+        return PatientTable(BusyTable(table, self.chaos), self.chaos.pause)
+
+    def _build_operations(self) -> None:
+        clock, pause = self.scheduler.now, self.chaos.pause
+        stock = self._busy(self.stock)
+        self.registry = Registry(self._busy(self.registry_table), lambda: self.scheduler.seconds)
+        self.inbox = Inbox(self._busy(self.inbox_table), self.bucket)
+        self.cases = Cases(self._busy(self.cases_table))
+        self.ledger = Ledger(stock)
+        self.listings = Listings(stock)
+        self.paces = Paces(stock)
+        observations = Observations(stock)
+        poster = Poster(stock, clock, pause)
+        recorder = Recorder(poster, observations, self.cases, self.registry, clock)
+        self.receiver = Receiver(self.inbox, self.registry, SimulatedSecrets(), clock, 1_000_000)
+        self.applier = MessageApplier(self.inbox, self.registry, recorder, self.cases, clock)
+        self.ingester = FileIngester(self.inbox, self.registry, recorder, self.cases, self.bucket, clock)
+        self.view = StockView(stock, self.registry, clock)
+        self.reserver = Reserver(stock, self.registry, clock, pause)
+        self.reconciler = Reconciler(self.view, observations, self.cases, clock)
+        self.fan_out = FanOut(stock, self.registry, self.lanes)
+        desk = DeadLetterDesk(self.shelf, self.cases, self.listings, self.registry, clock)
+        self.desk = desk
+        self.sweep = Sweep(
+            self.inbox,
+            self.applier,
+            self.ingester,
+            self.fan_out,
+            self.reconciler,
+            desk,
+            self.failures,
+            self.cases,
+            clock,
+        )
+        self.case_desk = CaseDesk(self.cases, self.inbox, self.registry, self.sweep, self.lanes, clock)
+        self.verifier = Verifier(self.stock)
+
+    # ---- transports ---------------------------------------------------------------------------------------------
+
+    def _build_transports(self) -> None:
+        self.streams = [
+            self._stream("apply_messages", self.inbox_table, 3, _is_new_webhook, self._apply),
+            self._stream("reconcile_stock", self.stock, 2, _is_said_or_moved, self._reconcile, 1.0),
+            self._stream("fan_out_changes", self.stock, 2, _is_dirty_promise, self._fan_out),
+        ]
+        settings = QueueSettings(batch_size=1, concurrency=2, timeout_s=900, visibility_s=900)
+        self.file_queue: Queue[Drop] = Queue("files", self.scheduler, self.chaos, settings, self._ingest)
+        self.shelf.add(cast("Queue[object]", self.file_queue), lambda drop: f"file {cast(Drop, drop).key}")
+
+    def _stream(
+        self,
+        name: str,
+        table: WatchedTable,
+        shards: int,
+        wants: Callable[[Change], bool],
+        consume: Callable[[Sequence[StreamRecord]], None],
+        window_s: float = 0.05,
+    ) -> Stream:
+        settings = StreamSettings(shards, window_s)
+        give_up = self.failures.records.append
+        stream = Stream(name, self.scheduler, self.chaos, settings, wants, table.record, consume, give_up)
+        table.listeners.append(stream.tell)
+        return stream
+
+    def _build_lanes(self, channel: ChannelId) -> None:
+        for lane, batch_size, window_s in ((Lane.URGENT, 10, 0.02), (Lane.BULK, 100, 1.0)):
+            settings = QueueSettings(batch_size, 2, PUSH_TIMEOUT_S, 6 * PUSH_TIMEOUT_S, window_s)
+            name = f"{channel}-{lane}"
+            queue: Queue[LaneHint] = Queue(name, self.scheduler, self.chaos, settings, self._push)
+            self.lanes.queues[channel, lane] = queue
+            self.shelf.add(cast("Queue[object]", queue), _hint_text)
+
+    @property
+    def outstanding(self) -> dict[str, int]:
+        """What is on its way, by name; empty when nothing is."""
+        counts = {stream.name: stream.outstanding for stream in self.streams}
+        counts |= {queue.name: queue.outstanding for queue in self.lanes.queues.values()}
+        counts["files"] = self.file_queue.outstanding
+        return {name: count for name, count in counts.items() if count}
+
+    # ---- what the functions do ----------------------------------------------------------------------------------
+
+    def _apply(self, records: Sequence[StreamRecord]) -> None:
+        keys = [record["dynamodb"]["Keys"]["pk"]["S"] for record in records]
+        self.applier.apply_each(MessageId(key.removeprefix("MSG#")) for key in keys)
+
+    def _reconcile(self, records: Sequence[StreamRecord]) -> None:
+        moved, seen = [], []
+        for record in records:
+            item = item_from_image(record["dynamodb"]["NewImage"])
+            if str(item["pk"]).startswith("OBS#"):
+                seen.append(observation(item))
+            else:
+                moved.append(moved_of(item))
+        self.reconciler.observed(seen)
+        self.reconciler.moved(moved)
+
+    def _fan_out(self, records: Sequence[StreamRecord]) -> None:
+        changes = []
+        for record in records:
+            images = record["dynamodb"]
+            old = images.get("OldImage")
+            changes.append(
+                change_of(item_from_image(images["NewImage"]), item_from_image(old) if old else None)
+            )
+        self.fan_out.changed(changes, self.scheduler.now())
+
+    def _ingest(self, entries: Sequence[Entry[Drop]]) -> Collection[str]:
+        failed = []
+        for entry in entries:
+            try:
+                self.ingester.ingest(entry.body)
+            except (TableError, PostingContendedError, OSError):
+                failed.append(entry.id)
+        return failed
+
+    def pusher(self, channel: ChannelId) -> Pusher:
+        """Build what pushes to one channel."""
+        model = self.channels[channel]
+        return Pusher(
+            model.declared,
+            model,
+            self.ledger,
+            self.listings,
+            self.paces,
+            self.registry,
+            self.inbox,
+            self.cases,
+            self.scheduler.now,
+            self.scheduler.sleep,
+        )
+
+    def _push(self, entries: Sequence[Entry[LaneHint]]) -> Collection[str]:
+        waiting: defaultdict[Sku, list[Entry[LaneHint]]] = defaultdict(list)
+        for entry in entries:
+            waiting[entry.body.hint.sku].append(entry)
+        channel = self.channels[entries[0].body.hint.channel].declared
+        failed: list[str] = []
+        for later in self.pusher(channel.id).push(waiting):
+            since = min(entry.body.hint.since for entry in waiting[later.sku])
+            if not later.failed or self.scheduler.now() - since < channel.patience:
+                wait = max(1, round(later.after.total_seconds() + 0.5))
+                lane = waiting[later.sku][0].body.lane
+                self.lanes.send(lane, [Hint(channel.id, later.sku, since)], min(wait, 900))
+            else:
+                failed += [entry.id for entry in waiting[later.sku]]
+        return failed
+
+    def sweep_once(self, undisturbed: timedelta) -> None:
+        """Run the sweep as its schedule does: nobody repeats it, the next one goes on."""
+        self.scheduler.actor = Actor("sweep", self.scheduler.seconds + 58)
+        try:
+            self.sweep.run(undisturbed)
+        except SweepError:
+            self.chaos.strike("part of a sweep failed")
+        except Crash:
+            self.chaos.strike("sweep cut short")
+        finally:
+            self.scheduler.actor = None
+
+    def expire_once(self) -> None:
+        """Give back the reservations whose time is over, as the schedule does each minute."""
+        self.scheduler.actor = Actor("expire_reservations", self.scheduler.seconds + 58)
+        try:
+            self.reserver.expire_due()
+        except (Crash, TableError, ReservationBusyError):
+            self.chaos.strike("expiry cut short")
+        finally:
+            self.scheduler.actor = None
+
+
+def _is_new_webhook(change: Change) -> bool:
+    return change.old is None and change.new is not None and change.new["kind"] == "webhook"
+
+
+def _is_said_or_moved(change: Change) -> bool:
+    if change.new is None:
+        return False
+    if change.key.pk.startswith("OBS#"):
+        return "observed_pk" in change.new
+    return change.key.pk.startswith("BAL#") and change.key.sk == "-"
+
+
+def _is_dirty_promise(change: Change) -> bool:
+    return change.new is not None and change.key.pk.startswith("PROMISE#") and "dirty_pk" in change.new
+
+
+def _hint_text(body: object) -> str:
+    hint = cast(LaneHint, body).hint
+    return json.dumps({"channel": hint.channel, "sku": hint.sku, "since": hint.since.isoformat()})

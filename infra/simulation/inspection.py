@@ -1,0 +1,172 @@
+"""Compares everything with the oracle once all is quiet: every instant of every slot, every message, every channel."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterator
+from datetime import datetime, timedelta
+from random import Random
+from typing import cast
+
+from infra.simulation.auditor import Auditor, Invariant, Violation
+from infra.simulation.house import House
+from infra.simulation.network import SHOPFRONT
+from infra.simulation.oracle import SlotName
+from shared.domain.cases import CaseStatus
+from shared.domain.stock import WHOLE, ChannelId, Counter, Quantity, StockKey
+from shared.operations.reconcile import drift_case
+
+SAMPLED = 3
+"""Instants of each slot at which history is also read the way the API reads it, through balances and buckets."""
+
+MOMENT = timedelta(microseconds=1)
+
+
+def inspect(house: House, auditor: Auditor, random: Random) -> None:
+    """Raise the first violation that is left when nothing moves any more."""
+    for check in (_messages, _history, _verified, _reservations):
+        check(house, auditor)
+    _history_as_read(house, auditor, random)
+    for channel, key, shown, must in wrong_listings(house, auditor):
+        raise Violation(
+            Invariant.NEVER_STALE_OUT,
+            f"all is quiet, and {channel} shows {shown} of {key} instead of {must}",
+            abs(shown - must),
+        )
+
+
+def wrong_listings(
+    house: House, auditor: Auditor
+) -> Iterator[tuple[ChannelId, StockKey, Quantity, Quantity]]:
+    """Yield what a channel shows that differs from the promise: channel, stock key, shown, must.
+
+    A number that somebody edited by hand is noticed when it is pushed next. Until then an open drift case must say
+    what the channel reports of itself.
+    """
+    for name, channel in house.channels.items():
+        for sku in auditor.skus:
+            for key in channel.places(sku):
+                must = max(0, auditor.oracle.available(key) - channel.declared.safety_stock)
+                shown = channel.shows.get(key, 0)
+                told = key in channel.edited and auditor.is_open(drift_case(SHOPFRONT, key, "available"))
+                if shown != must and not told:
+                    yield name, key, shown, must
+
+
+def _messages(house: House, auditor: Auditor) -> None:
+    """Whatever was acknowledged is in the ledger or in an open case; and each event once."""
+    for told in auditor.messages.values():
+        if not told.acknowledged and auditor.status(told.id) != "nowhere":
+            told.acknowledged = True  # kept, and only the answer was lost
+        if told.acknowledged and not auditor.settled(told) and not auditor.in_a_case(told.id):
+            raise Violation(
+                Invariant.NOTHING_LOST,
+                f"all is quiet, and message {told.id} is {auditor.status(told.id)} without a case: {told.keys}",
+                len(told.keys),
+            )
+    said = {key for told in auditor.messages.values() if told.acknowledged for key in told.keys}
+    missing = said - auditor.oracle.posted.keys() - auditor.oracle.applied
+    if missing:
+        raise Violation(Invariant.NOTHING_LOST, f"never posted: {sorted(missing)[:5]}", len(missing))
+
+
+def _history(house: House, auditor: Auditor) -> None:
+    """as_of(T) of every slot at every instant at which anything happened: the sum of the journal's lines."""
+    for key in sorted({key for key, _ in auditor.oracle.slots}):
+        lines: defaultdict[Counter, list[tuple[datetime, Quantity]]] = defaultdict(list)
+        balance = house.ledger.balances([key])[key]
+        for entry in house.ledger.entries(key, 0, balance.seq - 1):
+            for line in entry.lines:
+                if line.slot.leaf == WHOLE:
+                    lines[line.slot.counter].append((line.valid_at, line.quantity))
+        for counter in Counter:
+            _compare_history((key, counter), sorted(lines[counter]), auditor)
+
+
+def _compare_history(name: SlotName, lines: list[tuple[datetime, Quantity]], auditor: Auditor) -> None:
+    slot = auditor.oracle.slots.get(name)
+    instants = sorted({*(slot.instants() if slot else ()), *(at for at, _ in lines)})
+    total, position = 0, 0
+    for at in instants:
+        while position < len(lines) and lines[position][0] <= at:
+            total += lines[position][1]
+            position += 1
+        must = 0 if slot is None else slot.as_of(at)
+        if total != must:
+            raise Violation(
+                Invariant.ORDER_DOES_NOT_MATTER,
+                f"{name[1]} of {name[0]} as of {at:%d %H:%M:%S} is {total}, and must be {must}",
+                total - must,
+            )
+
+
+def _history_as_read(house: House, auditor: Auditor, random: Random) -> None:
+    """The same at a few instants of each stock key, read as the API reads it."""
+    for key in sorted({key for key, _ in auditor.oracle.slots}):
+        instants = sorted(
+            {
+                at
+                for (other, _), slot in auditor.oracle.slots.items()
+                if other == key
+                for at in slot.instants()
+            }
+        )
+        for at in random.sample(instants, min(SAMPLED, len(instants))):
+            for moment in (at, at - MOMENT):
+                read = house.ledger.as_of(key, moment)
+                for counter, found in read.items():
+                    slot = auditor.oracle.slots.get((key, counter))
+                    must = 0 if slot is None else slot.as_of(moment)
+                    if found != must:
+                        raise Violation(
+                            Invariant.ORDER_DOES_NOT_MATTER,
+                            f"{counter} of {key} as of {moment:%d %H:%M:%S.%f} reads {found}, and must be {must}",
+                            found - must,
+                        )
+
+
+def _verified(house: House, auditor: Auditor) -> None:
+    """The ledger proves itself."""
+    for wrong in house.verifier.verify().discrepancies:
+        raise Violation(
+            Invariant.CONSERVED,
+            f"verify: {wrong.what} of {wrong.key} is {wrong.found}, and must be {wrong.expected}",
+            wrong.found - wrong.expected,
+        )
+
+
+def _reservations(house: House, auditor: Auditor) -> None:
+    """What is reserved and available is what the documents leave open."""
+    for key in sorted({key for key, _ in auditor.oracle.slots}):
+        found = house.view.quantities(key)
+        must = {"reserved": auditor.oracle.reserved(key), "available": auditor.oracle.available(key)}
+        for name, quantity in must.items():
+            if found[name] != quantity:
+                raise Violation(
+                    Invariant.CONSERVED, f"{name} of {key} reads {found[name]}, and must be {quantity}"
+                )
+
+
+def unfinished(house: House, auditor: Auditor) -> dict[str, int]:
+    """Count what still moves or waits for nobody but us, by what it is; empty when all is quiet."""
+    stock = list(house.stock.items())
+    counts = {
+        **house.outstanding,
+        "pending messages": sum("pending_pk" in item for item in house.inbox_table.items()),
+        "dirty promises": sum("dirty_pk" in item for item in stock),
+        "observations not compared": sum("observed_pk" in item for item in stock),
+        "slots taken": sum("inflight" in item for item in stock if str(item["pk"]).startswith("LISTING#")),
+        "wrong listings": sum(1 for _ in wrong_listings(house, auditor)),
+        "dead letters": sum(len(queue.dead) for queue in house.lanes.queues.values())
+        + len(house.file_queue.dead),
+    }
+    return {name: count for name, count in counts.items() if count}
+
+
+def open_cases(house: House) -> list[str]:
+    """Name the cases that are open."""
+    return [
+        str(item["case_id"])
+        for item in house.cases_table.items()
+        if cast("str | None", item.get("status")) == CaseStatus.OPEN
+    ]

@@ -1,0 +1,572 @@
+"""The outside world: plays the steps of a workload as senders, shoppers, callers and operators do.
+
+Whoever sends a webhook repeats it until we have said that we have it; whoever calls the API repeats the call under the
+same key. What a message says is told to the oracle when it is sent, in the world's own words.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import hmac
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from functools import partial
+from typing import Any
+
+from infra.simulation.auditor import Auditor, Claim, Invariant, Told, Violation
+from infra.simulation.channels import ChannelModel
+from infra.simulation.chaos import Actor, Chaos, Crash
+from infra.simulation.house import OTHERWISE_SIGNED_BY, SECRETS, House
+from infra.simulation.network import (
+    ALIASES,
+    COUNTS,
+    EAST,
+    EXTERNAL_ID,
+    FILE_PREFIX,
+    FILES,
+    GHOST,
+    MARKET,
+    MOVEMENTS,
+    SHOP,
+    SHOP_DOMAIN,
+    SHOP_LOCATION,
+    SHOPFRONT,
+    WEST,
+)
+from infra.simulation.oracle import Counted, Demanded, Leg, Moved
+from infra.simulation.scheduler import Scheduler
+from infra.simulation.workload import (
+    Level,
+    Meddling,
+    Nonsense,
+    Operator,
+    Outage,
+    ReportLine,
+    Reservation,
+    Sale,
+    Snapshot,
+    Step,
+    Webhook,
+)
+from shared.channels.contract import FetchedOrder
+from shared.domain.cases import CaseKind, CaseStatus
+from shared.domain.events import instant
+from shared.domain.stock import Counter, LocationId, MessageId, Sku, SourceId, StockKey
+from shared.operations.case_desk import NotPossibleError
+from shared.operations.ingest import Drop
+from shared.operations.post import PostingContendedError
+from shared.operations.reserve import (
+    InsufficientStockError,
+    ReservationBusyError,
+    ReservationNotFoundError,
+    Wanted,
+)
+from shared.sources.contract import AuthenticationError
+from shared.store.cases import CaseNotFoundError
+from shared.store.inbox import MessageNotFoundError, message_id
+from shared.store.registry import Code, Registry
+from shared.store.table import TableError
+
+CALLER = "storefront-api"
+WITHHELD = {"quality_hold": Counter.QUALITY_HOLD, "damaged": Counter.DAMAGED}
+RETRIED_BY_HAND = frozenset(
+    {CaseKind.MESSAGE_FAILED, CaseKind.HELD, CaseKind.PUSH_FAILED, CaseKind.PUSH_REFUSED}
+)
+
+
+@dataclass(slots=True)
+class _Order:
+    """An order on the shop as the shop has it."""
+
+    sale: Sale
+    units: int
+    claimed: bool = False
+    cancelled: bool = False
+
+
+class World:
+    """Everything outside of Onecount."""
+
+    def __init__(self, scheduler: Scheduler, chaos: Chaos, start: datetime) -> None:
+        self.scheduler = scheduler
+        self.chaos = chaos
+        self.start = start
+        self.deliveries = 0
+        self.duplicates = 0
+        self._seen: set[str] = set()
+        self._orders: dict[int, _Order] = {}
+        self._hooks = 0
+
+    def open(self, house: House, auditor: Auditor) -> None:
+        """Meet the house, once it is built."""
+        self.house = house
+        self.auditor = auditor
+
+    def channels(self, registry: Registry, auditor: Auditor, reads_back: bool) -> dict[Any, ChannelModel]:
+        """Build the channels' models, and map what the shop calls its items."""
+        registry.map_codes(
+            {Code(SHOPFRONT, "inventory_item_id", theirs): sku for sku, theirs in EXTERNAL_ID.items()},
+            "setup",
+        )
+        declared = registry.network().channels
+        shared_arguments = {"offered": auditor.offered, "fetched": self._fetched}
+        shop = ChannelModel(declared[SHOP], self.chaos, fenced=True, reads_back=True, **shared_arguments)  # type: ignore[arg-type]
+        market = ChannelModel(
+            declared[MARKET],
+            self.chaos,
+            fenced=False,
+            reads_back=reads_back,
+            **shared_arguments,  # type: ignore[arg-type]
+        )
+        return {SHOP: shop, MARKET: market}
+
+    # ---- playing ------------------------------------------------------------------------------------------------
+
+    def play(self, step: Step) -> None:
+        """Play one step, now."""
+        match step:
+            case Webhook():
+                self._webhook(step)
+            case Nonsense():
+                self._nonsense(step)
+            case Snapshot():
+                self._snapshot(step)
+            case Sale():
+                self._sell(step)
+            case Reservation():
+                self._reserve(step)
+            case Meddling():
+                self._meddle(step)
+            case Outage():
+                self._outage(step)
+            case Level():
+                self._level(step)
+            case Operator():
+                self._act("operator", 28, lambda: self._operate(step))
+
+    def at(self, seconds: float) -> datetime:
+        """Return an instant of the history."""
+        return self.start + timedelta(seconds=seconds)
+
+    def _act(self, name: str, timeout_s: float, job: Callable[[], object]) -> bool:
+        """Run a call as one invocation; return whether it came to its end."""
+        self.scheduler.actor = Actor(name, self.scheduler.seconds + timeout_s)
+        try:
+            job()
+        except (Crash, TableError, OSError):
+            return False
+        finally:
+            self.scheduler.actor = None
+        return True
+
+    def _until_done(self, name: str, timeout_s: float, job: Callable[[], object], tries: int = 12) -> None:
+        """Repeat a call, ever more slowly, until it came to its end."""
+        for attempt in range(tries):
+            if self._act(name, timeout_s, job):
+                return
+            self.chaos.strike("call repeated by its caller")
+            self.scheduler.actor = name
+            self.scheduler.sleep(min(300.0, 0.5 * 2**attempt))
+            self.scheduler.actor = None
+
+    # ---- webhooks -----------------------------------------------------------------------------------------------
+
+    def _webhook(self, step: Webhook) -> None:
+        body = json.dumps(self._report(step)).encode()
+        for delay, delivery in step.deliveries:
+            told = self._tell(step, delivery, body)
+            self._send(step.source, delivery, body, told, delay)
+
+    def _report(self, step: Webhook) -> dict[str, Any]:
+        happened = self.at(step.occurred).isoformat()
+        lines = [
+            {
+                "line": str(number),
+                "sku": line.code,
+                "location": line.location,
+                "quantity": line.quantity,
+                **dict(line.extra),
+            }
+            for number, line in enumerate(step.lines, start=1)
+        ]
+        data: dict[str, Any] = {"document": step.document, "occurred_at": happened, "lines": lines}
+        if step.version:
+            data["version"] = step.version
+        return {"type": f"stock.{step.type}", "timestamp": happened, "data": data}
+
+    def _tell(self, step: Webhook, delivery: str, body: bytes) -> Told:
+        """Tell the oracle what a message says, and return what must become of it."""
+        name = message_id(step.source, delivery, body)
+        keys = []
+        for number, line in enumerate(step.lines, start=1):
+            key = "/".join((step.source, step.document, str(number), step.type, step.version))
+            fact = self._fact(step, line, key)
+            if fact is not None:
+                self.auditor.oracle.tell(name, fact)
+                keys.append(key)
+        hopeless = any(line.code == GHOST for line in step.lines)
+        return self._register(name, tuple(keys), hopeless)
+
+    def _register(self, name: str, keys: tuple[str, ...], hopeless: bool) -> Told:
+        return self.auditor.messages.setdefault(name, Told(name, keys, hopeless))
+
+    def _fact(self, step: Webhook, line: ReportLine, key: str) -> Moved | Counted | None:
+        if line.code == GHOST:
+            return None
+        sku, at, extra = ALIASES.get(line.code, Sku(line.code)), self.at(step.occurred), dict(line.extra)
+        here = StockKey(sku, line.location)
+        if step.type == "count":
+            if COUNTS[line.location] != step.source:
+                return None
+            counter = Counter(extra.get("counter", "on_hand"))
+            return Counted(key, at, here, counter, line.quantity, step.version)
+        legs = _legs(step.type, here, line.quantity, extra)
+        if any(MOVEMENTS[leg.stock_key.location] != step.source for leg in legs):
+            return None
+        order_line = (extra["order"], extra["order_line"]) if "order" in extra else None
+        shipped = line.quantity if step.type == "shipment" and order_line else 0
+        return Moved(key, at, legs, order_line, shipped)
+
+    def _nonsense(self, step: Nonsense) -> None:
+        for delay, delivery in step.deliveries:
+            told = self._register(message_id(step.source, delivery, step.body), (), True)
+            self._send(step.source, delivery, step.body, told, delay, forged=step.forged)
+
+    def _send(
+        self,
+        source: SourceId,
+        delivery: str,
+        body: bytes,
+        told: Told,
+        delay: float,
+        *,
+        topic: str = "",
+        forged: bool = False,
+    ) -> None:
+        """Send a message after a while, again and again until it is acknowledged."""
+
+        def knock() -> None:
+            self.deliveries += 1
+            if told.id in self._seen:
+                self.duplicates += 1
+            self._seen.add(told.id)
+            now = self.scheduler.now()
+            headers = _signed_shop(body, topic, delivery) if topic else _signed(body, delivery, now)
+            raw = body + b"!" if forged else body
+            try:
+                receipt = self.house.receiver.receive(source, headers, raw)
+            except AuthenticationError:
+                if not forged:
+                    raise
+                return
+            if forged or receipt.message_id != told.id:
+                raise Violation(Invariant.AUTHORITY, f"{source} is credited with what it never signed")
+            self.auditor.acknowledge(told.id)
+
+        self.scheduler.after(delay, lambda: self._until_done("receive_webhook", 10, knock))
+
+    # ---- files --------------------------------------------------------------------------------------------------
+
+    def _snapshot(self, step: Snapshot) -> None:
+        as_of = self.at(step.as_of)
+        written_at = self.scheduler.now()
+        key, version = f"{FILE_PREFIX}stock-{as_of:%Y%m%dT%H%M%S}.csv", f"v{step.sequencer}"
+        rows = ["sku,site,qty", *(f"{sku},{WEST},{units}" for sku, units in step.rows), *step.bad_rows]
+        content = "\n".join(rows).encode()
+        self.house.bucket.objects[key, version] = content
+        name = message_id(FILES, f"{key}#{version}#{step.sequencer}", b"")
+        document = f"{instant(written_at)}.{step.sequencer}"
+        keys = []
+        for sku, units in step.rows:
+            fact_key = f"{FILES}/snapshot/{instant(as_of)}/{sku}/{WEST}/on_hand/{document}"
+            counted = Counted(fact_key, as_of, StockKey(sku, WEST), Counter.ON_HAND, units, document)
+            self.auditor.oracle.tell(name, counted)
+            keys.append(fact_key)
+        self._register(name, tuple(keys), bool(step.bad_rows)).acknowledged_when_kept = True
+        drop = Drop(key, version, step.sequencer, len(content), written_at)
+        self.deliveries += len(step.announced)
+        self.duplicates += len(step.announced) - 1
+        for delay in step.announced:
+            self.house.file_queue.send(drop, delay)
+
+    # ---- the shop -----------------------------------------------------------------------------------------------
+
+    def _sell(self, sale: Sale) -> None:
+        shop, key = self.house.channels[SHOP], StockKey(sale.sku, EAST)
+        shown = shop.shows.get(key, 0)
+        if shown < sale.units:
+            return
+        shop.show(key, shown - sale.units)
+        order = self._orders[sale.number] = _Order(sale, sale.units)
+        self._publish(order, "orders/create", sale.heard_after)
+        for delay, change in (
+            (sale.edited_after, self._edit),
+            (sale.claimed_after, self._claim),
+            (sale.cancelled_after, self._cancel),
+            (sale.shipped_after, self._ship_order),
+        ):
+            if delay is not None:
+                self.scheduler.after(delay, partial(change, order))
+
+    def _edit(self, order: _Order) -> None:
+        if order.units > 1 and not order.claimed and not order.cancelled:
+            order.units -= 1
+            self._give_back(order, 1)
+            self._publish(order, "orders/updated", self._soon())
+
+    def _claim(self, order: _Order) -> None:
+        """The storefront says that it fulfilled the order. It is no authority for that."""
+        if not order.cancelled:
+            order.claimed = True
+            self._publish(order, "orders/updated", self._soon())
+
+    def _cancel(self, order: _Order) -> None:
+        if not order.claimed and not order.cancelled:
+            order.cancelled = True
+            self._give_back(order, order.units)
+            order.units = 0
+            self._publish(order, "orders/cancelled", self._soon())
+
+    def _give_back(self, order: _Order, units: int) -> None:
+        shop, key = self.house.channels[SHOP], StockKey(order.sale.sku, EAST)
+        shop.show(key, shop.shows.get(key, 0) + units)
+
+    def _soon(self) -> tuple[float, ...]:
+        random = self.chaos.random
+        return tuple(
+            random.choice((1.0, 60.0, 500.0)) * random.random() for _ in range(random.choice((1, 1, 2)))
+        )
+
+    def _ship_order(self, order: _Order) -> None:
+        extra = (("order", f"{SHOP}/{order.sale.number}"), ("order_line", f"{order.sale.number}0"))
+        self._ship(f"S-{order.sale.number}", EAST, order.sale.sku, order.sale.shipped, extra)
+
+    def _ship(
+        self, document: str, place: LocationId, sku: Sku, units: int, extra: tuple[tuple[str, str], ...]
+    ) -> None:
+        line = ReportLine(sku, place, units, extra)
+        occurred = float(int(self.scheduler.seconds))
+        deliveries = tuple((delay, f"d{document}") for delay in self._soon())
+        self._webhook(
+            Webhook(
+                self.scheduler.seconds, MOVEMENTS[place], "shipment", document, occurred, (line,), deliveries
+            )
+        )
+
+    def _publish(self, order: _Order, topic: str, heard_after: Sequence[float]) -> None:
+        """The shop has a new version of an order: it can be fetched, and its webhooks are on their way."""
+        now = self.scheduler.now()
+        body = json.dumps(_order_body(order, now)).encode()
+        fetched = FetchedOrder(body, {"x-shopify-topic": "orders/updated"})
+        self.house.channels[SHOP].orders.append((now, fetched))
+        keys = self._tell_order(order, now)
+        self._register(message_id(SHOPFRONT, "fetched", body), keys, False).acknowledged_when_kept = True
+        for delay in heard_after:
+            self._hooks += 1
+            hook = f"hook-{self._hooks}"
+            name = message_id(SHOPFRONT, f"{SHOP_DOMAIN}|{topic}|{hook}", body)
+            told = self._register(name, keys, False)
+            self._send(SHOPFRONT, hook, body, told, delay, topic=topic)
+
+    def _tell_order(self, order: _Order, now: datetime) -> tuple[str, ...]:
+        number, version = order.sale.number, instant(now)
+        line, key = (f"{SHOP}/{number}", f"{number}0"), StockKey(order.sale.sku, EAST)
+        name = f"{SHOPFRONT}/order/{number}/{number}0"
+        ordered = Demanded(f"{name}/ordered/{version}", line, key, order.units, version)
+        self.auditor.oracle.tell_demand(ordered)
+        if not order.cancelled:
+            return (ordered.key,)
+        cancelled = Demanded(f"{name}/cancelled/cancel", line, key, order.sale.units, None)
+        self.auditor.oracle.tell_demand(cancelled)
+        return (ordered.key, cancelled.key)
+
+    def _fetched(self, _order: FetchedOrder) -> None:
+        self.deliveries += 1
+
+    def _meddle(self, step: Meddling) -> None:
+        shop, key = self.house.channels[SHOP], StockKey(step.sku, EAST)
+        shop.show(key, max(0, shop.shows.get(key, 0) + step.change))
+        shop.edited.add(key)
+        self._level(Level(step.at, step.sku))
+
+    def _outage(self, step: Outage) -> None:
+        channel, until = self.house.channels[step.channel], self.scheduler.seconds + step.lasts
+        if step.throttles:
+            channel.slowed_until = until
+        else:
+            channel.broken_until = until
+
+    def _level(self, step: Level) -> None:
+        shown = self.house.channels[SHOP].shows.get(StockKey(step.sku, EAST), 0)
+        now = self.scheduler.now()
+        body = json.dumps(
+            {
+                "inventory_item_id": int(EXTERNAL_ID[step.sku]),
+                "location_id": int(SHOP_LOCATION),
+                "available": shown,
+                "updated_at": now.isoformat(),
+            }
+        ).encode()
+        self._hooks += 1
+        hook, topic = f"hook-{self._hooks}", "inventory_levels/update"
+        told = self._register(message_id(SHOPFRONT, f"{SHOP_DOMAIN}|{topic}|{hook}", body), (), False)
+        self._send(SHOPFRONT, hook, body, told, 0.5, topic=topic)
+
+    # ---- reservations -------------------------------------------------------------------------------------------
+
+    def _reserve(self, step: Reservation) -> None:
+        digest = hashlib.blake2b(f"{CALLER}\x1f{step.key}".encode(), digest_size=12).hexdigest()
+        channel = self.house.channels[step.channel].declared
+        units = {StockKey(sku, place): wanted for sku, place, wanted in step.wanted}
+        self.auditor.claims[f"reservation/{digest}"] = Claim(channel, units)
+        wanted = [Wanted(sku, quantity, place) for sku, place, quantity in step.wanted]
+
+        lifetime = None if step.lifetime is None else timedelta(seconds=step.lifetime)
+
+        def ask() -> None:
+            self.deliveries += 1
+            try:
+                self.house.reserver.reserve(step.key, CALLER, step.channel, wanted, lifetime)
+            except (InsufficientStockError, ReservationBusyError):
+                return
+
+        def release() -> None:
+            self.deliveries += 1
+            try:
+                self.house.reserver.release(digest)
+            except (ReservationNotFoundError, ReservationBusyError):
+                return
+
+        self.duplicates += len(step.asked) - 1
+        for delay in step.asked:
+            self.scheduler.after(delay, lambda: self._until_done("inventory_api", 28, ask, 5))
+        for delay in step.released_after:
+            self.scheduler.after(delay, lambda: self._until_done("inventory_api", 28, release, 5))
+        if step.shipped_after is not None:
+            self.scheduler.after(step.shipped_after, lambda: self._ship_reserved(step, digest))
+
+    def _ship_reserved(self, step: Reservation, digest: str) -> None:
+        lines = self.auditor.oracle.lines_of(f"reservation/{digest}")
+        for number, (sku, place, _) in enumerate(step.wanted, start=1):
+            if str(number) in lines:
+                extra = (("order", f"reservation/{digest}"), ("order_line", str(number)))
+                self._ship(f"S-{step.key}-{number}", place, sku, step.shipped, extra)
+
+    # ---- operators ----------------------------------------------------------------------------------------------
+
+    def _operate(self, step: Operator) -> None:
+        self.deliveries += 1
+        match step.action:
+            case "map":
+                self.map_codes()
+            case "retry":
+                self.retry_cases(step.pick)
+            case "redrive":
+                self.house.desk.redrive()
+            case "replay":
+                self._replay(step.pick)
+
+    def map_codes(self) -> None:
+        """Map every code that waits and that means something."""
+        for case in self.house.cases.list(CaseStatus.OPEN):
+            code = str(case.facts.get("code"))
+            if case.kind is CaseKind.UNKNOWN_CODE and code in ALIASES:
+                self._decide(partial(self.house.case_desk.map, case.id, ALIASES[code], "op"))
+
+    def retry_cases(self, pick: int | None = None) -> None:
+        """Retry one open case, whatever it is; or, without a pick, all that can be expected to go away."""
+        found = self.house.cases.list(CaseStatus.OPEN)
+        chosen = (
+            [case for case in found if case.kind in RETRIED_BY_HAND]
+            if pick is None
+            else found[pick % len(found) :][:1]
+            if found
+            else []
+        )
+        for case in chosen:
+            self._decide(partial(self.house.case_desk.retry, case.id))
+
+    def _replay(self, pick: int) -> None:
+        kept = [name for name in self.auditor.messages if self.auditor.status(name) != "nowhere"]
+        for name in (kept[pick % len(kept) :] or kept)[:3]:
+            self.deliveries += 1
+            self.duplicates += 1
+            if self.house.inbox.reopen(MessageId(name), self.scheduler.now()):
+                self.house.sweep.apply_again(MessageId(name))
+
+    def _decide(self, action: Callable[[], object]) -> None:
+        try:
+            action()
+        except (NotPossibleError, CaseNotFoundError, MessageNotFoundError, PostingContendedError):
+            return
+
+
+def _legs(type_: str, here: StockKey, quantity: int, extra: Mapping[str, str]) -> tuple[Leg, ...]:
+    """Say what a report moves, as the documentation of the format has it."""
+    match type_:
+        case "receipt":
+            return (Leg(here, Counter.ON_HAND, quantity),)
+        case "shipment":
+            return (Leg(here, Counter.ON_HAND, -quantity),)
+        case "adjustment":
+            return (Leg(here, Counter(extra.get("counter", "on_hand")), quantity),)
+        case "hold":
+            return (Leg(here, Counter.QUALITY_HOLD, quantity),)
+        case "release":
+            return (Leg(here, Counter.QUALITY_HOLD, -quantity),)
+        case "damage":
+            return (Leg(here, Counter.DAMAGED, quantity),)
+        case "return":
+            disposition = WITHHELD.get(extra["disposition"])
+            withheld = () if disposition is None else (Leg(here, disposition, quantity),)
+            return (Leg(here, Counter.ON_HAND, quantity), *withheld)
+        case "transfer_ship":
+            there = StockKey(here.sku, LocationId(extra["to_location"]))
+            return (Leg(here, Counter.ON_HAND, -quantity), Leg(there, Counter.IN_TRANSIT, quantity))
+        case "transfer_receive":
+            return (Leg(here, Counter.IN_TRANSIT, -quantity), Leg(here, Counter.ON_HAND, quantity))
+    return ()
+
+
+def _order_body(order: _Order, updated_at: datetime) -> dict[str, Any]:
+    number = order.sale.number
+    line = {
+        "id": number * 10,
+        "sku": order.sale.sku,
+        "quantity": order.sale.units,
+        "current_quantity": order.units,
+        "fulfillable_quantity": 0 if order.claimed else order.units,
+        "variant_inventory_management": "shopify",
+        "requires_shipping": True,
+    }
+    claimed = {"status": "success", "line_items": [{"id": number * 10, "quantity": order.units}]}
+    return {
+        "id": number,
+        "updated_at": updated_at.isoformat(),
+        "cancelled_at": updated_at.isoformat() if order.cancelled else None,
+        "line_items": [line],
+        "fulfillments": [claimed] if order.claimed else [],
+    }
+
+
+def _signed(body: bytes, delivery: str, now: datetime) -> dict[str, str]:
+    """Sign as Standard Webhooks has it."""
+    stamp = str(int(now.timestamp()))
+    secret = base64.b64decode(OTHERWISE_SIGNED_BY.removeprefix("whsec_"))
+    signed = b".".join((delivery.encode(), stamp.encode(), body))
+    signature = base64.b64encode(hmac.digest(secret, signed, "sha256")).decode()
+    return {"webhook-id": delivery, "webhook-timestamp": stamp, "webhook-signature": f"v1,{signature}"}
+
+
+def _signed_shop(body: bytes, topic: str, hook: str) -> dict[str, str]:
+    """Sign as the shop does."""
+    signature = base64.b64encode(hmac.digest(SECRETS[SHOPFRONT].encode(), body, "sha256")).decode()
+    return {
+        "x-shopify-hmac-sha256": signature,
+        "x-shopify-topic": topic,
+        "x-shopify-shop-domain": SHOP_DOMAIN,
+        "x-shopify-webhook-id": hook,
+    }

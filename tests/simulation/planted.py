@@ -1,0 +1,384 @@
+"""Known bugs, planted into the real code for one history, to see whether the simulation catches them.
+
+Each is a mistake that somebody could make, or has made: a condition left out, two steps in the wrong order, an answer
+taken for another. Replacing our own functions is the very point here. Every bug must be caught within 1,000 seeds.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import replace
+from datetime import timedelta
+from typing import Any
+from unittest.mock import patch
+
+from infra.simulation.history import Verdict, play
+from infra.simulation.workload import Workload
+from shared.channels.contract import ChannelConnector, Deferred, Offer, Outcome, Unknown
+from shared.domain import ledger
+from shared.domain.availability import promise
+from shared.domain.events import Count
+from shared.domain.messages import Message
+from shared.domain.network import Source
+from shared.domain.reservation import OrderLine
+from shared.domain.stock import EventKey, Quantity, StockKey
+from shared.operations import fan_out, post, record, reserve, resolve
+from shared.operations import push as pushing
+from shared.operations.apply_message import MessageApplier
+from shared.operations.post import Fact, Poster
+from shared.operations.push import Pusher
+from shared.operations.reserve import Reserver
+from shared.sources import shopify
+from shared.sources.reading import Fields
+from shared.store.bulk import write_each
+from shared.store.inbox import Inbox, MessageStatus
+from shared.store.ledger import posting_actions, promise_action
+from shared.store.orders import line_put
+from shared.store.table import Action, Put, Table, TableError, UnknownOutcomeError, Update
+
+Replacement = tuple[object, str, object]
+"""What is replaced (a module or a class), which of its names, and by what."""
+
+
+class _Passing:
+    """Something that passes on all but what a bug changes."""
+
+    def __init__(self, wrapped: Any) -> None:
+        self._wrapped = wrapped
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._wrapped, name)
+
+
+def _unconditional(action: Any) -> Any:
+    return replace(action, conditions=())
+
+
+# ---- posting ------------------------------------------------------------------------------------------------------
+
+
+def no_idempotency_condition() -> list[Replacement]:
+    """An event's own item is written without asking whether it is there already."""
+    original = post._event_put
+    return [(post, "_event_put", lambda fact, now: _unconditional(original(fact, now)))]
+
+
+def no_sequence_condition() -> list[Replacement]:
+    """A posting does not ask whether the journal has grown since it was folded."""
+
+    def actions(posting: ledger.Posting, at: Any) -> list[Action]:
+        first, second, *rest = posting_actions(posting, at)
+        return [_unconditional(first), _unconditional(second), *rest]
+
+    return [(post, "posting_actions", actions)]
+
+
+def promise_added_again() -> list[Replacement]:
+    """After an answer that never came, what became available is added once more, and then all is tried again."""
+
+    class Adding(_Passing):
+        def write(self, actions: Sequence[Action]) -> None:
+            try:
+                self._wrapped.write(actions)
+            except UnknownOutcomeError:
+                self._wrapped.write([a for a in actions if a.key.pk.startswith("PROMISE#")] or actions)
+                raise
+
+    original = Poster.__init__
+
+    def build(self: Poster, table: Table, *more: Any) -> None:
+        original(self, Adding(table), *more)
+
+    return [(Poster, "__init__", build)]
+
+
+def late_fact_not_restated() -> list[Replacement]:
+    """A movement that is older than an accepted count moves the balance."""
+
+    def move(self: Any, slot: Any, quantity: Quantity, at: Any, key: EventKey) -> None:
+        self.slot(slot).add(quantity, at, key, ledger.Cause.MOVEMENT)
+
+    return [(ledger._Draft, "move", move)]
+
+
+def wrong_count_restated() -> list[Replacement]:
+    """A late movement restates the newest count instead of the first after it."""
+
+    def move(self: Any, slot: Any, quantity: Quantity, at: Any, key: EventKey) -> None:
+        draft = self.slot(slot)
+        draft.add(quantity, at, key, ledger.Cause.MOVEMENT)
+        if draft.last_count is not None and at <= draft.last_count.as_of:
+            draft.restate(draft.marks[-1], quantity, key)
+
+    return [(ledger._Draft, "move", move)]
+
+
+def count_overwrites_later_receipt() -> list[Replacement]:
+    """A count is compared with what is here now, not with what was here when it was taken."""
+
+    def balance_at(self: Any, _at: Any, _clock: Any) -> Quantity:
+        return int(self.balance)
+
+    return [(ledger._SlotDraft, "balance_at", balance_at)]
+
+
+def older_order_version_wins() -> list[Replacement]:
+    """Of an order's versions, the one that came last stands, whichever is the newest."""
+
+    def ordered(self: OrderLine) -> Quantity:
+        return list(self.versions.values())[-1].quantity if self.versions else 0
+
+    return [(OrderLine, "ordered", property(ordered))]
+
+
+def anybody_is_believed() -> list[Replacement]:
+    """A count of a source that is only to be compared is written to the ledger."""
+    original = resolve._judge
+
+    def judge(event: Any, effect: str, source: Source, network: Any, resolution: Any) -> None:
+        if isinstance(event, Count) and event.element == "on_hand":
+            resolution.facts.append(Fact(event, effect))
+        else:
+            original(event, effect, source, network, resolution)
+
+    return [(resolve, "_judge", judge)]
+
+
+def storefront_is_believed() -> list[Replacement]:
+    """What the storefront says it fulfilled is taken off what the order still holds."""
+    original = shopify._asked_for
+
+    def asked_for(line: Fields, fulfilled: int | None) -> int:
+        return original(line, fulfilled) - (fulfilled or 0)
+
+    return [(shopify, "_asked_for", asked_for)]
+
+
+# ---- messages -----------------------------------------------------------------------------------------------------
+
+
+def acknowledged_before_kept() -> list[Replacement]:
+    """A delivery is acknowledged although keeping it failed."""
+    original = Inbox.store
+
+    def store(self: Inbox, message: Message, kind: str = "webhook") -> bool:
+        try:
+            return original(self, message, kind)
+        except TableError:
+            return True
+
+    return [(Inbox, "store", store)]
+
+
+def marked_before_recorded() -> list[Replacement]:
+    """A message is marked posted before its events are."""
+    original = MessageApplier._record
+
+    def recorded(self: MessageApplier, message: Message, since: str | None) -> MessageStatus:
+        self._inbox.mark(message.id, MessageStatus.POSTED, {}, since)
+        return original(self, message, since)
+
+    return [(MessageApplier, "_record", recorded)]
+
+
+def parked_although_reopened() -> list[Replacement]:
+    """A message is parked on a case that an operator has retried, and closed, meanwhile."""
+
+    def mark(self: Inbox, name: Any, status: MessageStatus, outcomes: dict[str, int], since: Any) -> bool:
+        return original(self, name, status, outcomes, self.waiting_since(name))
+
+    original = Inbox.mark
+    return [(Inbox, "mark", mark)]
+
+
+def unknown_code_dropped() -> list[Replacement]:
+    """An event under a code that nobody has mapped is left out without a case."""
+    return [(record, "_unknown_codes", lambda *_: [])]
+
+
+# ---- reservations -------------------------------------------------------------------------------------------------
+
+
+def reserved_without_condition() -> list[Replacement]:
+    """A reservation takes its units without asking whether they are there."""
+
+    def claim(key: StockKey, change: Quantity, at: Any, *_conditions: Any) -> Update:
+        return promise_action(key, change, at)
+
+    return [(reserve, "promise_action", claim)]
+
+
+def reserved_line_by_line() -> list[Replacement]:
+    """A reservation's lines are written one after another, not all or none."""
+    original = Reserver._take
+
+    def take(
+        self: Reserver, name: str, actions: Sequence[Action], content: str, units: Any, *more: Any
+    ) -> None:
+        lines = len(units)
+        original(self, name, [actions[0], actions[1], actions[1 + lines]], content, units, *more)
+        for number in range(1, lines):
+            self._table.write([actions[1 + number], actions[1 + lines + number]])
+
+    return [(Reserver, "_take", take)]
+
+
+def released_twice() -> list[Replacement]:
+    """A release does not ask whether the line is still as it was read."""
+
+    def put(line: OrderLine, at: Any) -> Put:
+        return _unconditional(line_put(line, at)) if line.revision else line_put(line, at)
+
+    return [(reserve, "line_put", put)]
+
+
+# ---- pushing ------------------------------------------------------------------------------------------------------
+
+
+def skipped_while_in_flight() -> list[Replacement]:
+    """A push is skipped because the number equals the last one confirmed, though another is on its way."""
+    original = Pusher._take
+
+    def take(self: Pusher, keys: Sequence[StockKey], work: Any) -> Any:
+        states = self._listings.states(self._channel.id, keys)
+        available = self._ledger.available(keys)
+
+        def is_skipped(key: StockKey) -> bool:
+            number = promise(available[key], self._channel).available_to_promise
+            return states[key].inflight is not None and states[key].believed == number
+
+        return original(self, [key for key in keys if not is_skipped(key)], work)
+
+    return [(Pusher, "_take", take)]
+
+
+def number_read_before_slot() -> list[Replacement]:
+    """The number is read before the slot is taken, and sent as it was then."""
+    original = Pusher._push_chunk
+
+    class Remembering(_Passing):
+        def __init__(self, wrapped: Any, known: Mapping[StockKey, Quantity]) -> None:
+            super().__init__(wrapped)
+            self._known = known
+
+        def available(self, keys: Sequence[StockKey]) -> Mapping[StockKey, Quantity]:
+            return {key: self._known[key] for key in keys}
+
+    def push_chunk(self: Pusher, keys: Sequence[StockKey], work: Any) -> None:
+        real = self._ledger
+        self._ledger = Remembering(real, real.available(keys))  # type: ignore[assignment]
+        try:
+            original(self, keys, work)
+        finally:
+            self._ledger = real
+
+    return [(Pusher, "_push_chunk", push_chunk)]
+
+
+def unknown_taken_for_not_written() -> list[Replacement]:
+    """A push whose answer never came is taken for one that was not written."""
+
+    class Hasty(_Passing):
+        def push(self, offers: Sequence[Offer]) -> Sequence[Outcome]:
+            return [
+                Deferred(found.listing, timedelta(seconds=1), found.reason)
+                if isinstance(found, Unknown)
+                else found
+                for found in self._wrapped.push(offers)
+            ]
+
+    original = Pusher.__init__
+
+    def build(self: Pusher, channel: Any, connector: ChannelConnector, *more: Any) -> None:
+        original(self, channel, Hasty(connector), *more)
+
+    return [(Pusher, "__init__", build)]
+
+
+def blind_overwrite() -> list[Replacement]:
+    """A number is set without comparing it with what the channel shows."""
+
+    def offer(listing: Any, quantity: Quantity, _expected: Any, *more: Any) -> Offer:
+        return Offer(listing, quantity, None, *more)
+
+    return [(pushing, "Offer", offer)]
+
+
+# ---- announcing ---------------------------------------------------------------------------------------------------
+
+
+def mark_cleared_before_queued() -> list[Replacement]:
+    """The mark of a changed stock key is cleared before its hints are queued."""
+    original = fan_out.FanOut.changed
+
+    def changed(self: fan_out.FanOut, changes: Any, at: Any) -> int:
+        changes = list(changes)
+        latest = {change.key: change for change in sorted(changes, key=lambda change: change.change_seq)}
+        write_each(self._table, [fan_out._clear(change) for change in latest.values()])
+        return original(self, changes, at)
+
+    return [(fan_out.FanOut, "changed", changed)]
+
+
+def observation_is_a_fact() -> list[Replacement]:
+    """What a non-authority says of a movement moves stock too."""
+    original = resolve._judge
+
+    def judge(event: Any, effect: str, source: Source, network: Any, resolution: Any) -> None:
+        told = resolution.told
+        original(event, effect, source, network, resolution)
+        if resolution.told > told:
+            resolution.facts.append(Fact(event, effect))
+
+    return [(resolve, "_judge", judge)]
+
+
+def lost_record_without_sweep() -> list[Replacement]:
+    """Stream records are lost, and no sweep looks for what nobody announced."""
+    return []
+
+
+PLANTED: dict[str, Callable[[], list[Replacement]]] = {
+    bug.__name__: bug
+    for bug in (
+        no_idempotency_condition,
+        no_sequence_condition,
+        promise_added_again,
+        late_fact_not_restated,
+        wrong_count_restated,
+        count_overwrites_later_receipt,
+        older_order_version_wins,
+        anybody_is_believed,
+        observation_is_a_fact,
+        storefront_is_believed,
+        acknowledged_before_kept,
+        marked_before_recorded,
+        parked_although_reopened,
+        unknown_code_dropped,
+        reserved_without_condition,
+        reserved_line_by_line,
+        released_twice,
+        skipped_while_in_flight,
+        number_read_before_slot,
+        unknown_taken_for_not_written,
+        blind_overwrite,
+        mark_cleared_before_queued,
+        lost_record_without_sweep,
+    )
+}
+
+
+@contextmanager
+def planted(name: str) -> Iterator[None]:
+    """Plant one bug for a while."""
+    with ExitStack() as stack:
+        for target, attribute, replacement in PLANTED[name]():
+            stack.enter_context(patch.object(target, attribute, replacement))
+        yield
+
+
+def play_with(name: str, seed: int, steps: Workload | None = None) -> Verdict:
+    """Play a seed with a bug planted."""
+    with planted(name):
+        return play(seed, steps=steps, sweeps=name != lost_record_without_sweep.__name__)
