@@ -10,8 +10,10 @@ fails again, and its workload can be shortened until only what matters is left.
 ``tables``       the memory table with those faults, telling the auditor of every commit
 ``transports``   queues with receives and dead letters, streams with lost, doubled and late batches
 ``channels``     a shop that compares before it sets, and a market that does not
+``network``      who is believed where, and what is sold
 ``house``        the real operations, wired as in ``shared/runtime/wiring`` over these
 ``workload``     what the outside world does, drawn from the seed
+``world``        plays it as senders, shoppers, callers and operators do; ``wire`` is how they write
 ``oracle``       what must come of it, known without the ledger
 ``auditor``      compares the two at every commit
 ``inspection``   compares everything once all is quiet

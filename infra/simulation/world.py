@@ -6,12 +6,9 @@ same key. What a message says is told to the oracle when it is sent, in the worl
 
 from __future__ import annotations
 
-import base64
 import hashlib
-import hmac
 import json
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
 from functools import partial
 from typing import Any
@@ -19,7 +16,7 @@ from typing import Any
 from infra.simulation.auditor import Auditor, Claim, Invariant, Told, Violation
 from infra.simulation.channels import ChannelModel
 from infra.simulation.chaos import Actor, Chaos, Crash
-from infra.simulation.house import OTHERWISE_SIGNED_BY, SECRETS, House
+from infra.simulation.house import House
 from infra.simulation.network import (
     ALIASES,
     COUNTS,
@@ -36,8 +33,9 @@ from infra.simulation.network import (
     SHOPFRONT,
     WEST,
 )
-from infra.simulation.oracle import Counted, Demanded, Leg, Moved
+from infra.simulation.oracle import Counted, Demanded, Moved
 from infra.simulation.scheduler import Scheduler
+from infra.simulation.wire import Order, legs_of, order_body, report_body, signed, signed_by_shop
 from infra.simulation.workload import (
     Level,
     Meddling,
@@ -71,20 +69,9 @@ from shared.store.registry import Code, Registry
 from shared.store.table import TableError
 
 CALLER = "storefront-api"
-WITHHELD = {"quality_hold": Counter.QUALITY_HOLD, "damaged": Counter.DAMAGED}
 RETRIED_BY_HAND = frozenset(
     {CaseKind.MESSAGE_FAILED, CaseKind.HELD, CaseKind.PUSH_FAILED, CaseKind.PUSH_REFUSED}
 )
-
-
-@dataclass(slots=True)
-class _Order:
-    """An order on the shop as the shop has it."""
-
-    sale: Sale
-    units: int
-    claimed: bool = False
-    cancelled: bool = False
 
 
 class World:
@@ -97,7 +84,7 @@ class World:
         self.deliveries = 0
         self.duplicates = 0
         self._seen: set[str] = set()
-        self._orders: dict[int, _Order] = {}
+        self._orders: dict[int, Order] = {}
         self._hooks = 0
 
     def open(self, house: House, auditor: Auditor) -> None:
@@ -175,27 +162,10 @@ class World:
     # ---- webhooks -----------------------------------------------------------------------------------------------
 
     def _webhook(self, step: Webhook) -> None:
-        body = json.dumps(self._report(step)).encode()
+        body = json.dumps(report_body(step, self.at(step.occurred))).encode()
         for delay, delivery in step.deliveries:
             told = self._tell(step, delivery, body)
             self._send(step.source, delivery, body, told, delay)
-
-    def _report(self, step: Webhook) -> dict[str, Any]:
-        happened = self.at(step.occurred).isoformat()
-        lines = [
-            {
-                "line": str(number),
-                "sku": line.code,
-                "location": line.location,
-                "quantity": line.quantity,
-                **dict(line.extra),
-            }
-            for number, line in enumerate(step.lines, start=1)
-        ]
-        data: dict[str, Any] = {"document": step.document, "occurred_at": happened, "lines": lines}
-        if step.version:
-            data["version"] = step.version
-        return {"type": f"stock.{step.type}", "timestamp": happened, "data": data}
 
     def _tell(self, step: Webhook, delivery: str, body: bytes) -> Told:
         """Tell the oracle what a message says, and return what must become of it."""
@@ -223,7 +193,7 @@ class World:
                 return None
             counter = Counter(extra.get("counter", "on_hand"))
             return Counted(key, at, here, counter, line.quantity, step.version)
-        legs = _legs(step.type, here, line.quantity, extra)
+        legs = legs_of(step.type, here, line.quantity, extra)
         if any(MOVEMENTS[leg.stock_key.location] != step.source for leg in legs):
             return None
         order_line = (extra["order"], extra["order_line"]) if "order" in extra else None
@@ -254,7 +224,7 @@ class World:
                 self.duplicates += 1
             self._seen.add(told.id)
             now = self.scheduler.now()
-            headers = _signed_shop(body, topic, delivery) if topic else _signed(body, delivery, now)
+            headers = signed_by_shop(body, topic, delivery) if topic else signed(body, delivery, now)
             raw = body + b"!" if forged else body
             try:
                 receipt = self.house.receiver.receive(source, headers, raw)
@@ -300,7 +270,7 @@ class World:
         if shown < sale.units:
             return
         shop.show(key, shown - sale.units)
-        order = self._orders[sale.number] = _Order(sale, sale.units)
+        order = self._orders[sale.number] = Order(sale, sale.units)
         self._publish(order, "orders/create", sale.heard_after)
         for delay, change in (
             (sale.edited_after, self._edit),
@@ -311,26 +281,26 @@ class World:
             if delay is not None:
                 self.scheduler.after(delay, partial(change, order))
 
-    def _edit(self, order: _Order) -> None:
+    def _edit(self, order: Order) -> None:
         if order.units > 1 and not order.claimed and not order.cancelled:
             order.units -= 1
             self._give_back(order, 1)
             self._publish(order, "orders/updated", self._soon())
 
-    def _claim(self, order: _Order) -> None:
+    def _claim(self, order: Order) -> None:
         """The storefront says that it fulfilled the order. It is no authority for that."""
         if not order.cancelled:
             order.claimed = True
             self._publish(order, "orders/updated", self._soon())
 
-    def _cancel(self, order: _Order) -> None:
+    def _cancel(self, order: Order) -> None:
         if not order.claimed and not order.cancelled:
             order.cancelled = True
             self._give_back(order, order.units)
             order.units = 0
             self._publish(order, "orders/cancelled", self._soon())
 
-    def _give_back(self, order: _Order, units: int) -> None:
+    def _give_back(self, order: Order, units: int) -> None:
         shop, key = self.house.channels[SHOP], StockKey(order.sale.sku, EAST)
         shop.show(key, shop.shows.get(key, 0) + units)
 
@@ -340,7 +310,7 @@ class World:
             random.choice((1.0, 60.0, 500.0)) * random.random() for _ in range(random.choice((1, 1, 2)))
         )
 
-    def _ship_order(self, order: _Order) -> None:
+    def _ship_order(self, order: Order) -> None:
         extra = (("order", f"{SHOP}/{order.sale.number}"), ("order_line", f"{order.sale.number}0"))
         self._ship(f"S-{order.sale.number}", EAST, order.sale.sku, order.sale.shipped, extra)
 
@@ -356,10 +326,10 @@ class World:
             )
         )
 
-    def _publish(self, order: _Order, topic: str, heard_after: Sequence[float]) -> None:
+    def _publish(self, order: Order, topic: str, heard_after: Sequence[float]) -> None:
         """The shop has a new version of an order: it can be fetched, and its webhooks are on their way."""
         now = self.scheduler.now()
-        body = json.dumps(_order_body(order, now)).encode()
+        body = json.dumps(order_body(order, now)).encode()
         fetched = FetchedOrder(body, {"x-shopify-topic": "orders/updated"})
         self.house.channels[SHOP].orders.append((now, fetched))
         keys = self._tell_order(order, now)
@@ -371,7 +341,7 @@ class World:
             told = self._register(name, keys, False)
             self._send(SHOPFRONT, hook, body, told, delay, topic=topic)
 
-    def _tell_order(self, order: _Order, now: datetime) -> tuple[str, ...]:
+    def _tell_order(self, order: Order, now: datetime) -> tuple[str, ...]:
         number, version = order.sale.number, instant(now)
         line, key = (f"{SHOP}/{number}", f"{number}0"), StockKey(order.sale.sku, EAST)
         name = f"{SHOPFRONT}/order/{number}/{number}0"
@@ -502,71 +472,3 @@ class World:
             action()
         except (NotPossibleError, CaseNotFoundError, MessageNotFoundError, PostingContendedError):
             return
-
-
-def _legs(type_: str, here: StockKey, quantity: int, extra: Mapping[str, str]) -> tuple[Leg, ...]:
-    """Say what a report moves, as the documentation of the format has it."""
-    match type_:
-        case "receipt":
-            return (Leg(here, Counter.ON_HAND, quantity),)
-        case "shipment":
-            return (Leg(here, Counter.ON_HAND, -quantity),)
-        case "adjustment":
-            return (Leg(here, Counter(extra.get("counter", "on_hand")), quantity),)
-        case "hold":
-            return (Leg(here, Counter.QUALITY_HOLD, quantity),)
-        case "release":
-            return (Leg(here, Counter.QUALITY_HOLD, -quantity),)
-        case "damage":
-            return (Leg(here, Counter.DAMAGED, quantity),)
-        case "return":
-            disposition = WITHHELD.get(extra["disposition"])
-            withheld = () if disposition is None else (Leg(here, disposition, quantity),)
-            return (Leg(here, Counter.ON_HAND, quantity), *withheld)
-        case "transfer_ship":
-            there = StockKey(here.sku, LocationId(extra["to_location"]))
-            return (Leg(here, Counter.ON_HAND, -quantity), Leg(there, Counter.IN_TRANSIT, quantity))
-        case "transfer_receive":
-            return (Leg(here, Counter.IN_TRANSIT, -quantity), Leg(here, Counter.ON_HAND, quantity))
-    return ()
-
-
-def _order_body(order: _Order, updated_at: datetime) -> dict[str, Any]:
-    number = order.sale.number
-    line = {
-        "id": number * 10,
-        "sku": order.sale.sku,
-        "quantity": order.sale.units,
-        "current_quantity": order.units,
-        "fulfillable_quantity": 0 if order.claimed else order.units,
-        "variant_inventory_management": "shopify",
-        "requires_shipping": True,
-    }
-    claimed = {"status": "success", "line_items": [{"id": number * 10, "quantity": order.units}]}
-    return {
-        "id": number,
-        "updated_at": updated_at.isoformat(),
-        "cancelled_at": updated_at.isoformat() if order.cancelled else None,
-        "line_items": [line],
-        "fulfillments": [claimed] if order.claimed else [],
-    }
-
-
-def _signed(body: bytes, delivery: str, now: datetime) -> dict[str, str]:
-    """Sign as Standard Webhooks has it."""
-    stamp = str(int(now.timestamp()))
-    secret = base64.b64decode(OTHERWISE_SIGNED_BY.removeprefix("whsec_"))
-    signed = b".".join((delivery.encode(), stamp.encode(), body))
-    signature = base64.b64encode(hmac.digest(secret, signed, "sha256")).decode()
-    return {"webhook-id": delivery, "webhook-timestamp": stamp, "webhook-signature": f"v1,{signature}"}
-
-
-def _signed_shop(body: bytes, topic: str, hook: str) -> dict[str, str]:
-    """Sign as the shop does."""
-    signature = base64.b64encode(hmac.digest(SECRETS[SHOPFRONT].encode(), body, "sha256")).decode()
-    return {
-        "x-shopify-hmac-sha256": signature,
-        "x-shopify-topic": topic,
-        "x-shopify-shop-domain": SHOP_DOMAIN,
-        "x-shopify-webhook-id": hook,
-    }
