@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from infra.cli.console import Session, command, fields, table
+from infra.cli.console import command, fields, session_of, table
 
 if TYPE_CHECKING:
     from infra.simulation.campaign import Tally
@@ -44,7 +44,7 @@ def simulate(
     """
     from infra.simulation.campaign import campaign, shorten
 
-    session = context.find_object(Session) or _no_session()
+    session = session_of(context)
     said = 0
 
     def progress(tally: Tally) -> None:
@@ -60,13 +60,9 @@ def simulate(
         first = tally.failures[0]
         session.say(f"seed {first.seed} fails; looking for its shortest trace")
         shown = (None, first) if trace else shorten(first.seed)
-    session.show(_answer(tally, shown), _lines(tally, shown))
+    session.show(_answer(tally, shown), told(tally, shown))
     if tally.failures:
         context.exit(1)
-
-
-def _no_session() -> Session:
-    raise TypeError("a command was called without a session; start it with python -m infra.cli")
 
 
 def _answer(tally: Tally, shown: tuple[Workload | None, Verdict] | None) -> dict[str, object]:
@@ -81,6 +77,7 @@ def _answer(tally: Tally, shown: tuple[Workload | None, Verdict] | None) -> dict
         "faults": dict(tally.faults.most_common()),
         "virtual_days": round(tally.virtual_s / 86_400, 1),
         "wall_s": round(tally.wall_s, 1),
+        "processes_replaced": tally.replaced,
         "failures": [
             {"seed": failed.seed, "invariant": failed.invariant, "broken": failed.broken}
             for failed in tally.failures
@@ -89,7 +86,8 @@ def _answer(tally: Tally, shown: tuple[Workload | None, Verdict] | None) -> dict
     }
 
 
-def _lines(tally: Tally, shown: tuple[Workload | None, Verdict] | None) -> Iterator[str]:
+def told(tally: Tally, shown: tuple[Workload | None, Verdict] | None) -> Iterator[str]:
+    """Lay out a tally in words; with the shortened history of a failing seed, or its whole trace."""
     yield from table(
         ("fault injected", "times"),
         [(kind, times) for kind, times in tally.faults.most_common()] or [("none", 0)],
@@ -103,6 +101,7 @@ def _lines(tally: Tally, shown: tuple[Workload | None, Verdict] | None) -> Itera
             "commits checked": f"{tally.commits:,}",
             "virtual time": f"{tally.virtual_s / 86_400:,.1f} days",
             "wall time": f"{tally.wall_s:,.1f} s ({tally.deliveries / max(tally.wall_s, 0.001):,.0f} deliveries/s)",
+            "processes ended by somebody": tally.replaced,
             "lost units": tally.lost,
             "doubled units": tally.doubled,
             "oversold units": tally.oversold,

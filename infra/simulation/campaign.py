@@ -11,9 +11,10 @@ import time
 from collections import Counter, deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from itertools import count
+from itertools import count, islice
 from multiprocessing import get_context
 
 from infra.simulation.auditor import Invariant
@@ -26,13 +27,19 @@ Play = Callable[..., Verdict]
 MOST_FAILURES = 5
 """Failing seeds after which a campaign ends."""
 
+MOST_REPLACED = 20
+"""Times that an ended process is replaced before the campaign gives up: then it is no accident."""
+
 SEEDS_PER_PROCESS = 400
 """Seeds after which a process is replaced, so that memory stays flat over a million deliveries."""
 
 
 @dataclass(slots=True)
 class Tally:
-    """What the seeds of a campaign came to; ``lost``, ``doubled`` and ``oversold`` are units."""
+    """What the seeds of a campaign came to; ``lost``, ``doubled`` and ``oversold`` are units.
+
+    ``replaced`` counts processes that somebody ended, whose seeds were played again.
+    """
 
     seeds: int = 0
     deliveries: int = 0
@@ -40,6 +47,7 @@ class Tally:
     commits: int = 0
     virtual_s: float = 0
     wall_s: float = 0
+    replaced: int = 0
     lost: int = 0
     doubled: int = 0
     oversold: int = 0
@@ -98,19 +106,43 @@ def campaign(
     at_once = min(processes or os.cpu_count() or 1, most or 1_000)
     tally, started = Tally(), time.monotonic()
     coming = iter(range(first_seed, first_seed + most) if most is not None else count(first_seed))
-    running: deque[Future[Verdict]] = deque()
-    with workers(at_once) as pool:
-        while len(tally.failures) < failures and (deliveries is None or tally.deliveries < deliveries):
-            while len(running) < 2 * at_once and (seed := next(coming, None)) is not None:
-                running.append(pool.submit(play, seed))
-            if not running:
-                break
-            tally.add(running.popleft().result())
-            tally.wall_s = time.monotonic() - started
-            progress(tally)
-        for late in running:
-            late.cancel()
+    for verdict in _in_order(play, coming, at_once, tally):
+        tally.add(verdict)
+        tally.wall_s = time.monotonic() - started
+        progress(tally)
+        if len(tally.failures) >= failures or (deliveries is not None and tally.deliveries >= deliveries):
+            break
     return tally
+
+
+def _in_order(play: Play, coming: Iterator[int], at_once: int, tally: Tally) -> Iterator[Verdict]:
+    """Yield the seeds' verdicts in their order, a few being played ahead.
+
+    A process that somebody ends is replaced, and what it was playing is played again: a seed's verdict does not
+    depend on when or where it is played.
+    """
+    waiting: deque[int] = deque()
+    while True:
+        with workers(at_once) as pool:
+            running = deque[Future[Verdict]]()
+            try:
+                running.extend(pool.submit(play, seed) for seed in waiting)
+                while True:
+                    ahead = list(islice(coming, 2 * at_once - len(running)))
+                    waiting.extend(ahead)
+                    running.extend(pool.submit(play, seed) for seed in ahead)
+                    if not running:
+                        return
+                    verdict = running.popleft().result()
+                    waiting.popleft()
+                    yield verdict
+            except BrokenProcessPool:
+                tally.replaced += 1
+                if tally.replaced > MOST_REPLACED:
+                    raise
+            finally:
+                for future in running:
+                    future.cancel()
 
 
 def shorten(seed: int, *, play: Play = play, budget: int = 300) -> tuple[Workload, Verdict]:

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import os
+import signal
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
 from functools import partial
 from itertools import islice
+from pathlib import Path
 
 import pytest
 
+from infra.cli.simulate_command import told
 from infra.simulation.campaign import campaign, shorten, workers
 from infra.simulation.history import Verdict, drawn, play
 from tests.simulation.planted import PLANTED, play_with
@@ -84,6 +88,23 @@ def test_another_seed_is_another_history(pool: ProcessPoolExecutor) -> None:
     assert first.digest != second.digest
 
 
+def end_once(marker: Path, seed: int) -> Verdict:
+    """Play a seed in a process that is ended on the way, the first time."""
+    if seed == 3 and not marker.exists():
+        marker.touch()
+        os.kill(os.getpid(), signal.SIGTERM)
+    return play(seed)
+
+
+def test_a_seed_whose_process_is_ended_is_played_again(tmp_path: Path) -> None:
+    undisturbed = campaign(1, seeds=4)
+
+    tally = campaign(1, seeds=4, play=partial(end_once, tmp_path / "ended"))
+
+    assert tally.replaced == 1
+    assert (tally.seeds, tally.deliveries) == (4, undisturbed.deliveries)
+
+
 @pytest.mark.parametrize("bug", PLANTED)
 def test_a_planted_bug_is_caught_within_a_thousand_seeds(bug: str, pool: ProcessPoolExecutor) -> None:
     seeds = dict.fromkeys([LIKELY.get(bug, 1), *range(1, 1001)])
@@ -105,10 +126,14 @@ def _played(
 
 def test_a_failing_seed_is_shortened_to_what_matters() -> None:
     bug = partial(play_with, "late_fact_not_restated")
-    [failed] = campaign(1, seeds=40, failures=1, play=bug).failures
+    tally = campaign(1, seeds=40, failures=1, play=bug)
+    [failed] = tally.failures
 
     steps, verdict = shorten(failed.seed, play=bug, budget=60)
+    said = list(told(tally, (steps, verdict)))
 
     assert verdict.invariant is not None
     assert len(steps.steps) < len(drawn(failed.seed).steps) / 4
     assert verdict.trace
+    assert f"seed {failed.seed} breaks invariant {failed.invariant}: {failed.broken}" in said
+    assert said[-1] == f"replay: onecount simulate --seed {failed.seed}"
