@@ -22,18 +22,17 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from enum import StrEnum
 from typing import cast
 
-from shared.domain.events import Count, Demand, Event, Movement, MovementKind, instant
+from shared.domain.events import Count, Demand, Movement, instant
 from shared.domain.ledger import fold, needs
 from shared.domain.network import Channel
-from shared.domain.reservation import merge_demand, ship
 from shared.domain.stock import ChannelId, EventKey, Quantity, StockKey
+from shared.operations.facts import Fact, Outcome, Result, compare, order_line_of, stock_keys
+from shared.operations.order_lines import plan_lines
 from shared.store.layout import event_key
 from shared.store.ledger import Ledger, posting_actions, promise_action
-from shared.store.listings import sold_action
-from shared.store.orders import Orders, line_put
+from shared.store.orders import Orders
 from shared.store.table import (
     MAX_ACTIONS,
     Absent,
@@ -46,36 +45,10 @@ from shared.store.table import (
     WriteRefusedError,
 )
 
+__all__ = ["ATTEMPTS", "Fact", "Outcome", "Poster", "PostingContendedError", "Result"]
+
 ATTEMPTS = 12
 """Times that one unit of work is tried before it is given back to be tried later."""
-
-FULFILS_ORDERS = frozenset({MovementKind.PICK, MovementKind.SHIPMENT})
-"""Movements that hand an order line its units. A return that names its order owes the customer nothing again."""
-
-
-class Outcome(StrEnum):
-    """What became of one event."""
-
-    POSTED = "posted"
-    DUPLICATE = "duplicate"
-    REFUSED = "refused"
-
-
-@dataclass(frozen=True, slots=True)
-class Fact:
-    """An event in our own codes, with the hash of its effect as it was sent."""
-
-    event: Event
-    effect: str
-
-
-@dataclass(frozen=True, slots=True)
-class Result:
-    """What became of one fact, and why where it was refused."""
-
-    fact: Fact
-    outcome: Outcome
-    reason: str = ""
 
 
 class PostingContendedError(Exception):
@@ -94,7 +67,6 @@ class _Plan:
     actions: list[Action] = field(default_factory=list)
     decided: list[Result] = field(default_factory=list)
     pending: list[Fact] = field(default_factory=list)
-    sold: set[StockKey] = field(default_factory=set)
 
 
 class Poster:
@@ -147,7 +119,7 @@ class Poster:
             except WriteRefusedError as refused:
                 known = _known_events(refused)
                 results += [
-                    _compare(fact, known[fact.event.key], uncertain)
+                    compare(fact, known[fact.event.key], uncertain)
                     for fact in remaining
                     if fact.event.key in known
                 ]
@@ -193,62 +165,17 @@ class Poster:
     def _plan(
         self, facts: Sequence[Fact], channels: Mapping[ChannelId, Channel], uncertain: bool = False
     ) -> _Plan:
-        plan, now = _Plan(), self._clock()
-        available: defaultdict[StockKey, Quantity] = defaultdict(int)
-        self._plan_lines(facts, channels, plan, available, now, uncertain)
+        now = self._clock()
+        lines = plan_lines(self._orders, facts, channels, now, uncertain)
+        plan, available = _Plan(lines.actions, lines.decided, lines.pending), lines.available
         stock = [fact for fact in plan.pending if not isinstance(fact.event, Demand)]
         self._plan_stock(stock, plan, available, now)
         plan.actions += [
             promise_action(key, change, now)
             for key, change in available.items()
-            if change or key in plan.sold
+            if change or key in lines.sold
         ]
         return plan
-
-    def _plan_lines(
-        self,
-        facts: Sequence[Fact],
-        channels: Mapping[ChannelId, Channel],
-        plan: _Plan,
-        available: defaultdict[StockKey, Quantity],
-        now: datetime,
-        uncertain: bool,
-    ) -> None:
-        """Merge order documents and shipments into their lines; what a line lets go becomes available.
-
-        Where a channel has sold, the key is marked dirty even if the same batch makes up for the units: the channel
-        has lowered its own number, and must be told the right one.
-        """
-        wanted = {
-            name: key for fact in facts if (name := _order_line(fact.event)) for key in stock_keys(fact.event)
-        }
-        before = self._orders.lines(wanted) if wanted else {}
-        lines = dict(before)
-        for fact in facts:
-            event, name = fact.event, _order_line(fact.event)
-            if name is not None and isinstance(event, Demand):
-                known = lines[name].applied.get(event.key)
-                if known is not None:
-                    plan.decided.append(_compare(fact, known, uncertain))
-                    continue
-                lines[name] = merge_demand(lines[name], event, fact.effect)
-            elif name is not None and isinstance(event, Movement):
-                taken = -sum(leg.quantity for leg in event.legs)
-                lines[name] = ship(lines[name], taken, event.occurred_at, event.key)
-            plan.pending.append(fact)
-        sold: defaultdict[tuple[ChannelId, StockKey], Quantity] = defaultdict(int)
-        for name, line in lines.items():
-            if line is before[name]:
-                continue
-            plan.actions.append(line_put(line, now))
-            available[before[name].stock_key] += before[name].open
-            available[line.stock_key] -= line.open
-            if line.channel is not None and line.channel in channels and channels[line.channel].sells_down:
-                units = line.taken - before[name].taken
-                if units or line.cancellations != before[name].cancellations:
-                    sold[line.channel, line.stock_key] += units
-        plan.actions += [sold_action(*listing, units) for listing, units in sold.items()]
-        plan.sold = {key for _, key in sold}
 
     def _plan_stock(
         self, facts: Sequence[Fact], plan: _Plan, available: defaultdict[StockKey, Quantity], now: datetime
@@ -271,25 +198,6 @@ class Poster:
     def _back_off(self, attempt: int) -> None:
         """Wait a random time that doubles with each attempt, 10 ms to about a second."""
         self._pause(random.uniform(0.5, 1) * min(1.0, 0.01 * 2**attempt))  # noqa: S311
-
-
-def stock_keys(event: Event) -> list[StockKey]:
-    """Return the stock keys that an event concerns."""
-    if isinstance(event, Movement):
-        return [
-            StockKey(event.sku, location) for location in dict.fromkeys(leg.location for leg in event.legs)
-        ]
-    if isinstance(event, Demand):
-        return [] if event.location is None else [StockKey(event.sku, event.location)]
-    return [StockKey(event.sku, event.location)]
-
-
-def _order_line(event: Event) -> tuple[str, str] | None:
-    if isinstance(event, Demand):
-        return (event.order, event.line)
-    if isinstance(event, Movement) and event.legs and event.kind in FULFILS_ORDERS:
-        return event.order_line
-    return None
 
 
 def _event_put(fact: Fact, now: datetime) -> Put:
@@ -315,19 +223,8 @@ def _distinct(facts: Sequence[Fact]) -> tuple[list[Result], list[Fact]]:
     for fact in facts:
         known = first.setdefault(fact.event.key, fact)
         if known is not fact:
-            results.append(_compare(fact, known.effect, uncertain=False))
+            results.append(compare(fact, known.effect, uncertain=False))
     return results, list(first.values())
-
-
-def _compare(fact: Fact, known_effect: str, uncertain: bool) -> Result:
-    """Judge a fact whose key is in the ledger already; after an unknown outcome our own key is our success."""
-    if known_effect == fact.effect:
-        return Result(fact, Outcome.POSTED if uncertain else Outcome.DUPLICATE)
-    return Result(
-        fact,
-        Outcome.REFUSED,
-        f"event {fact.event.key} is in the ledger already with another effect; a correction needs a new version",
-    )
 
 
 def _too_large(fact: Fact) -> Result:
@@ -360,7 +257,7 @@ def _groups(facts: Iterable[Fact]) -> list[list[Fact]]:
     anchors: list[tuple[Fact, object]] = []
     for fact in facts:
         nodes: list[object] = [*stock_keys(fact.event)]
-        name = _order_line(fact.event)
+        name = order_line_of(fact.event)
         if name is not None:
             nodes.append(name)
         nodes = nodes or [fact.event.key]

@@ -1,0 +1,71 @@
+"""What posting works on: facts (events in our own codes, with the hash of what they do), and what became of each.
+
+Kept apart from ``post.py`` because the rules of stock and those of order lines both speak of them.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from shared.domain.events import Demand, Event, Movement, MovementKind
+from shared.domain.stock import StockKey
+
+FULFILS_ORDERS = frozenset({MovementKind.PICK, MovementKind.SHIPMENT})
+"""Movements that hand an order line its units. A return that names its order owes the customer nothing again."""
+
+
+class Outcome(StrEnum):
+    """What became of one event."""
+
+    POSTED = "posted"
+    DUPLICATE = "duplicate"
+    REFUSED = "refused"
+
+
+@dataclass(frozen=True, slots=True)
+class Fact:
+    """An event in our own codes, with the hash of its effect as it was sent."""
+
+    event: Event
+    effect: str
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """What became of one fact, and why where it was refused."""
+
+    fact: Fact
+    outcome: Outcome
+    reason: str = ""
+
+
+def compare(fact: Fact, known_effect: str, uncertain: bool) -> Result:
+    """Judge a fact whose key is in the ledger already; after an unknown outcome our own key is our success."""
+    if known_effect == fact.effect:
+        return Result(fact, Outcome.POSTED if uncertain else Outcome.DUPLICATE)
+    return Result(
+        fact,
+        Outcome.REFUSED,
+        f"event {fact.event.key} is in the ledger already with another effect; a correction needs a new version",
+    )
+
+
+def stock_keys(event: Event) -> list[StockKey]:
+    """Return the stock keys that an event concerns."""
+    if isinstance(event, Movement):
+        return [
+            StockKey(event.sku, location) for location in dict.fromkeys(leg.location for leg in event.legs)
+        ]
+    if isinstance(event, Demand):
+        return [] if event.location is None else [StockKey(event.sku, event.location)]
+    return [StockKey(event.sku, event.location)]
+
+
+def order_line_of(event: Event) -> tuple[str, str] | None:
+    """Return the order line, as (order, line), that an event says something of."""
+    if isinstance(event, Demand):
+        return (event.order, event.line)
+    if isinstance(event, Movement) and event.legs and event.kind in FULFILS_ORDERS:
+        return event.order_line
+    return None
