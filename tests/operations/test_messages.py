@@ -5,9 +5,12 @@ from __future__ import annotations
 import gzip
 import hashlib
 import json
+import random
+import sys
 import zlib
 from collections.abc import Callable, Sequence
 from datetime import timedelta
+from types import FrameType
 from typing import Any
 
 import pytest
@@ -17,7 +20,15 @@ from shared.domain.messages import Message
 from shared.domain.network import Source
 from shared.domain.stock import Counter, MessageId, Sku, SourceId, StockKey
 from shared.operations.case_desk import NotPossibleError
-from shared.operations.receive import BadEncodingError, BodyTooLargeError, Receiver, UnknownSourceError
+from shared.operations.receive import (
+    MOST_MEMBERS,
+    PIECE,
+    BadEncodingError,
+    BodyTooLargeError,
+    Receiver,
+    UnknownSourceError,
+    inflate,
+)
 from shared.operations.record import unknown_code_case
 from shared.sources.contract import AuthenticationError
 from shared.store.inbox import MessageStatus
@@ -104,6 +115,46 @@ def test_a_source_without_a_secret_lets_nobody_in() -> None:
 
 def compressed(raw: bytes) -> bytes:
     return gzip.compress(raw)
+
+
+def zlib_calls(work: Callable[[], object]) -> int:
+    """Count the calls into zlib's inflater; each is handed at most ``PIECE`` bytes."""
+    calls = 0
+
+    def note(_frame: FrameType, event: str, called: object) -> None:
+        nonlocal calls
+        calls += event == "c_call" and getattr(called, "__name__", "") == "decompress"
+
+    sys.setprofile(note)
+    try:
+        work()
+    finally:
+        sys.setprofile(None)
+    return calls
+
+
+def test_a_body_of_very_many_gzip_members_is_refused_after_little_work() -> None:
+    empty = gzip.compress(b"", mtime=0)
+    raw = empty * (6_000_000 // len(empty))
+
+    def refused() -> None:
+        with pytest.raises(BadEncodingError, match="more than 256 members"):
+            inflate(raw, "gzip", 8_000_000)
+
+    assert zlib_calls(refused) == MOST_MEMBERS
+
+
+def test_the_work_of_inflating_grows_with_what_was_sent() -> None:
+    member = gzip.compress(random.Random(1).randbytes(23_000), mtime=0)  # noqa: S311
+    raw = member * MOST_MEMBERS
+    assert len(raw) > 5_800_000
+    assert zlib_calls(lambda: inflate(raw, "gzip", 8_000_000)) <= len(raw) // PIECE + 1 + 2 * MOST_MEMBERS
+    assert len(inflate(raw, "gzip", 8_000_000)) == 23_000 * MOST_MEMBERS
+
+
+def test_a_large_member_is_inflated_across_every_piece() -> None:
+    said = random.Random(2).randbytes(300_000)  # noqa: S311
+    assert inflate(gzip.compress(said) + gzip.compress(b"end"), "gzip", 1_000_000) == said + b"end"
 
 
 @pytest.mark.parametrize(("encoding", "pack"), [("gzip", compressed), ("deflate", zlib.compress)])
