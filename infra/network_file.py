@@ -17,7 +17,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstra
 
 from shared.channels.registry import CONNECTORS
 from shared.domain.drift import FormulaError, parse_formula
-from shared.domain.network import Channel, Location, Source
+from shared.domain.network import Channel, Grain, Location, Source
 from shared.domain.stock import ChannelId, LocationId, SourceId
 from shared.sources.registry import FILE_CONNECTORS, WEBHOOK_CONNECTORS
 from shared.store.registry import Network
@@ -56,10 +56,11 @@ class SourceDeclaration(_Declared):
 
 
 class LocationDeclaration(_Declared):
-    """A place that holds stock, and who is believed there."""
+    """A place that holds stock, who is believed there, and whether it keeps bins or lots apart."""
 
     counts: Id | None = None
     movements: Id | None = None
+    grain: Grain = Grain.LOCATION
 
 
 class ChannelDeclaration(_Declared):
@@ -192,6 +193,7 @@ def _location(name: str, said: LocationDeclaration) -> Location:
         LocationId(name),
         None if said.counts is None else SourceId(said.counts),
         None if said.movements is None else SourceId(said.movements),
+        said.grain,
     )
 
 

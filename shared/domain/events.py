@@ -96,7 +96,8 @@ class Count:
 
     ``element`` is what the number means to the source that sent it (``on_hand`` or ``available`` ...). Whether a
     count changes the ledger or is only compared with it is decided by the declared authority, not by the event.
-    ``version`` orders corrections of the same count document; a later version wins.
+    ``document`` names one line of one count document: a later ``version`` of it, compared as text, takes the place of
+    an earlier one whatever its ``as_of``. Counts without a document stand for themselves.
     """
 
     key: EventKey
@@ -108,6 +109,7 @@ class Count:
     element: str = "on_hand"
     leaf: Leaf = WHOLE
     version: str = ""
+    document: str = ""
 
 
 class DemandEffect(StrEnum):

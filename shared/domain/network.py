@@ -13,8 +13,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
+from enum import StrEnum
 
-from shared.domain.stock import ChannelId, LocationId, Quantity, Sku, SourceId
+from shared.domain.stock import WHOLE, ChannelId, Leaf, LocationId, Quantity, Sku, SourceId
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,13 +46,32 @@ class Source:
     options: Mapping[str, object] = field(default_factory=dict)
 
 
+class Grain(StrEnum):
+    """How finely a location's stock is kept apart."""
+
+    LOCATION = "location"
+    BIN = "bin"
+    LOT = "lot"
+    BIN_LOT = "bin_lot"
+
+    def of(self, leaf: Leaf) -> Leaf:
+        """Return the leaf that counts here: what the location does not tell apart is left out."""
+        if self is Grain.LOCATION:
+            return WHOLE
+        return Leaf(
+            WHOLE.bin if self is Grain.LOT else leaf.bin,
+            WHOLE.lot if self is Grain.BIN else leaf.lot,
+        )
+
+
 @dataclass(frozen=True, slots=True)
 class Location:
-    """A place that holds stock, and who is believed there."""
+    """A place that holds stock, who is believed there, and how finely it is told."""
 
     id: LocationId
     counts: SourceId | None = None
     movements: SourceId | None = None
+    grain: Grain = Grain.LOCATION
 
 
 @dataclass(frozen=True, slots=True)

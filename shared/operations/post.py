@@ -25,7 +25,7 @@ from datetime import datetime
 from typing import cast
 
 from shared.domain.events import Count, Demand, Movement, instant
-from shared.domain.ledger import fold, needs
+from shared.domain.ledger import fold
 from shared.domain.network import Channel
 from shared.domain.stock import ChannelId, EventKey, Quantity, StockKey
 from shared.operations.facts import Fact, Outcome, Result, compare, order_line_of, stock_keys
@@ -190,7 +190,7 @@ class Poster:
         if not touching:
             return
         for key, balance in self._ledger.balances(touching).items():
-            state = self._ledger.state(balance, needs(key, balance.clocks, touching[key]))
+            state = self._ledger.state(balance, touching[key])
             posting = fold(state, touching[key])
             plan.actions += posting_actions(posting, now)
             available[key] += posting.available_delta

@@ -20,7 +20,7 @@ from datetime import datetime
 from shared.domain.drift import Observation
 from shared.domain.events import Count, Demand, Event, Leg, Movement, effect_hash
 from shared.domain.network import Source
-from shared.domain.stock import WHOLE, Counter, LocationId, Sku
+from shared.domain.stock import Counter, LocationId, Sku
 from shared.operations.post import Fact
 from shared.sources.contract import Fault, Report
 from shared.store.registry import Code, Network, Registry
@@ -79,13 +79,12 @@ def resolve(
 
 def _in_our_codes(event: Event, sku: Sku, source: Source, network: Network) -> Event:
     if isinstance(event, Movement):
-        legs = tuple(
-            Leg(_location(leg.location, source, network), leg.quantity, leg.counter, WHOLE)
-            for leg in event.legs
-        )
-        return replace(event, sku=sku, legs=legs)
+        return replace(event, sku=sku, legs=tuple(_leg(leg, source, network) for leg in event.legs))
     if isinstance(event, Count):
-        return replace(event, sku=sku, location=_location(event.location, source, network), leaf=WHOLE)
+        location = _location(event.location, source, network)
+        return replace(
+            event, sku=sku, location=location, leaf=network.locations[location].grain.of(event.leaf)
+        )
     # Two channels may give their orders the same numbers: ours carry the channel's name, ``shopify/5001``.
     event = replace(event, sku=sku, order=f"{event.channel}/{event.order}")
     if event.location is not None:
@@ -94,6 +93,11 @@ def _in_our_codes(event: Event, sku: Sku, source: Source, network: Network) -> E
     if channel is None or channel.demand_location is None:
         raise UnknownLocationError(f"demand_location of channel {event.channel}")
     return replace(event, location=channel.demand_location)
+
+
+def _leg(leg: Leg, source: Source, network: Network) -> Leg:
+    location = _location(leg.location, source, network)
+    return Leg(location, leg.quantity, leg.counter, network.locations[location].grain.of(leg.leaf))
 
 
 def _location(code: str, source: Source, network: Network) -> LocationId:

@@ -1,7 +1,7 @@
 """Verifying: prove that every balance is the sum of its journal, and that every unit is promised once.
 
-For each stock key: the journal has every entry from 0 to ``seq``; each counter is the sum of its lines, of its
-buckets, and what its clock says; ``available`` is on hand less holds, damage and the open order lines; each order line's ``open`` is the sum
+For each stock key: the journal has every entry from 0 to ``seq``; each counter, of the whole and of every bin and lot,
+is the sum of its lines, of its buckets, and what its clock says; ``available`` is on hand less holds, damage and the open order lines; each order line's ``open`` is the sum
 of its history. The whole table is read once without stopping anyone; a key that looks wrong is then looked at by
 itself, until two readings agree that nothing moved in between.
 """
@@ -13,9 +13,20 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import cast
 
-from shared.domain.stock import AVAILABLE_SIGN, WHOLE, Counter, LocationId, Quantity, Sku, StockKey
+from shared.domain.ledger import Slot
+from shared.domain.stock import (
+    AVAILABLE_SIGN,
+    WHOLE,
+    Counter,
+    Leaf,
+    LocationId,
+    Quantity,
+    Sku,
+    StockKey,
+    parse_leaf,
+)
 from shared.store.layout import balance_key, bucket_partition, line_key, promise_key
-from shared.store.ledger import JournalEntry, Ledger, entry
+from shared.store.ledger import JournalEntry, Ledger, clocks_of, entry
 from shared.store.orders import Orders, order_line
 from shared.store.table import Item, Table
 
@@ -48,26 +59,29 @@ class _Sums:
     seq: int = 0
     totals: dict[Counter, Quantity] = field(default_factory=dict)
     entries: int = 0
-    clocks: dict[Counter, Quantity] = field(default_factory=dict)
-    lines: defaultdict[Counter, Quantity] = field(default_factory=lambda: defaultdict(int))
-    whole: defaultdict[Counter, Quantity] = field(default_factory=lambda: defaultdict(int))
-    buckets: defaultdict[Counter, Quantity] = field(default_factory=lambda: defaultdict(int))
+    clocks: dict[Slot, Quantity] = field(default_factory=dict)
+    lines: defaultdict[Slot, Quantity] = field(default_factory=lambda: defaultdict(int))
+    buckets: defaultdict[Slot, Quantity] = field(default_factory=lambda: defaultdict(int))
     available: Quantity = 0
     reserved: Quantity = 0
 
     def discrepancies(self, key: StockKey) -> Iterable[Discrepancy]:
         if self.entries != self.seq:
             yield Discrepancy(key, "journal entries", self.seq, self.entries)
-        for counter in Counter:
-            total = self.totals.get(counter, 0)
-            if self.lines[counter] != total:
-                yield Discrepancy(key, f"{counter} against its journal", self.lines[counter], total)
-            if self.buckets[counter] != total:
-                yield Discrepancy(key, f"{counter} against its buckets", self.buckets[counter], total)
-            if self.clocks.get(counter, 0) != self.whole[counter]:
-                yield Discrepancy(
-                    key, f"{counter} against its clock", self.whole[counter], self.clocks.get(counter, 0)
-                )
+        wholes = {Slot(WHOLE, counter): self.totals.get(counter, 0) for counter in Counter}
+        leaves = {slot for seen in (self.clocks, self.lines, self.buckets) for slot in seen} - wholes.keys()
+        for slot, total in wholes.items():
+            if self.lines[slot] != total:
+                yield Discrepancy(key, f"{slot.counter} against its journal", self.lines[slot], total)
+        for slot in [*wholes, *sorted(leaves)]:
+            lines, name = (
+                self.lines[slot],
+                slot.counter if slot in wholes else f"{slot.counter} of {slot.leaf}",
+            )
+            if self.buckets[slot] != lines:
+                yield Discrepancy(key, f"{name} against its buckets", lines, self.buckets[slot])
+            if self.clocks.get(slot, 0) != lines:
+                yield Discrepancy(key, f"{name} against its clock", lines, self.clocks.get(slot, 0))
         free = sum(sign * self.totals.get(counter, 0) for counter, sign in AVAILABLE_SIGN.items())
         if free - self.reserved != self.available:
             yield Discrepancy(key, "available", free - self.reserved, self.available)
@@ -114,8 +128,11 @@ class Verifier:
         for recorded in self._ledger.entries(key, 0, seen.seq - 1):
             seen.entries += 1
             _add_lines(seen, recorded)
-        for bucket in self._table.query(bucket_partition(key, WHOLE)):
-            _add_bucket(seen, bucket)
+        for item in self._table.query(balance_key(key).pk, prefix="LEAF#"):
+            _add_clocks(seen, item)
+        for leaf in {WHOLE, *(slot.leaf for slot in [*seen.clocks, *seen.lines])}:
+            for bucket in self._table.query(bucket_partition(key, leaf)):
+                _add_bucket(seen, leaf, bucket)
         names = [line_key(line.order, line.line) for line in self._orders.of_stock_key(key)]
         for item in self._table.get_many(names).values():
             seen.reserved += order_line(item).open
@@ -138,6 +155,8 @@ class Verifier:
         seen = sums[key]
         if family == "BAL" and item["sk"] == "-":
             _add_balance(seen, item)
+        elif family == "BAL":
+            _add_clocks(seen, item)
         elif family == "JRN":
             recorded = entry(key, item)
             seen.entries += 1
@@ -145,7 +164,7 @@ class Verifier:
             result.journal_lines += len(recorded.lines)
             _add_lines(seen, recorded)
         elif family == "BKT":
-            _add_bucket(seen, item)
+            _add_bucket(seen, WHOLE if rest[2] == "-" else parse_leaf(_plain(rest[2])), item)
         elif family == "PROMISE":
             seen.available += cast(int, item["available"])
 
@@ -153,22 +172,24 @@ class Verifier:
 def _add_balance(seen: _Sums, item: Item) -> None:
     seen.seq = cast(int, item["seq"])
     seen.totals = {counter: cast(int, item.get(counter, 0)) for counter in Counter}
-    clocks = cast("dict[str, list[int]]", item["clocks"])
-    seen.clocks = {Counter(counter): clock[0] for counter, clock in clocks.items()}
+    _add_clocks(seen, item)
+
+
+def _add_clocks(seen: _Sums, item: Item) -> None:
+    seen.clocks |= {slot: clock.balance for slot, clock in clocks_of(item).items()}
 
 
 def _add_lines(seen: _Sums, recorded: JournalEntry) -> None:
     for line in recorded.lines:
-        seen.lines[line.slot.counter] += line.quantity
-        if line.slot.leaf == WHOLE:
-            seen.whole[line.slot.counter] += line.quantity
+        for leaf in {WHOLE, line.slot.leaf}:
+            seen.lines[Slot(leaf, line.slot.counter)] += line.quantity
 
 
-def _add_bucket(seen: _Sums, item: Item) -> None:
+def _add_bucket(seen: _Sums, leaf: Leaf, item: Item) -> None:
     for name, value in item.items():
         counter, _, minute = name.partition("|")
         if minute and "|" not in minute:
-            seen.buckets[Counter(counter)] += cast(int, value)
+            seen.buckets[Slot(leaf, Counter(counter))] += cast(int, value)
 
 
 def _plain(text: str) -> str:

@@ -9,8 +9,10 @@ table         pk                              sk                           holds
 stock         BAL#sku#location                ``-``                        totals, clocks of the whole, journal seq
 stock         BAL#sku#location                LEAF#leaf                    clocks of one bin or lot
 stock         JRN#sku#location#block          seq                          one packed journal entry
-stock         BKT#sku#location#leaf           hour                         net per counter and minute, valid time
+stock         BKT#sku#location#leaf           hour                         net per counter and minute, valid time;
+                                                                           leaf ``-``: of all leaves
 stock         CNT#sku#location#leaf#counter   as_of#version#key            one accepted count and its variance
+stock         CNTDOC#sku#location#leaf#...    source#document              the version of a count that stands
 stock         PROMISE#sku#location            k                            available, to be claimed from
 stock         EVENT#key                       ``-``                        an event that is in the ledger
 stock         ORDER#order                     ``-``, LINE#line             an order and its lines
@@ -34,7 +36,7 @@ from datetime import datetime
 from zlib import crc32
 
 from shared.domain.events import instant
-from shared.domain.ledger import CountMark, Slot
+from shared.domain.ledger import CountDocument, CountMark, Slot
 from shared.domain.stock import ChannelId, EventKey, Leaf, LocationId, MessageId, Sku, SourceId, StockKey
 from shared.store.table import Key
 
@@ -94,6 +96,14 @@ def count_partition(key: StockKey, slot: Slot) -> str:
 def count_key(key: StockKey, slot: Slot, mark: CountMark) -> Key:
     return Key(
         count_partition(key, slot), f"{instant(mark.as_of)}#{part(mark.version)}#{part(mark.event_key)}"
+    )
+
+
+def count_document_key(key: StockKey, document: CountDocument) -> Key:
+    slot = document.slot
+    return Key(
+        f"CNTDOC#{_stock(key)}#{part(str(slot.leaf))}#{slot.counter}",
+        f"{part(document.source)}#{part(document.document)}",
     )
 
 

@@ -6,7 +6,10 @@ and nothing else is needed.
 
 History is read through **buckets**: the net of each counter and minute by valid time, with the range of journal
 entries that touch the minute. ``as_of(T)`` is the balance, less the buckets after T, less the lines after T inside
-T's own minute.
+T's own minute. A line of a bin or lot is in two buckets, its leaf's and the whole location's.
+
+Clocks of leaves and versions of count documents are read **after** the balance whose ``seq`` guards them: what is newer
+than that ``seq`` makes the write fail, what is older cannot be seen.
 """
 
 from __future__ import annotations
@@ -19,22 +22,27 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import cast
 
-from shared.domain.events import instant, parse_instant
+from shared.domain.events import Count, Movement, instant, parse_instant
 from shared.domain.ledger import (
     AsOfKey,
     Cause,
     Clock,
+    CountDocument,
     CountMark,
     LedgerState,
     Line,
-    Needs,
     Posting,
     Slot,
+    Standing,
+    count_document,
+    needs,
+    slots_of,
 )
 from shared.domain.stock import (
     WHOLE,
     Counter,
     EventKey,
+    Leaf,
     LocationId,
     Quantity,
     Sku,
@@ -45,13 +53,27 @@ from shared.store.layout import (
     balance_key,
     bucket_hour,
     bucket_partition,
+    count_document_key,
     count_key,
     count_partition,
     entry_key,
+    leaf_key,
     promise_key,
     shard,
 )
-from shared.store.table import Absent, Action, Condition, Equals, Item, Key, Put, Table, Update, Value
+from shared.store.table import (
+    Absent,
+    Action,
+    Condition,
+    Delete,
+    Equals,
+    Item,
+    Key,
+    Put,
+    Table,
+    Update,
+    Value,
+)
 
 
 class LedgerMovedError(Exception):
@@ -102,16 +124,39 @@ class Ledger:
         found = self._table.get_many(list(wanted))
         return {key: _balance(key, found.get(at)) for at, key in wanted.items()}
 
-    def state(self, balance: Balance, wanted: Needs) -> LedgerState:
-        """Complete a balance with the history that ``fold`` asked for.
+    def state(self, balance: Balance, events: Sequence[Movement | Count]) -> LedgerState:
+        """Complete a balance with all that ``fold`` must know for some events.
 
         What is read may already contain newer postings; the condition on ``seq`` then refuses the write.
         """
-        counts = {slot: self._counts_since(balance.key, slot, at) for slot, at in wanted.counts_since.items()}
-        as_of: dict[AsOfKey, Quantity] = {
-            (slot, at): self._as_of(balance, slot, at) for slot, at in wanted.as_of
+        key = balance.key
+        clocks = {
+            **balance.clocks,
+            **self._leaf_clocks(key, {slot.leaf for slot, _ in slots_of(key, events)}),
         }
-        return LedgerState(balance.key, balance.seq, balance.clocks, counts, as_of)
+        documents = self._documents(key, events)
+        wanted = needs(key, clocks, events, documents)
+        counts = {
+            slot: [
+                *self._count_before(key, slot, at, slot in wanted.retracted),
+                *self._counts_since(key, slot, at),
+            ]
+            for slot, at in wanted.counts_since.items()
+        }
+        as_of: dict[AsOfKey, Quantity] = {
+            (slot, at): self._as_of(key, slot, clocks[slot], at) for slot, at in wanted.as_of
+        }
+        return LedgerState(key, balance.seq, clocks, counts, as_of, documents)
+
+    def leaves(self, key: StockKey) -> dict[Leaf, dict[Counter, Quantity]]:
+        """Return what lies on each bin or lot that was ever named; the rest of the location's total is on none."""
+        found = self._table.query(balance_key(key).pk, prefix="LEAF#")
+        return {
+            parse_leaf(cast(str, item["leaf"])): {
+                slot.counter: clock.balance for slot, clock in clocks_of(item).items()
+            }
+            for item in found
+        }
 
     def as_of(self, key: StockKey, at: datetime) -> dict[Counter, Quantity]:
         """Return every counter of ``key``, all leaves together, as of an instant.
@@ -125,7 +170,11 @@ class Ledger:
             balance = self.balances([key])[key]
             if balance.is_settled_at(at):
                 return dict(balance.totals)
-            totals = {counter: self._as_of(balance, Slot(WHOLE, counter), at) for counter in balance.totals}
+            totals = {
+                counter: self._as_of(key, slot, balance.clocks.get(slot) or Clock(), at)
+                for counter in balance.totals
+                for slot in [Slot(WHOLE, counter)]
+            }
             if self.balances([key])[key].seq == balance.seq:
                 return totals
         raise LedgerMovedError(str(key))
@@ -151,13 +200,26 @@ class Ledger:
         found = self._table.get_many(list(wanted))
         return {key: cast(int, found[at]["available"]) if at in found else 0 for at, key in wanted.items()}
 
-    def _as_of(self, balance: Balance, slot: Slot, at: datetime) -> Quantity:
-        clock = balance.clocks.get(slot) or Clock()
+    def _leaf_clocks(self, key: StockKey, leaves: Iterable[Leaf]) -> dict[Slot, Clock]:
+        named = [leaf_key(key, leaf) for leaf in leaves if leaf != WHOLE]
+        found = self._table.get_many(named) if named else {}
+        return {slot: clock for item in found.values() for slot, clock in clocks_of(item).items()}
+
+    def _documents(self, key: StockKey, events: Iterable[Movement | Count]) -> dict[CountDocument, CountMark]:
+        named = {
+            count_document_key(key, document): document
+            for event in events
+            if isinstance(event, Count) and (document := count_document(event))
+        }
+        found = self._table.get_many(list(named)) if named else {}
+        return {named[at]: count_mark(item) for at, item in found.items()}
+
+    def _as_of(self, key: StockKey, slot: Slot, clock: Clock, at: datetime) -> Quantity:
         if clock.last_valid_at is None or clock.last_valid_at <= at:
             return clock.balance
         minute = instant(at)[:16]
         after, span = 0, None
-        for bucket in self._table.query(bucket_partition(balance.key, slot.leaf), first=bucket_hour(at)):
+        for bucket in self._table.query(bucket_partition(key, slot.leaf), first=bucket_hour(at)):
             for name, value in bucket.items():
                 counter, _, rest = name.partition("|")
                 if counter != slot.counter:
@@ -171,17 +233,22 @@ class Ledger:
                 elif stamp == minute:
                     span = (cast(int, bucket[f"{name}|lo"]), cast(int, bucket[f"{name}|hi"]))
         if span is not None:
-            for recorded in self.entries(balance.key, *span):
+            for recorded in self.entries(key, *span):
                 after += sum(
                     line.quantity
                     for line in recorded.lines
-                    if line.slot == slot and line.valid_at > at and instant(line.valid_at)[:16] == minute
+                    if _counts_in(line, slot) and line.valid_at > at and instant(line.valid_at)[:16] == minute
                 )
         return clock.balance - after
 
-    def _counts_since(self, key: StockKey, slot: Slot, at: datetime) -> list[tuple[CountMark, Quantity]]:
-        items = self._table.query(count_partition(key, slot), first=instant(at))
-        return [(count_mark(item), cast(int, item["variance"])) for item in items]
+    def _counts_since(self, key: StockKey, slot: Slot, at: datetime) -> list[Standing]:
+        return [_standing(item) for item in self._table.query(count_partition(key, slot), first=instant(at))]
+
+    def _count_before(self, key: StockKey, slot: Slot, at: datetime, wanted: bool) -> list[Standing]:
+        if not wanted:
+            return []
+        found = self._table.query(count_partition(key, slot), last=instant(at), descending=True, limit=1)
+        return [_standing(item) for item in found]
 
 
 def posting_actions(posting: Posting, posted_at: datetime) -> list[Action]:
@@ -198,11 +265,11 @@ def posting_actions(posting: Posting, posted_at: datetime) -> list[Action]:
                 "touched_from": instant(min(line.valid_at for line in posting.lines))
                 if posting.lines
                 else None,
-                "clocks": {slot.counter: _clock_value(clock) for slot, clock in _whole_clocks(posting)},
+                "clocks": _clocks_value(posting, WHOLE),
                 "by_location_pk": f"{key.location}#{shard(key.sku)}",
                 "by_location_sk": key.sku,
             },
-            add={"seq": 1, **{slot.counter: change for slot, change in posting.deltas.items()}},
+            add={"seq": 1, **{str(counter): change for counter, change in posting.deltas.items()}},
             conditions=held,
         ),
         Put(
@@ -211,23 +278,40 @@ def posting_actions(posting: Posting, posted_at: datetime) -> list[Action]:
             (Absent(),),
         ),
     ]
+    actions += [
+        Put(
+            leaf_key(key, leaf),
+            {
+                "sku": key.sku,
+                "location": key.location,
+                "leaf": str(leaf),
+                "clocks": _clocks_value(posting, leaf),
+            },
+        )
+        for leaf in dict.fromkeys(slot.leaf for slot in posting.clocks)
+        if leaf != WHOLE
+    ]
     actions += _bucket_actions(posting)
     for accepted in posting.counts:
         actions.append(
             Put(
                 count_key(key, accepted.slot, accepted.mark),
                 {
-                    "as_of": instant(accepted.mark.as_of),
-                    "version": accepted.mark.version,
-                    "event_key": accepted.mark.event_key,
+                    **_mark_value(accepted.mark),
                     "quantity": accepted.quantity,
                     "variance": accepted.variance,
                     "source": accepted.source,
+                    "document": accepted.document,
                 },
             )
         )
     for (slot, mark), change in posting.restated.items():
         actions.append(Update(count_key(key, slot, mark), add={"variance": change}))
+    actions += [Delete(count_key(key, slot, mark)) for slot, mark in posting.retracted]
+    actions += [
+        Put(count_document_key(key, document), _mark_value(mark))
+        for document, mark in posting.documents.items()
+    ]
     return actions
 
 
@@ -307,8 +391,34 @@ def count_mark(item: Item) -> CountMark:
     )
 
 
-def _whole_clocks(posting: Posting) -> list[tuple[Slot, Clock]]:
-    return [(slot, clock) for slot, clock in posting.clocks.items() if slot.leaf == WHOLE]
+def clocks_of(item: Item) -> dict[Slot, Clock]:
+    """Read the clocks of a balance, or of a leaf."""
+    leaf = parse_leaf(cast(str, item["leaf"])) if "leaf" in item else WHOLE
+    clocks = cast("dict[str, Value]", item["clocks"])
+    return {Slot(leaf, Counter(counter)): _clock(value) for counter, value in clocks.items()}
+
+
+def _counts_in(line: Line, slot: Slot) -> bool:
+    """Whether a line is one of a slot: every line of a counter is one of the whole location's."""
+    return line.slot.counter == slot.counter and slot.leaf in (line.slot.leaf, WHOLE)
+
+
+def _mark_value(mark: CountMark) -> dict[str, Value]:
+    return {"as_of": instant(mark.as_of), "version": mark.version, "event_key": mark.event_key}
+
+
+def _standing(item: Item) -> Standing:
+    return Standing(
+        count_mark(item),
+        cast(int, item["variance"]),
+        cast(int, item["quantity"]),
+        cast(str, item["source"]),
+        cast(str, item.get("document", "")),
+    )
+
+
+def _clocks_value(posting: Posting, leaf: Leaf) -> dict[str, Value]:
+    return {slot.counter: _clock_value(clock) for slot, clock in posting.clocks.items() if slot.leaf == leaf}
 
 
 def _clock_value(clock: Clock) -> Value:
@@ -333,21 +443,16 @@ def _balance(key: StockKey, item: Item | None) -> Balance:
     if item is None:
         return Balance(key, 0, dict.fromkeys(Counter, 0), {})
     totals = {counter: cast(int, item.get(counter, 0)) for counter in Counter}
-    clocks = cast("dict[str, Value]", item["clocks"])
-    return Balance(
-        key,
-        cast(int, item["seq"]),
-        totals,
-        {Slot(WHOLE, Counter(counter)): _clock(value) for counter, value in clocks.items()},
-    )
+    return Balance(key, cast(int, item["seq"]), totals, clocks_of(item))
 
 
 def _bucket_actions(posting: Posting) -> list[Action]:
     nets: defaultdict[Key, defaultdict[str, int]] = defaultdict(lambda: defaultdict(int))
     for line in posting.lines:
         stamp = instant(line.valid_at)
-        bucket = Key(bucket_partition(posting.key, line.slot.leaf), stamp[:13])
-        nets[bucket][f"{line.slot.counter}|{stamp[14:16]}"] += line.quantity
+        for leaf in {WHOLE, line.slot.leaf}:
+            bucket = Key(bucket_partition(posting.key, leaf), stamp[:13])
+            nets[bucket][f"{line.slot.counter}|{stamp[14:16]}"] += line.quantity
     seq = posting.expected_seq
     return [
         Update(

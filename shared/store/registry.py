@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import cast
 
-from shared.domain.network import Channel, Listing, Location, Source
+from shared.domain.network import Channel, Grain, Listing, Location, Source
 from shared.domain.stock import ChannelId, LocationId, Sku, SourceId
 from shared.store.layout import SHARDS, cross_reference_key, item_key, listing_key, shard
 from shared.store.table import Item, Key, Put, Table
@@ -200,12 +200,18 @@ def _source(item: Item) -> Source:
 
 
 def _location_text(location: Location) -> str:
-    return json.dumps({"counts": location.counts, "movements": location.movements}, sort_keys=True)
+    said = {"counts": location.counts, "movements": location.movements, "grain": location.grain}
+    return json.dumps(said, sort_keys=True)
 
 
 def _location(item: Item) -> Location:
     said = json.loads(cast(str, item["declared"]))
-    return Location(LocationId(cast(str, item["sk"])), said["counts"], said["movements"])
+    return Location(
+        LocationId(cast(str, item["sk"])),
+        said["counts"],
+        said["movements"],
+        Grain(said.get("grain", Grain.LOCATION)),
+    )
 
 
 def _channel_text(channel: Channel) -> str:

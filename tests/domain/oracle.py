@@ -9,8 +9,32 @@ from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime, timedelta
 
 from shared.domain.events import Count, Leg, Movement, MovementKind, Origin
-from shared.domain.ledger import Clock, CountMark, LedgerState, Line, Slot, fold, needs
-from shared.domain.stock import WHOLE, Counter, EventKey, LocationId, MessageId, Sku, SourceId, StockKey
+from shared.domain.ledger import (
+    Clock,
+    CountDocument,
+    CountMark,
+    Dispute,
+    LedgerState,
+    Line,
+    Needs,
+    Slot,
+    Standing,
+    count_document,
+    fold,
+    needs,
+    slots_of,
+)
+from shared.domain.stock import (
+    WHOLE,
+    Counter,
+    EventKey,
+    Leaf,
+    LocationId,
+    MessageId,
+    Sku,
+    SourceId,
+    StockKey,
+)
 
 KEY = StockKey(Sku("SKU-1"), LocationId("east"))
 SLOT = Slot(WHOLE, Counter.ON_HAND)
@@ -24,32 +48,68 @@ def at(minute: int) -> datetime:
     return NOON + timedelta(minutes=minute)
 
 
-def movement(name: str, minute: int, quantity: int) -> Movement:
-    legs = (Leg(KEY.location, quantity),)
+def movement(name: str, minute: int, quantity: int, leaf: Leaf = WHOLE) -> Movement:
+    legs = (Leg(KEY.location, quantity, leaf=leaf),)
     return Movement(EventKey(name), KEY.sku, MovementKind.ADJUSTMENT, legs, at(minute), ORIGIN)
 
 
-def count(name: str, minute: int, quantity: int, version: str = "") -> Count:
-    return Count(EventKey(name), KEY.sku, KEY.location, quantity, at(minute), ORIGIN, version=version)
+def count(
+    name: str, minute: int, quantity: int, version: str = "", leaf: Leaf = WHOLE, document: str = ""
+) -> Count:
+    return Count(
+        EventKey(name),
+        KEY.sku,
+        KEY.location,
+        quantity,
+        at(minute),
+        ORIGIN,
+        leaf=leaf,
+        version=version,
+        document=document,
+    )
 
 
 def oracle_as_of(facts: Iterable[Fact], instant: datetime) -> int:
-    """Replay the facts valid at or before ``instant``; at one instant movements precede counts."""
-    ordered = sorted(facts, key=_rank)
-    balance = 0
-    for fact in ordered:
+    """Replay the facts valid at or before ``instant``; return the total of all leaves."""
+    return sum(oracle_leaves_as_of(facts, instant).values())
+
+
+def oracle_leaves_as_of(facts: Iterable[Fact], instant: datetime) -> dict[Leaf, int]:
+    """Replay the facts: at one instant movements come first, then counts of leaves, then of the whole.
+
+    A count of the whole leaves the leaves as they are; what they do not explain lies on none.
+    """
+    leaves: dict[Leaf, int] = {}
+    for fact in sorted(_standing(list(facts)), key=_rank):
         if isinstance(fact, Movement):
             if fact.occurred_at <= instant:
-                balance += sum(leg.quantity for leg in fact.legs)
+                for leg in fact.legs:
+                    leaves[leg.leaf] = leaves.get(leg.leaf, 0) + leg.quantity
         elif fact.as_of <= instant:
-            balance = fact.quantity
-    return balance
+            named = sum(quantity for leaf, quantity in leaves.items() if leaf != WHOLE)
+            leaves[fact.leaf] = fact.quantity - named if fact.leaf == WHOLE else fact.quantity
+    return leaves
 
 
-def _rank(fact: Fact) -> tuple[datetime, bool, str, str]:
+def _standing(facts: Sequence[Fact]) -> list[Fact]:
+    """Leave out what a newer version of the same count document corrects."""
+    newest: dict[tuple[Leaf, str], Count] = {}
+    for fact in facts:
+        if isinstance(fact, Count) and fact.document:
+            known = newest.setdefault((fact.leaf, fact.document), fact)
+            if (fact.version, fact.key) > (known.version, known.key):
+                newest[fact.leaf, fact.document] = fact
+    return [
+        fact
+        for fact in facts
+        if isinstance(fact, Movement) or not fact.document or newest[fact.leaf, fact.document] is fact
+    ]
+
+
+def _rank(fact: Fact) -> tuple[datetime, int, str, str]:
     if isinstance(fact, Movement):
-        return (fact.occurred_at, False, "", fact.key)
-    return (fact.as_of, True, fact.version, fact.key)
+        return (fact.occurred_at, 0, "", fact.key)
+    return (fact.as_of, 2 if fact.leaf == WHOLE else 1, fact.version, fact.key)
 
 
 class Book:
@@ -58,28 +118,48 @@ class Book:
     def __init__(self) -> None:
         self.lines: list[Line] = []
         self.clocks: dict[Slot, Clock] = {}
-        self.counts: dict[Slot, dict[CountMark, int]] = {}
+        self.counts: dict[Slot, dict[CountMark, Standing]] = {}
+        self.documents: dict[CountDocument, CountMark] = {}
+        self.disputes: list[Dispute] = []
         self.seen: set[EventKey] = set()
         self.seq = 0
 
     def as_of(self, slot: Slot, instant: datetime) -> int:
-        return sum(line.quantity for line in self.lines if line.slot == slot and line.valid_at <= instant)
+        """Sum the lines of a slot; those of the whole are those of all leaves."""
+        return sum(
+            line.quantity
+            for line in self.lines
+            if slot.leaf in (WHOLE, line.slot.leaf)
+            and line.slot.counter is slot.counter
+            and line.valid_at <= instant
+        )
 
     def post(self, batch: Sequence[Fact]) -> None:
         fresh = {fact.key: fact for fact in batch if fact.key not in self.seen}
-        asked = needs(KEY, self.clocks, fresh.values())
-        counts = {
-            slot: sorted((m, v) for m, v in self.counts.get(slot, {}).items() if m.as_of >= since)
-            for slot, since in asked.counts_since.items()
-        }
+        named = [count_document(fact) for fact in fresh.values() if isinstance(fact, Count)]
+        documents = {name: self.documents[name] for name in named if name in self.documents}
+        leaves = {slot.leaf for slot, _ in slots_of(KEY, fresh.values())}
+        clocks = {slot: clock for slot, clock in self.clocks.items() if slot.leaf in (WHOLE, *leaves)}
+        asked = needs(KEY, clocks, fresh.values(), documents)
+        counts = {slot: self._counts(slot, since, asked) for slot, since in asked.counts_since.items()}
         as_of = {(slot, t): self.as_of(slot, t) for slot, t in asked.as_of}
-        state = LedgerState(KEY, self.seq, dict(self.clocks), counts, as_of)
-        posting = fold(state, fresh.values())
+        posting = fold(LedgerState(KEY, self.seq, clocks, counts, as_of, documents), fresh.values())
         self.lines += posting.lines
         self.clocks |= posting.clocks
-        for accepted in posting.counts:
-            self.counts.setdefault(accepted.slot, {})[accepted.mark] = accepted.variance
+        for slot, mark in posting.retracted:
+            del self.counts[slot][mark]
+        for new in posting.counts:
+            stands = Standing(new.mark, new.variance, new.quantity, new.source, new.document)
+            self.counts.setdefault(new.slot, {})[new.mark] = stands
         for (slot, mark), change in posting.restated.items():
-            self.counts[slot][mark] += change
+            known = self.counts[slot][mark]
+            self.counts[slot][mark] = known._replace(variance=known.variance + change)
+        self.documents |= posting.documents
+        self.disputes += posting.disputes
         self.seen |= fresh.keys()
         self.seq += 1
+
+    def _counts(self, slot: Slot, since: datetime, asked: Needs) -> list[Standing]:
+        marks = sorted(self.counts.get(slot, {}))
+        before = [mark for mark in marks if mark.as_of < since][-1:] if slot in asked.retracted else []
+        return [self.counts[slot][mark] for mark in [*before, *(m for m in marks if m.as_of >= since)]]
