@@ -21,8 +21,8 @@ stock         LISTING#channel#sku             location                     what 
 stock         PACE#channel                    ``-``                        a channel's rate limit and breaker
 inbox         MSG#message                     ``-``                        a raw message
 registry      SOURCE, LOCATION, CHANNEL       id                           the declared network
-registry      ITEM#sku                        ``-``                        an item
-registry      XREF#source#kind#code           ``-``                        a source's code for an item
+registry      ITEM#sku                        ``-``, V#n, KIT#kit          an item, its changes, the kits it is in
+registry      XREF#source#kind#code           ``-``, V#n                   a source's code for an item, its changes
 registry      LISTING#sku                     channel                      an item that a channel sells
 cases         CASE#id                         ``-``, MSG#message           a case, and the messages parked on it
 ============  ==============================  ===========================  =====================================
@@ -141,6 +141,14 @@ def message_key(message: MessageId) -> Key:
 
 def item_key(sku: Sku) -> Key:
     return Key(f"ITEM#{part(sku)}")
+
+
+def version_key(of: Key, version: int) -> Key:
+    return Key(of.pk, f"V#{version:08d}")
+
+
+def kit_key(component: Sku, kit: Sku) -> Key:
+    return Key(item_key(component).pk, f"KIT#{part(kit)}")
 
 
 def cross_reference_key(source: SourceId, kind: str, code: str) -> Key:

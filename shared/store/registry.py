@@ -10,13 +10,23 @@ import json
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import cast
 
+<<<<<<< /tmp/tmp.P9Qwg1oH3v/work
+from shared.domain.items import Change, Code, Reference, in_force
+from shared.domain.items import Item as Declared
+from shared.domain.network import Channel, Listing, Location, Source
+=======
 from shared.domain.network import Channel, Grain, Listing, Location, Source
+>>>>>>> /tmp/tmp.P9Qwg1oH3v/new
 from shared.domain.stock import ChannelId, LocationId, Sku, SourceId
+from shared.store.items import Items, read_item
 from shared.store.layout import SHARDS, cross_reference_key, item_key, listing_key, shard
+from shared.store.references import References, read_references
 from shared.store.table import Item, Key, Put, Table
+
+__all__ = ["REMEMBERED_S", "Code", "Known", "Network", "Registry"]
 
 REMEMBERED_S = 20.0
 """How long a declared source, location or channel is believed without looking again."""
@@ -32,12 +42,16 @@ class Network:
 
 
 @dataclass(frozen=True, slots=True)
-class Code:
-    """A source's own name for an item: ``kind`` is the code space (sku, inventory_item_id, upc)."""
+class Known:
+    """What is known of a code: the item that it stands for now, and what it stood for at any time."""
 
-    source: SourceId
-    kind: str
-    code: str
+    references: tuple[Reference, ...]
+    items: Mapping[Sku, Declared]
+
+    def at(self, instant: datetime) -> tuple[Reference, Declared]:
+        """Return what the code stood for at an instant, and that item."""
+        reference = in_force(self.references, instant)
+        return reference, self.items.get(reference.sku, Declared(reference.sku))
 
 
 class Registry:
@@ -47,6 +61,8 @@ class Registry:
         self._table = table
         self._clock = clock
         self._network: tuple[float, Network] | None = None
+        self.items = Items(table)
+        self.references = References(table)
 
     def network(self, *, fresh: bool = False) -> Network:
         """Return the declared network; at most ``REMEMBERED_S`` old unless ``fresh``."""
@@ -80,7 +96,11 @@ class Registry:
         self._network = None
 
     def skus(self, codes: Iterable[Code]) -> dict[Code, Sku]:
-        """Return the SKU behind each code that is known: by cross-reference, else as a SKU of ours.
+        """Return the SKU that each code which is known stands for in its newest terms."""
+        return {code: known.references[-1].sku for code, known in self.known(codes).items()}
+
+    def known(self, codes: Iterable[Code]) -> dict[Code, Known]:
+        """Return what is known of each code: by cross-reference, else as a SKU of ours.
 
         A source that declares ``maps_codes`` has its own codes, and only cross-references count.
         """
@@ -93,11 +113,12 @@ class Registry:
             if c.kind == "sku" and not (c.source in sources and sources[c.source].maps_codes)
         }
         found = self._table.get_many([*references, *own])
-        known = {code: Sku(code.code) for key, code in own.items() if key in found}
-        for key, code in references.items():
-            if key in found:
-                known[code] = Sku(cast(str, found[key]["sku"]))
-        return known
+        items = {Sku(own[key].code): read_item(item) for key, item in found.items() if key in own}
+        known = {own[key]: Known((Reference(Sku(own[key].code)),), items) for key in own if key in found}
+        mapped = {code: read_references(found[key]) for key, code in references.items() if key in found}
+        missing = {one.sku for terms in mapped.values() for one in terms} - items.keys()
+        items |= self.items.find(missing) if missing else {}
+        return known | {code: Known(terms, items) for code, terms in mapped.items()}
 
     def is_item(self, sku: Sku) -> bool:
         """Whether the SKU is one of ours."""
@@ -105,17 +126,20 @@ class Registry:
 
     def add_items(self, skus: Iterable[Sku]) -> None:
         """Make SKUs known; one that is known already stays as it is."""
-        _write_all(self._table, [Put(item_key(sku), {"sku": sku}) for sku in skus])
+        self.items.add(skus)
 
-    def map_codes(self, codes: Mapping[Code, Sku], owner: str) -> None:
-        """Write cross-references, replacing what was there."""
-        _write_all(
-            self._table,
-            [
-                Put(cross_reference_key(c.source, c.kind, c.code), {"sku": sku, "owner": owner})
-                for c, sku in codes.items()
-            ],
-        )
+    def map_codes(
+        self, codes: Mapping[Code, Sku | Reference], owner: str, change: Change | None = None
+    ) -> int:
+        """Write cross-references, each in the place of what was there; return how many changed.
+
+        Raises
+        ------
+        ReferenceChangedError
+            When somebody else changed one of them meanwhile; those written by then stay.
+        """
+        wanted = {code: to if isinstance(to, Reference) else Reference(to) for code, to in codes.items()}
+        return self.references.change(wanted, owner, change or Change(owner, datetime.now(UTC)))
 
     def add_listings(self, listings: Iterable[Listing]) -> None:
         """Write which channel sells which item under which id."""
