@@ -109,5 +109,4 @@ class Comparison:
 
     def exceeds(self, tolerance: Tolerance) -> bool:
         """Whether the difference is larger than the rule forgives."""
-        share = abs(self.expected) * tolerance.percent_hundredths
-        return abs(self.drift) > tolerance.units and abs(self.drift) * 10_000 > share
+        return tolerance.is_exceeded(self.drift, of=self.expected)

@@ -96,6 +96,7 @@ class Count:
 
     ``element`` is what the number means to the source that sent it (``on_hand`` or ``available`` ...). Whether a
     count changes the ledger or is only compared with it is decided by the declared authority, not by the event.
+    ``since`` is given where the clock is coarse: the count was taken at some instant from ``since`` to ``as_of``.
     ``document`` names one line of one count document: a later ``version`` of it, compared as text, takes the place of
     an earlier one whatever its ``as_of``. Counts without a document stand for themselves.
     """
@@ -110,6 +111,7 @@ class Count:
     leaf: Leaf = WHOLE
     version: str = ""
     document: str = ""
+    since: datetime | None = None
 
 
 class DemandEffect(StrEnum):
@@ -144,6 +146,11 @@ class Demand:
 
 
 Event = Movement | Count | Demand
+
+
+def event_source(key: EventKey) -> SourceId:
+    """Return the source that an event key begins with."""
+    return SourceId(key.partition("/")[0])
 
 
 def instant(value: datetime) -> str:

@@ -1,4 +1,4 @@
-"""The bitemporal journal of one stock key, and ``fold``: the only rule by which events become journal lines.
+"""The bitemporal journal of one stock key: what its lines, counts and clocks are, and the rules that they keep.
 
 Every line has a valid time (when it was true), one counter of one leaf (together: a **slot**) and a signed
 quantity; the entry that holds it has the recorded time. Two definitions carry everything:
@@ -33,16 +33,15 @@ lines that undo its variance and all that rested on it; an older version that ar
 
 from __future__ import annotations
 
-from bisect import bisect_right, insort
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from enum import StrEnum
-from types import MappingProxyType
 from typing import NamedTuple, TypeAlias
 
 from shared.domain.events import Count, Event, Movement
-from shared.domain.stock import AVAILABLE_SIGN, WHOLE, Counter, EventKey, Leaf, Quantity, SourceId, StockKey
+from shared.domain.network import Tolerance
+from shared.domain.stock import AVAILABLE_SIGN, Counter, EventKey, Leaf, Quantity, SourceId, StockKey
 
 
 class Slot(NamedTuple):
@@ -88,13 +87,100 @@ class CountDocument(NamedTuple):
 
 
 class Standing(NamedTuple):
-    """An accepted count as it stands: what it said, and its present variance."""
+    """An accepted count as it stands: what it said, and its present variance.
+
+    ``said`` is when it says it was taken, from and to; None where somebody has decided that.
+    """
 
     mark: CountMark
     variance: Quantity
     quantity: Quantity = 0
     source: str = ""
     document: str = ""
+    said: tuple[datetime, datetime] | None = None
+
+
+class Why(StrEnum):
+    """Why a count waits for a decision."""
+
+    APPROVAL = "approval"
+    SUSPENDED = "suspended"
+
+
+class Waiting(NamedTuple):
+    """A count that changes nothing until it is decided.
+
+    Attributes
+    ----------
+    said
+        When it says it was taken, from and to: one instant unless its clock is coarse.
+    known
+        ``as_of`` that instant when it was last judged: what an approver sees, and what the approval is bound to.
+    outcomes
+        The balances of the slot that the possible instants would lead to, lowest and highest.
+    """
+
+    slot: Slot
+    mark: CountMark
+    quantity: Quantity
+    source: SourceId
+    document: str
+    said: tuple[datetime, datetime]
+    why: Why = Why.APPROVAL
+    known: Quantity = 0
+    outcomes: tuple[Quantity, Quantity] = (0, 0)
+    was_accepted: bool = False
+
+
+EXACT = Tolerance(percent_hundredths=0)
+
+
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """What a location has declared about counts.
+
+    Attributes
+    ----------
+    approve_beyond
+        Variance from which a count waits for an approver; None: never.
+    skews
+        How far each source's clock may be off; sources that are not named are exact.
+    undecided_within
+        Spread of possible outcomes up to which a count applies at the end of its window, as if all came before it.
+    coarsest
+        The longest time that a count of this location may leave open, apart from skews.
+    """
+
+    approve_beyond: Tolerance | None = None
+    skews: Mapping[SourceId, timedelta] = field(default_factory=dict)
+    undecided_within: Tolerance = EXACT
+    coarsest: timedelta = timedelta(0)
+
+    @property
+    def widest(self) -> timedelta:
+        """How far from a count's time a movement can still be undecided."""
+        return self.coarsest + 2 * max(self.skews.values(), default=timedelta(0))
+
+    def skew(self, one: SourceId, other: SourceId) -> timedelta:
+        """Return how far the clocks of two sources may differ; within one source its own sequence decides."""
+        if one == other:
+            return timedelta(0)
+        return self.skews.get(one, timedelta(0)) + self.skews.get(other, timedelta(0))
+
+
+NO_RULES = Rules()
+
+
+class Stretch(NamedTuple):
+    """Every line of a slot from ``start`` on up to ``end``, and the balance before them."""
+
+    start: datetime
+    end: datetime
+    before: Quantity
+    lines: Sequence[Line]
+
+    def as_of(self, at: datetime) -> Quantity:
+        return self.before + sum(line.quantity for line in self.lines if line.valid_at <= at)
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,7 +213,11 @@ class LedgerState:
     as_of
         The balance at instants that lie before ``last_valid_at`` of their slot, as ``needs`` asked for.
     documents
-        The version of each count document that stands now.
+        The version of each count document that stands or waits now.
+    waiting
+        The counts that wait for a decision.
+    stretches
+        Where clocks leave something undecided: every line near what the batch touches, as ``needs`` asked for.
     """
 
     key: StockKey
@@ -136,18 +226,28 @@ class LedgerState:
     counts: Mapping[Slot, Sequence[Standing]] = field(default_factory=dict)
     as_of: Mapping[AsOfKey, Quantity] = field(default_factory=dict)
     documents: Mapping[CountDocument, CountMark] = field(default_factory=dict)
+    waiting: Sequence[Waiting] = ()
+    stretches: Mapping[Slot, Sequence[Stretch]] = field(default_factory=dict)
+    rules: Rules = NO_RULES
+
+    @property
+    def withheld(self) -> Quantity:
+        """Units withheld from promises before the batch."""
+        return sum(withheld_by(count) for count in self.waiting)
 
 
 @dataclass(frozen=True, slots=True)
 class Needs:
     """What the clocks alone do not answer: counts since an instant, and balances as of instants.
 
-    Of slots in ``retracted`` the newest count before that instant is needed too: it may become the last again.
+    Of slots in ``retracted`` the newest count before that instant is needed too: it may become the last again. Of those
+    in ``stretches`` every line between two instants.
     """
 
     counts_since: Mapping[Slot, datetime]
     as_of: frozenset[AsOfKey]
     retracted: frozenset[Slot] = frozenset()
+    stretches: Mapping[Slot, Sequence[tuple[datetime, datetime]]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,6 +260,7 @@ class AcceptedCount:
     variance: Quantity
     source: SourceId
     document: str = ""
+    said: tuple[datetime, datetime] | None = None
 
 
 class Dispute(NamedTuple):
@@ -187,6 +288,8 @@ class Posting:
         Counts accepted before this batch that no longer stand.
     documents
         The version of each count document that stands after this batch, where it changed.
+    waiting, began_to_wait, settled
+        All counts that wait after this batch; those that did not before; those that do so no more.
     """
 
     key: StockKey
@@ -199,14 +302,28 @@ class Posting:
     retracted: Sequence[tuple[Slot, CountMark]] = ()
     documents: Mapping[CountDocument, CountMark] = field(default_factory=dict)
     disputes: Sequence[Dispute] = ()
+    waiting: Sequence[Waiting] = ()
+    began_to_wait: Sequence[Waiting] = ()
+    settled: Sequence[EventKey] = ()
+    withheld_before: Quantity = 0
+
+    @property
+    def withheld(self) -> Quantity:
+        """Units that are not promised while counts wait whose lowest outcome is below the balance."""
+        return sum(withheld_by(count) for count in self.waiting)
 
     @property
     def available_delta(self) -> Quantity:
         """By how much the posting moves ``available``, reservations apart."""
-        return sum(AVAILABLE_SIGN[counter] * change for counter, change in self.deltas.items())
+        moved = sum(AVAILABLE_SIGN[counter] * change for counter, change in self.deltas.items())
+        return moved - (self.withheld - self.withheld_before)
 
 
-_UNTOUCHED = Clock()
+def withheld_by(count: Waiting) -> Quantity:
+    """Return by how much a suspended count's lowest outcome is below what the ledger says without it."""
+    if count.why is not Why.SUSPENDED or count.slot.counter is not Counter.ON_HAND:
+        return 0
+    return max(0, count.known - count.outcomes[0])
 
 
 def slots_of(key: StockKey, events: Iterable[Event]) -> Iterator[tuple[Slot, datetime]]:
@@ -228,278 +345,3 @@ def count_slot(event: Count) -> Slot:
 def count_document(event: Count) -> CountDocument | None:
     """Return the document that may be corrected later; None where the count names none."""
     return CountDocument(count_slot(event), event.origin.source, event.document) if event.document else None
-
-
-def needs(
-    key: StockKey,
-    clocks: Mapping[Slot, Clock],
-    events: Iterable[Event],
-    documents: Mapping[CountDocument, CountMark] = MappingProxyType({}),
-) -> Needs:
-    """Say what must be read beyond clocks and count documents before ``events`` can be folded."""
-    since: dict[Slot, datetime] = {}
-    instants: set[AsOfKey] = set()
-    retracted: set[Slot] = set()
-
-    def look(slot: Slot, at: datetime) -> None:
-        for counted in {slot, Slot(WHOLE, slot.counter)}:
-            last_count = clocks.get(counted, _UNTOUCHED).last_count
-            if last_count is not None and at <= last_count.as_of:
-                since[counted] = min(at, since.get(counted, at))
-
-    events = list(events)
-    for slot, at in slots_of(key, events):
-        look(slot, at)
-    for event in events:
-        if not isinstance(event, Count):
-            continue
-        slot = count_slot(event)
-        last_valid = clocks.get(slot, _UNTOUCHED).last_valid_at
-        if last_valid is not None and event.as_of < last_valid:
-            instants.add((slot, event.as_of))
-        document = count_document(event)
-        if document is not None and document in documents:
-            look(slot, documents[document].as_of)
-            retracted.add(slot)
-    return Needs(since, frozenset(instants), frozenset(retracted))
-
-
-def fold(state: LedgerState, events: Iterable[Movement | Count]) -> Posting:
-    """Turn a batch of events about one stock key into one posting.
-
-    The events must have distinct keys, none of them posted before, and each must concern ``state.key``. Legs of
-    a movement at other locations are left to those locations' postings.
-    """
-    draft = _Draft(state)
-    for event in events:
-        if isinstance(event, Movement):
-            for leg in event.legs:
-                if leg.location == state.key.location:
-                    draft.move(Slot(leg.leaf, leg.counter), leg.quantity, event.occurred_at, event.key)
-        else:
-            draft.count(event)
-    return draft.posting()
-
-
-class _SlotDraft:
-    """One slot while a batch is folded: what was known before, and the lines added since.
-
-    The lines of a whole location's slot are those of all its leaves.
-    """
-
-    __slots__ = (
-        "accepted",
-        "as_of",
-        "balance",
-        "before",
-        "known",
-        "last_count",
-        "last_valid_at",
-        "lines",
-        "marks",
-        "slot",
-        "standing",
-    )
-
-    def __init__(self, slot: Slot, state: LedgerState) -> None:
-        clock = self.before = state.clocks.get(slot) or _UNTOUCHED
-        self.slot = slot
-        self.balance = clock.balance
-        self.last_valid_at = clock.last_valid_at
-        self.last_count = clock.last_count
-        known = state.counts.get(slot, ())
-        self.known: dict[CountMark, Standing] = {count.mark: count for count in known}
-        self.standing = dict(self.known)
-        self.marks: list[CountMark] = [count.mark for count in known]
-        self.accepted: set[CountMark] = set()
-        self.lines: list[Line] = []
-        self.as_of = state.as_of
-
-    def push(self, line: Line) -> None:
-        self.lines.append(line)
-        self.balance += line.quantity
-        if self.last_valid_at is None or line.valid_at > self.last_valid_at:
-            self.last_valid_at = line.valid_at
-
-    def balance_at(self, at: datetime) -> Quantity:
-        """``as_of(at)`` including the lines of this batch."""
-        before = self.as_of.get((self.slot, at))
-        if before is None:
-            before = self.before.balance
-        return before + sum(line.quantity for line in self.lines if line.valid_at <= at)
-
-    def change(self, mark: CountMark, quantity: Quantity) -> None:
-        """Change the variance of a count that stands."""
-        count = self.standing[mark]
-        self.standing[mark] = count._replace(variance=count.variance + quantity)
-
-    def first_from(self, at: datetime) -> CountMark | None:
-        """Return the first count at or after an instant: movements precede the counts of their own instant."""
-        if self.last_count is None or at > self.last_count.as_of:
-            return None
-        return next((mark for mark in self.marks if mark.as_of >= at), None)
-
-    def first_after(self, mark: CountMark) -> CountMark | None:
-        """Return the count that follows another."""
-        position = bisect_right(self.marks, mark)
-        return self.marks[position] if position < len(self.marks) else None
-
-
-class _Draft:
-    """A posting in the making."""
-
-    __slots__ = ("disputes", "documents", "slots", "state")
-
-    def __init__(self, state: LedgerState) -> None:
-        self.state = state
-        self.slots: dict[Slot, _SlotDraft] = {}
-        self.documents = dict(state.documents)
-        self.disputes: list[Dispute] = []
-
-    def slot(self, slot: Slot) -> _SlotDraft:
-        draft = self.slots.get(slot)
-        if draft is None:
-            draft = self.slots[slot] = _SlotDraft(slot, self.state)
-        return draft
-
-    def whole(self, draft: _SlotDraft) -> _SlotDraft:
-        return draft if draft.slot.leaf == WHOLE else self.slot(Slot(WHOLE, draft.slot.counter))
-
-    def add(self, draft: _SlotDraft, quantity: Quantity, at: datetime, key: EventKey, cause: Cause) -> None:
-        """Write a line of a slot, which counts in the whole location's slot too."""
-        line = Line(draft.slot, quantity, at, key, cause)
-        draft.push(line)
-        whole = self.whole(draft)
-        if whole is not draft:
-            whole.push(line)
-
-    def move(self, slot: Slot, quantity: Quantity, at: datetime, key: EventKey) -> None:
-        draft = self.slot(slot)
-        whole = self.whole(draft)
-        self.add(draft, quantity, at, key, Cause.MOVEMENT)
-        own = None if draft is whole else draft.first_from(at)
-        self.take_back(draft, quantity, own, whole.first_from(at), key)
-
-    def take_back(
-        self,
-        draft: _SlotDraft,
-        quantity: Quantity,
-        own: CountMark | None,
-        total: CountMark | None,
-        key: EventKey,
-    ) -> None:
-        """Take a late line back at the counts that had seen it: the leaf's ``own``, and the location's ``total``.
-
-        Counts of leaves precede those of the whole at one instant.
-        """
-        whole = self.whole(draft)
-        if own is not None and (total is None or own.as_of <= total.as_of):
-            self.restate(draft, own, quantity, key)
-            return
-        if total is not None:
-            self.restate(whole, total, quantity, key)
-            if own is not None:
-                self.restate(draft, own, quantity, key)
-                again = whole.first_from(own.as_of)
-                if again is not None:
-                    self.restate(whole, again, -quantity, key)
-
-    def restate(self, draft: _SlotDraft, mark: CountMark, quantity: Quantity, key: EventKey) -> None:
-        """Take ``quantity`` back at ``mark``: the count already contained it."""
-        self.add(draft, -quantity, mark.as_of, key, Cause.RESTATED)
-        draft.change(mark, -quantity)
-
-    def count(self, event: Count) -> None:
-        slot = count_slot(event)
-        draft = self.slot(slot)
-        mark = CountMark(event.as_of, event.version, event.key)
-        document = count_document(event)
-        if document is not None:
-            standing = self.documents.get(document)
-            if standing is not None and standing[1:] > mark[1:]:
-                return
-            if standing is not None:
-                self.retract(draft, standing, event.key)
-            self.documents[document] = mark
-        self.accept(draft, mark, event)
-
-    def accept(self, draft: _SlotDraft, mark: CountMark, event: Count) -> None:
-        known = draft.balance_at(event.as_of)
-        later = draft.marks[bisect_right(draft.marks, mark) :]
-        # Counts of the same instant that outrank this one are already in `known`; they come after it.
-        known -= sum(draft.standing[other].variance for other in later if other.as_of == event.as_of)
-        variance = event.quantity - known
-        count = Standing(mark, variance, event.quantity, event.origin.source, event.document)
-        self.find_disputes(draft, count)
-        self.add(draft, variance, event.as_of, event.key, Cause.COUNT)
-        draft.standing[mark] = count
-        draft.accepted.add(mark)
-        self.take_back_count(draft, mark, variance, event.key)
-        if not later and (draft.last_count is None or draft.last_count < mark):
-            draft.last_count = mark
-        insort(draft.marks, mark)
-
-    def retract(self, draft: _SlotDraft, mark: CountMark, key: EventKey) -> None:
-        """Undo an accepted count, as if it had never been taken."""
-        variance = draft.standing.pop(mark).variance
-        draft.marks.remove(mark)
-        draft.accepted.discard(mark)
-        self.add(draft, -variance, mark.as_of, key, Cause.RETRACTED)
-        if draft.last_count == mark:
-            draft.last_count = draft.marks[-1] if draft.marks else None
-        self.take_back_count(draft, mark, -variance, key)
-
-    def take_back_count(self, draft: _SlotDraft, mark: CountMark, variance: Quantity, key: EventKey) -> None:
-        whole = self.whole(draft)
-        if draft is whole:
-            self.take_back(draft, variance, None, draft.first_after(mark), key)
-        else:
-            self.take_back(draft, variance, draft.first_after(mark), whole.first_from(mark.as_of), key)
-
-    def find_disputes(self, draft: _SlotDraft, count: Standing) -> None:
-        """Note counts of other documents at the same instant that say something else."""
-        for other in draft.standing.values():
-            if other.mark.as_of != count.mark.as_of or other.quantity == count.quantity:
-                continue
-            if (other.source, other.document) != (count.source, count.document):
-                said = (other.mark.event_key, other.quantity)
-                self.disputes.append(Dispute(count.mark.event_key, count.quantity, *said))
-
-    def posting(self) -> Posting:
-        clocks = dict(self.state.clocks)
-        deltas: dict[Counter, Quantity] = {}
-        counts: list[AcceptedCount] = []
-        restated: dict[tuple[Slot, CountMark], Quantity] = {}
-        retracted: list[tuple[Slot, CountMark]] = []
-        lines: list[Line] = []
-        for slot, draft in self.slots.items():
-            clocks[slot] = Clock(draft.balance, draft.last_valid_at, draft.last_count)
-            if slot.leaf == WHOLE:
-                deltas[slot.counter] = draft.balance - draft.before.balance
-                lines += [line for line in draft.lines if line.quantity or line.cause is Cause.COUNT]
-            retracted += [(slot, mark) for mark in draft.known if mark not in draft.standing]
-            for mark, count in draft.standing.items():
-                if mark in draft.accepted:
-                    source = SourceId(count.source)
-                    counts.append(
-                        AcceptedCount(slot, mark, count.quantity, count.variance, source, count.document)
-                    )
-                elif count.variance != draft.known[mark].variance:
-                    restated[slot, mark] = count.variance - draft.known[mark].variance
-        documents = {
-            document: mark
-            for document, mark in self.documents.items()
-            if self.state.documents.get(document) != mark
-        }
-        return Posting(
-            self.state.key,
-            self.state.seq,
-            lines,
-            clocks,
-            deltas,
-            counts,
-            restated,
-            retracted,
-            documents,
-            self.disputes,
-        )

@@ -127,3 +127,8 @@ class Tolerance:
 
     percent_hundredths: int = 50
     units: Quantity = 0
+
+    def is_exceeded(self, difference: Quantity, *, of: Quantity) -> bool:
+        """Whether a difference is larger than the rule forgives of a number."""
+        size = abs(difference)
+        return size > self.units and size * 10_000 > abs(of) * self.percent_hundredths

@@ -25,7 +25,7 @@ from datetime import datetime
 from typing import cast
 
 from shared.domain.events import Count, Demand, Movement, instant
-from shared.domain.ledger import fold
+from shared.domain.fold import fold
 from shared.domain.network import Channel
 from shared.domain.stock import ChannelId, EventKey, Quantity, StockKey
 from shared.operations.facts import Fact, Outcome, Result, compare, order_line_of, stock_keys

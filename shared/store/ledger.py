@@ -23,6 +23,7 @@ from datetime import datetime
 from typing import cast
 
 from shared.domain.events import Count, Movement, instant, parse_instant
+from shared.domain.fold import needs
 from shared.domain.ledger import (
     AsOfKey,
     Cause,
@@ -35,7 +36,6 @@ from shared.domain.ledger import (
     Slot,
     Standing,
     count_document,
-    needs,
     slots_of,
 )
 from shared.domain.stock import (

@@ -22,7 +22,8 @@ from pathlib import Path
 from infra.local.demo.stage import Stage, import_items, stage
 from infra.local.demo.story import ROOT
 from shared.domain.events import Leg, Movement, MovementKind, Origin, effect_hash
-from shared.domain.ledger import Clock, LedgerState, Slot, fold
+from shared.domain.fold import fold
+from shared.domain.ledger import Clock, LedgerState, Slot
 from shared.domain.messages import Message
 from shared.domain.network import Source
 from shared.domain.stock import WHOLE, Counter, EventKey, LocationId, MessageId, Sku, SourceId, StockKey

@@ -9,7 +9,9 @@ from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime, timedelta
 
 from shared.domain.events import Count, Leg, Movement, MovementKind, Origin
+from shared.domain.fold import Decision, fold, needs
 from shared.domain.ledger import (
+    NO_RULES,
     Clock,
     CountDocument,
     CountMark,
@@ -17,11 +19,12 @@ from shared.domain.ledger import (
     LedgerState,
     Line,
     Needs,
+    Rules,
     Slot,
     Standing,
+    Stretch,
+    Waiting,
     count_document,
-    fold,
-    needs,
     slots_of,
 )
 from shared.domain.stock import (
@@ -44,20 +47,29 @@ NOON = datetime(2026, 11, 1, 12, tzinfo=UTC)
 Fact = Movement | Count
 
 
-def at(minute: int) -> datetime:
+def at(minute: float) -> datetime:
     return NOON + timedelta(minutes=minute)
 
 
-def movement(name: str, minute: int, quantity: int, leaf: Leaf = WHOLE) -> Movement:
+def movement(name: str, minute: float, quantity: int, leaf: Leaf = WHOLE, source: str = "wms") -> Movement:
+    """A change of stock; its event key begins with its source."""
     legs = (Leg(KEY.location, quantity, leaf=leaf),)
-    return Movement(EventKey(name), KEY.sku, MovementKind.ADJUSTMENT, legs, at(minute), ORIGIN)
+    origin = Origin(SourceId(source), MessageId("m"))
+    key = EventKey(name if source == "wms" else f"{source}/{name}")
+    return Movement(key, KEY.sku, MovementKind.ADJUSTMENT, legs, at(minute), origin)
 
 
 def count(
-    name: str, minute: int, quantity: int, version: str = "", leaf: Leaf = WHOLE, document: str = ""
+    name: str,
+    minute: float,
+    quantity: int,
+    version: str = "",
+    leaf: Leaf = WHOLE,
+    document: str = "",
+    since: float | None = None,
 ) -> Count:
     return Count(
-        EventKey(name),
+        EventKey(name if since is None else f"wms/{name}"),
         KEY.sku,
         KEY.location,
         quantity,
@@ -66,6 +78,7 @@ def count(
         leaf=leaf,
         version=version,
         document=document,
+        since=None if since is None else at(since),
     )
 
 
@@ -115,12 +128,15 @@ def _rank(fact: Fact) -> tuple[datetime, int, str, str]:
 class Book:
     """A journal kept by ``fold`` alone, with what the store would remember beside it."""
 
-    def __init__(self) -> None:
+    def __init__(self, rules: Rules = NO_RULES) -> None:
+        self.rules = rules
         self.lines: list[Line] = []
         self.clocks: dict[Slot, Clock] = {}
         self.counts: dict[Slot, dict[CountMark, Standing]] = {}
         self.documents: dict[CountDocument, CountMark] = {}
         self.disputes: list[Dispute] = []
+        self.waiting: Sequence[Waiting] = ()
+        self.available = 0
         self.seen: set[EventKey] = set()
         self.seq = 0
 
@@ -136,28 +152,59 @@ class Book:
 
     def post(self, batch: Sequence[Fact]) -> None:
         fresh = {fact.key: fact for fact in batch if fact.key not in self.seen}
-        named = [count_document(fact) for fact in fresh.values() if isinstance(fact, Count)]
+        self._fold(list(fresh.values()), None)
+        self.seen |= fresh.keys()
+
+    def decide(self, decision: Decision) -> None:
+        self._fold([], decision)
+
+    def _fold(self, fresh: Sequence[Fact], decision: Decision | None) -> None:
+        named = [count_document(fact) for fact in fresh if isinstance(fact, Count)]
         documents = {name: self.documents[name] for name in named if name in self.documents}
-        leaves = {slot.leaf for slot, _ in slots_of(KEY, fresh.values())}
+        leaves = {slot.leaf for slot, _ in slots_of(KEY, fresh)} | {count.slot.leaf for count in self.waiting}
         clocks = {slot: clock for slot, clock in self.clocks.items() if slot.leaf in (WHOLE, *leaves)}
-        asked = needs(KEY, clocks, fresh.values(), documents)
-        counts = {slot: self._counts(slot, since, asked) for slot, since in asked.counts_since.items()}
-        as_of = {(slot, t): self.as_of(slot, t) for slot, t in asked.as_of}
-        posting = fold(LedgerState(KEY, self.seq, clocks, counts, as_of, documents), fresh.values())
+        asked = needs(KEY, clocks, fresh, documents, self.waiting, self.rules)
+        state = LedgerState(
+            KEY,
+            self.seq,
+            clocks,
+            {slot: self._counts(slot, since, asked) for slot, since in asked.counts_since.items()},
+            {(slot, t): self.as_of(slot, t) for slot, t in asked.as_of},
+            documents,
+            self.waiting,
+            {
+                slot: [self._stretch(slot, *ends) for ends in wanted]
+                for slot, wanted in asked.stretches.items()
+            },
+            self.rules,
+        )
+        posting = fold(state, fresh, decision)
         self.lines += posting.lines
         self.clocks |= posting.clocks
         for slot, mark in posting.retracted:
             del self.counts[slot][mark]
         for new in posting.counts:
-            stands = Standing(new.mark, new.variance, new.quantity, new.source, new.document)
+            stands = Standing(new.mark, new.variance, new.quantity, new.source, new.document, new.said)
             self.counts.setdefault(new.slot, {})[new.mark] = stands
         for (slot, mark), change in posting.restated.items():
             known = self.counts[slot][mark]
             self.counts[slot][mark] = known._replace(variance=known.variance + change)
         self.documents |= posting.documents
         self.disputes += posting.disputes
-        self.seen |= fresh.keys()
+        self.waiting = posting.waiting
+        self.available += posting.available_delta
         self.seq += 1
+
+    def _stretch(self, slot: Slot, start: datetime, end: datetime) -> Stretch:
+        """Every line of a slot from ``start`` up to ``end``."""
+        within = [
+            line
+            for line in self.lines
+            if slot.leaf in (WHOLE, line.slot.leaf)
+            and line.slot.counter is slot.counter
+            and start <= line.valid_at < end
+        ]
+        return Stretch(start, end, self.as_of(slot, start - timedelta(microseconds=1)), within)
 
     def _counts(self, slot: Slot, since: datetime, asked: Needs) -> list[Standing]:
         marks = sorted(self.counts.get(slot, {}))

@@ -10,7 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from shared.domain.ledger import Cause, CountMark, LedgerState, Slot, fold
+from shared.domain.fold import fold
+from shared.domain.ledger import Cause, CountMark, LedgerState, Slot
 from shared.domain.stock import WHOLE, Counter, EventKey, Leaf
 from tests.domain.oracle import (
     KEY,

@@ -1,0 +1,572 @@
+"""``fold``: the only rule by which events become journal lines. Pure: everything it must know is in its arguments.
+
+``needs`` says what must be read for a batch, ``fold`` turns state and batch into one posting. The rules themselves
+(two lines for a late fact, leaves, corrected counts) are told in ``ledger.py``; here is what decides whether a count
+applies at all:
+
+* **Approval.** A count whose variance is beyond what the location declares waits, and changes nothing. Each posting to
+  its slot judges it anew: within the limit now, it applies; overtaken by a newer accepted count, it applies as history,
+  which moves no balance. What was once accepted stays accepted.
+* **Suspension.** Where clocks leave it open whether a movement came before a count, every possible instant leads to an
+  outcome. If they are near enough to each other the count applies as if all undecided movements had preceded it;
+  otherwise it waits, also if it had been accepted before, and the lowest outcome is what is promised::
+
+      count 10, taken between 12:00 and 13:00; another system ships 3 at 12:20
+      taken before the shipment: 7 at 13:00; after it: 10. Suspended: 3 units are withheld
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_right, insort
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from itertools import groupby
+from types import MappingProxyType
+
+from shared.domain.events import Count, Event, Movement, event_source
+from shared.domain.ledger import (
+    NO_RULES,
+    AcceptedCount,
+    AsOfKey,
+    Cause,
+    Clock,
+    CountDocument,
+    CountMark,
+    Dispute,
+    LedgerState,
+    Line,
+    Needs,
+    Posting,
+    Rules,
+    Slot,
+    Standing,
+    Waiting,
+    Why,
+    count_document,
+    count_slot,
+    slots_of,
+)
+from shared.domain.stock import WHOLE, Counter, EventKey, Quantity, SourceId, StockKey
+
+_UNTOUCHED = Clock()
+
+
+class NoLongerWaitsError(LookupError):
+    """The count does not wait for a decision: it has been decided, overtaken or corrected."""
+
+
+class ChangedSinceSeenError(Exception):
+    """What the ledger said at the count's instant is no longer what the approver saw."""
+
+    def __init__(self, seen: Quantity, known: Quantity) -> None:
+        super().__init__(f"the ledger said {seen} as of the count when it was shown, and says {known} now")
+        self.seen = seen
+        self.known = known
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """What somebody decided about a count that waits.
+
+    Attributes
+    ----------
+    accept
+        False drops the count for good.
+    seen
+        For an approval: the ledger's own number as of the count, as the approver saw it.
+    at
+        For a suspended count: the exact instant at which it was taken.
+    """
+
+    count: EventKey
+    accept: bool
+    seen: Quantity | None = None
+    at: datetime | None = None
+
+
+def needs(
+    key: StockKey,
+    clocks: Mapping[Slot, Clock],
+    events: Iterable[Event],
+    documents: Mapping[CountDocument, CountMark] = MappingProxyType({}),
+    waiting: Sequence[Waiting] = (),
+    rules: Rules = NO_RULES,
+) -> Needs:
+    """Say what must be read beyond clocks, count documents and waiting counts before ``events`` can be folded."""
+    since: dict[Slot, datetime] = {}
+    instants: set[AsOfKey] = set()
+    retracted: set[Slot] = set()
+    stretches: dict[Slot, list[tuple[datetime, datetime]]] = {}
+    events = list(events)
+    touched = list(slots_of(key, events))
+
+    def look(slot: Slot, at: datetime) -> None:
+        for counted in _with_whole(slot):
+            last_count = clocks.get(counted, _UNTOUCHED).last_count
+            if last_count is not None and at <= last_count.as_of:
+                since[counted] = min(at, since.get(counted, at))
+
+    def balance_at(slot: Slot, at: datetime) -> None:
+        last_valid = clocks.get(slot, _UNTOUCHED).last_valid_at
+        if last_valid is not None and at < last_valid:
+            instants.add((slot, at))
+
+    def stretch(slot: Slot, start: datetime, end: datetime) -> None:
+        for counted in _with_whole(slot):
+            look(counted, start)
+            retracted.add(counted)
+            stretches.setdefault(counted, []).append((start, end))
+
+    for slot, at in touched:
+        look(slot, at)
+        if rules.widest:
+            stretch(slot, at - 2 * rules.widest, at + 2 * rules.widest)
+    for event in events:
+        if isinstance(event, Count):
+            balance_at(count_slot(event), event.as_of)
+            if rules.widest:
+                stretch(count_slot(event), _said(event)[0] - 2 * rules.widest, event.as_of + 2 * rules.widest)
+            document = count_document(event)
+            if document is not None and document in documents:
+                look(document.slot, documents[document].as_of)
+                retracted.add(document.slot)
+    counters = {slot.counter for slot, _ in touched}
+    for count in waiting:
+        if not touched or count.slot.counter in counters:
+            look(count.slot, count.said[0])
+            balance_at(count.slot, count.said[1])
+            if rules.widest:
+                stretch(count.slot, count.said[0] - 2 * rules.widest, count.said[1] + 2 * rules.widest)
+    return Needs(
+        since, frozenset(instants), frozenset(retracted), {slot: _merged(s) for slot, s in stretches.items()}
+    )
+
+
+def fold(state: LedgerState, events: Iterable[Movement | Count], decision: Decision | None = None) -> Posting:
+    """Turn a batch of events about one stock key, or a decision about a count that waits, into one posting.
+
+    The events must have distinct keys, none of them posted before, and each must concern ``state.key``. Legs of
+    a movement at other locations are left to those locations' postings.
+
+    Raises
+    ------
+    NoLongerWaitsError, ChangedSinceSeenError
+        When a decision no longer fits.
+    """
+    draft = _Draft(state)
+    for event in events:
+        if isinstance(event, Movement):
+            for leg in event.legs:
+                if leg.location == state.key.location:
+                    draft.move(Slot(leg.leaf, leg.counter), leg.quantity, event.occurred_at, event.key)
+        else:
+            draft.count(event)
+    if decision is not None:
+        draft.decide(decision)
+    return draft.posting()
+
+
+def _with_whole(slot: Slot) -> Iterator[Slot]:
+    yield slot
+    if slot.leaf != WHOLE:
+        yield Slot(WHOLE, slot.counter)
+
+
+def _said(event: Count) -> tuple[datetime, datetime]:
+    return (event.as_of if event.since is None else event.since, event.as_of)
+
+
+def _merged(stretches: list[tuple[datetime, datetime]]) -> list[tuple[datetime, datetime]]:
+    merged: list[tuple[datetime, datetime]] = []
+    for start, end in sorted(stretches):
+        if merged and start <= merged[-1][1]:
+            merged[-1] = (merged[-1][0], max(end, merged[-1][1]))
+        else:
+            merged.append((start, end))
+    return merged
+
+
+class _SlotDraft:
+    """One slot while a batch is folded: what was known before, and the lines added since.
+
+    The lines of a whole location's slot are those of all its leaves.
+    """
+
+    __slots__ = (
+        "accepted",
+        "as_of",
+        "balance",
+        "before",
+        "known",
+        "last_count",
+        "last_valid_at",
+        "lines",
+        "marks",
+        "slot",
+        "standing",
+        "stretches",
+    )
+
+    def __init__(self, slot: Slot, state: LedgerState) -> None:
+        clock = self.before = state.clocks.get(slot) or _UNTOUCHED
+        self.slot = slot
+        self.balance = clock.balance
+        self.last_valid_at = clock.last_valid_at
+        self.last_count = clock.last_count
+        known = state.counts.get(slot, ())
+        self.known: dict[CountMark, Standing] = {count.mark: count for count in known}
+        self.standing = dict(self.known)
+        self.marks: list[CountMark] = [count.mark for count in known]
+        self.accepted: set[CountMark] = set()
+        self.lines: list[Line] = []
+        self.as_of = state.as_of
+        self.stretches = state.stretches.get(slot, ())
+
+    def push(self, line: Line) -> None:
+        self.lines.append(line)
+        self.balance += line.quantity
+        if self.last_valid_at is None or line.valid_at > self.last_valid_at:
+            self.last_valid_at = line.valid_at
+
+    def balance_at(self, at: datetime) -> Quantity:
+        """``as_of(at)`` including the lines of this batch."""
+        before = self.as_of.get((self.slot, at))
+        if before is None:
+            near = next((stretch for stretch in self.stretches if stretch.start <= at < stretch.end), None)
+            before = self.before.balance if near is None else near.as_of(at)
+        return before + sum(line.quantity for line in self.lines if line.valid_at <= at)
+
+    def movements(self, start: datetime, end: datetime) -> Iterator[Line]:
+        """Yield what moved after ``start`` and up to ``end``, as far as it is near what the batch touches."""
+        for lines in (*(stretch.lines for stretch in self.stretches), self.lines):
+            for line in lines:
+                if start < line.valid_at <= end and line.cause is Cause.MOVEMENT and line.quantity:
+                    yield line
+
+    def change(self, mark: CountMark, quantity: Quantity) -> None:
+        """Change the variance of a count that stands."""
+        count = self.standing[mark]
+        self.standing[mark] = count._replace(variance=count.variance + quantity)
+
+    def first_from(self, at: datetime) -> CountMark | None:
+        """Return the first count at or after an instant: movements precede the counts of their own instant."""
+        if self.last_count is None or at > self.last_count.as_of:
+            return None
+        return next((mark for mark in self.marks if mark.as_of >= at), None)
+
+    def first_after(self, mark: CountMark) -> CountMark | None:
+        """Return the count that follows another."""
+        position = bisect_right(self.marks, mark)
+        return self.marks[position] if position < len(self.marks) else None
+
+
+class _Draft:
+    """A posting in the making."""
+
+    __slots__ = ("disputes", "documents", "rules", "slots", "state", "waiting")
+
+    def __init__(self, state: LedgerState) -> None:
+        self.state = state
+        self.rules = state.rules
+        self.slots: dict[Slot, _SlotDraft] = {}
+        self.documents = dict(state.documents)
+        self.disputes: list[Dispute] = []
+        self.waiting: dict[EventKey, Waiting] = {count.mark.event_key: count for count in state.waiting}
+
+    def slot(self, slot: Slot) -> _SlotDraft:
+        draft = self.slots.get(slot)
+        if draft is None:
+            draft = self.slots[slot] = _SlotDraft(slot, self.state)
+        return draft
+
+    def whole(self, draft: _SlotDraft) -> _SlotDraft:
+        return draft if draft.slot.leaf == WHOLE else self.slot(Slot(WHOLE, draft.slot.counter))
+
+    # ---- lines ----------------------------------------------------------------------------------------------------
+
+    def add(self, draft: _SlotDraft, quantity: Quantity, at: datetime, key: EventKey, cause: Cause) -> None:
+        """Write a line of a slot, which counts in the whole location's slot too."""
+        line = Line(draft.slot, quantity, at, key, cause)
+        draft.push(line)
+        whole = self.whole(draft)
+        if whole is not draft:
+            whole.push(line)
+
+    def move(self, slot: Slot, quantity: Quantity, at: datetime, key: EventKey) -> None:
+        draft = self.slot(slot)
+        whole = self.whole(draft)
+        self.add(draft, quantity, at, key, Cause.MOVEMENT)
+        own = None if draft is whole else draft.first_from(at)
+        self.take_back(draft, quantity, own, whole.first_from(at), key)
+        if self.rules.widest:
+            self.look_again(draft, at, key)
+            if draft is not whole:
+                self.look_again(whole, at, key)
+        if self.waiting:
+            self.judge(slot.counter)
+
+    def take_back(
+        self,
+        draft: _SlotDraft,
+        quantity: Quantity,
+        own: CountMark | None,
+        total: CountMark | None,
+        key: EventKey,
+    ) -> None:
+        """Take a late line back at the counts that had seen it: the leaf's ``own``, and the location's ``total``.
+
+        Counts of leaves precede those of the whole at one instant.
+        """
+        whole = self.whole(draft)
+        if own is not None and (total is None or own.as_of <= total.as_of):
+            self.restate(draft, own, quantity, key)
+            return
+        if total is not None:
+            self.restate(whole, total, quantity, key)
+            if own is not None:
+                self.restate(draft, own, quantity, key)
+                again = whole.first_from(own.as_of)
+                if again is not None:
+                    self.restate(whole, again, -quantity, key)
+        elif own is not None:
+            self.restate(draft, own, quantity, key)
+
+    def restate(self, draft: _SlotDraft, mark: CountMark, quantity: Quantity, key: EventKey) -> None:
+        """Take ``quantity`` back at ``mark``: the count already contained it."""
+        self.add(draft, -quantity, mark.as_of, key, Cause.RESTATED)
+        draft.change(mark, -quantity)
+
+    # ---- counts ---------------------------------------------------------------------------------------------------
+
+    def count(self, event: Count) -> None:
+        draft = self.slot(count_slot(event))
+        mark = CountMark(event.as_of, event.version, event.key)
+        document = count_document(event)
+        if document is not None:
+            newest = self.documents.get(document)
+            if newest is not None and newest[1:] > mark[1:]:
+                return
+            if newest is not None:
+                self.withdraw(draft, newest.event_key, event.key)
+            self.documents[document] = mark
+        self.propose(
+            Waiting(draft.slot, mark, event.quantity, event.origin.source, event.document, _said(event))
+        )
+        if self.waiting:
+            self.judge(draft.slot.counter)
+
+    def withdraw(self, draft: _SlotDraft, count: EventKey, key: EventKey) -> None:
+        """Undo a count that another takes the place of, whether it stands or waits."""
+        if self.waiting.pop(count, None) is None:
+            stands = next((mark for mark in draft.marks if mark.event_key == count), None)
+            if stands is not None:
+                self.retract(draft, stands, key)
+
+    def propose(self, count: Waiting) -> None:
+        """Apply a count, or let it wait."""
+        judged = self.judgement(count)
+        if judged is None:
+            self.waiting.pop(count.mark.event_key, None)
+        else:
+            self.waiting[count.mark.event_key] = judged
+
+    def judge(self, counter: Counter) -> None:
+        """Judge anew what waits: each count that applies may decide about the others."""
+        before = -1
+        while before != len(self.waiting):
+            before = len(self.waiting)
+            for count in sorted(self.waiting.values(), key=lambda waiting: waiting.mark):
+                if count.slot.counter is counter:
+                    self.propose(count)
+
+    def judgement(self, count: Waiting) -> Waiting | None:
+        """Apply a count if it may be; else return it as it waits now."""
+        draft = self.slot(count.slot)
+        is_history = self.is_overtaken(draft, count.mark)
+        undecided = self.undecided(draft, count)
+        at = max([count.said[1], *(line.valid_at for line in undecided)])
+        quantity = count.quantity + self.surely_after(draft, count, at, undecided)
+        if undecided and not is_history:
+            outcomes = self.outcomes(quantity, undecided)
+            if self.rules.undecided_within.is_exceeded(outcomes[1] - outcomes[0], of=quantity):
+                return count._replace(why=Why.SUSPENDED, known=draft.balance_at(at), outcomes=outcomes)
+        mark = count.mark._replace(as_of=at)
+        known = self.known_before(draft, mark)
+        limit = self.rules.approve_beyond
+        is_opening = draft.last_valid_at is None
+        may_wait = not is_history and not is_opening and not count.was_accepted
+        if limit is not None and may_wait and limit.is_exceeded(quantity - known, of=known):
+            return count._replace(why=Why.APPROVAL, known=known, outcomes=(quantity, quantity))
+        self.accept(draft, count, mark, quantity, count.said)
+        return None
+
+    def is_overtaken(self, draft: _SlotDraft, mark: CountMark) -> bool:
+        """Whether a newer count stands, so that this one is history."""
+        return draft.last_count is not None and draft.last_count > mark
+
+    def undecided(self, draft: _SlotDraft, count: Waiting) -> list[Line]:
+        """Return what moved so near the count's time that nobody can say which came first, in order of time."""
+        start, end = count.said
+        widest = self.rules.widest
+        if not widest:
+            return []
+        near = []
+        for line in draft.movements(start - widest, end + widest):
+            skew = self.rules.skew(count.source, event_source(line.event_key))
+            if start - skew < line.valid_at <= end + skew and (skew or start < end):
+                near.append(line)
+        return sorted(near, key=lambda line: line.valid_at)
+
+    def surely_after(
+        self, draft: _SlotDraft, count: Waiting, at: datetime, undecided: Sequence[Line]
+    ) -> Quantity:
+        """Return what moved between the count and the instant at which it is applied, and certainly after it."""
+        if at == count.said[1]:
+            return 0
+        later = sum(line.quantity for line in draft.movements(count.said[1], at))
+        return later - sum(line.quantity for line in undecided if line.valid_at > count.said[1])
+
+    def outcomes(self, quantity: Quantity, undecided: Sequence[Line]) -> tuple[Quantity, Quantity]:
+        """Return the lowest and the highest balance that the possible instants lead to."""
+        after, possible = 0, [quantity]
+        for _, together in groupby(reversed(undecided), key=lambda line: line.valid_at):
+            after += sum(line.quantity for line in together)
+            possible.append(quantity + after)
+        return min(possible), max(possible)
+
+    def known_before(self, draft: _SlotDraft, mark: CountMark) -> Quantity:
+        """Return what the ledger says at a count's time without it and the counts that outrank it there."""
+        later = draft.marks[bisect_right(draft.marks, mark) :]
+        outranked = sum(draft.standing[other].variance for other in later if other.as_of == mark.as_of)
+        return draft.balance_at(mark.as_of) - outranked
+
+    def accept(
+        self,
+        draft: _SlotDraft,
+        count: Waiting,
+        mark: CountMark,
+        quantity: Quantity,
+        said: tuple[datetime, datetime] | None,
+    ) -> None:
+        variance = quantity - self.known_before(draft, mark)
+        stands = Standing(mark, variance, count.quantity, count.source, count.document, said)
+        self.find_disputes(draft, stands)
+        self.add(draft, variance, mark.as_of, mark.event_key, Cause.COUNT)
+        draft.standing[mark] = stands
+        draft.accepted.add(mark)
+        self.take_back_count(draft, mark, variance, mark.event_key)
+        if draft.last_count is None or draft.last_count < mark:
+            draft.last_count = mark
+        insort(draft.marks, mark)
+
+    def retract(self, draft: _SlotDraft, mark: CountMark, key: EventKey) -> None:
+        """Undo an accepted count, as if it had never been taken."""
+        variance = draft.standing.pop(mark).variance
+        draft.marks.remove(mark)
+        draft.accepted.discard(mark)
+        self.add(draft, -variance, mark.as_of, key, Cause.RETRACTED)
+        if draft.last_count == mark:
+            draft.last_count = draft.marks[-1] if draft.marks else None
+        self.take_back_count(draft, mark, -variance, key)
+
+    def take_back_count(self, draft: _SlotDraft, mark: CountMark, variance: Quantity, key: EventKey) -> None:
+        whole = self.whole(draft)
+        if draft is whole:
+            self.take_back(draft, variance, None, draft.first_after(mark), key)
+        else:
+            self.take_back(draft, variance, draft.first_after(mark), whole.first_from(mark.as_of), key)
+
+    def look_again(self, draft: _SlotDraft, at: datetime, key: EventKey) -> None:
+        """Something moved near counts that stand: judge those anew whose clocks leave it open."""
+        widest = self.rules.widest
+        for mark in list(draft.marks):
+            stands = draft.standing[mark]
+            if stands.said is None or not stands.said[0] - widest < at <= stands.said[1] + widest:
+                continue
+            nominal = mark._replace(as_of=stands.said[1])
+            count = Waiting(
+                draft.slot,
+                nominal,
+                stands.quantity,
+                SourceId(stands.source),
+                stands.document,
+                stands.said,
+                was_accepted=True,
+            )
+            if self.undecided(draft, count):
+                self.retract(draft, mark, key)
+                self.propose(count)
+
+    def find_disputes(self, draft: _SlotDraft, count: Standing) -> None:
+        """Note counts of other documents at the same instant that say something else."""
+        for other in draft.standing.values():
+            if other.mark.as_of != count.mark.as_of or other.quantity == count.quantity:
+                continue
+            if (other.source, other.document) != (count.source, count.document):
+                said = (other.mark.event_key, other.quantity)
+                self.disputes.append(Dispute(count.mark.event_key, count.quantity, *said))
+
+    def decide(self, decision: Decision) -> None:
+        count = self.waiting.get(decision.count)
+        if count is None:
+            raise NoLongerWaitsError(decision.count)
+        self.propose(count)
+        count = self.waiting.get(decision.count)
+        if count is None:
+            return
+        if count.why is Why.APPROVAL and decision.seen is not None and decision.seen != count.known:
+            raise ChangedSinceSeenError(decision.seen, count.known)
+        del self.waiting[decision.count]
+        if decision.accept:
+            mark = count.mark._replace(as_of=decision.at or count.said[1])
+            self.accept(self.slot(count.slot), count, mark, count.quantity, None)
+        self.judge(count.slot.counter)
+
+    # ---- the posting ----------------------------------------------------------------------------------------------
+
+    def posting(self) -> Posting:
+        clocks = dict(self.state.clocks)
+        deltas: dict[Counter, Quantity] = {}
+        counts: list[AcceptedCount] = []
+        restated: dict[tuple[Slot, CountMark], Quantity] = {}
+        retracted: list[tuple[Slot, CountMark]] = []
+        lines: list[Line] = []
+        for slot, draft in self.slots.items():
+            clocks[slot] = Clock(draft.balance, draft.last_valid_at, draft.last_count)
+            if slot.leaf == WHOLE:
+                deltas[slot.counter] = draft.balance - draft.before.balance
+                lines += [line for line in draft.lines if line.quantity or line.cause is Cause.COUNT]
+            retracted += [(slot, mark) for mark in draft.known if mark not in draft.standing]
+            for mark, count in draft.standing.items():
+                if mark in draft.accepted:
+                    source = SourceId(count.source)
+                    counts.append(
+                        AcceptedCount(
+                            slot, mark, count.quantity, count.variance, source, count.document, count.said
+                        )
+                    )
+                elif count.variance != draft.known[mark].variance:
+                    restated[slot, mark] = count.variance - draft.known[mark].variance
+        documents = {
+            document: mark
+            for document, mark in self.documents.items()
+            if self.state.documents.get(document) != mark
+        }
+        before = {count.mark.event_key for count in self.state.waiting}
+        return Posting(
+            self.state.key,
+            self.state.seq,
+            lines,
+            clocks,
+            deltas,
+            counts,
+            restated,
+            retracted,
+            documents,
+            self.disputes,
+            list(self.waiting.values()),
+            [count for key, count in self.waiting.items() if key not in before],
+            [key for key in before if key not in self.waiting],
+            self.state.withheld,
+        )
