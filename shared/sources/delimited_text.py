@@ -9,6 +9,9 @@ the next line. (A note that quotes a whole row of the table is refused as well: 
 Memory is bounded: one chunk, one line of at most ``LONGEST_LINE`` characters, and at most ``LONGEST_ROW`` lines
 that wait for a quote to close. Bytes that do not decode become U+FFFD, which the readers of cells refuse; cells
 that nobody reads may hold anything.
+
+Whole blocks of lines can be taken as well (``TextLines.block``), for who can read many plain rows at once and only
+hands over to the scanner what is not plain.
 """
 
 from __future__ import annotations
@@ -42,31 +45,77 @@ class LineTooLongError(Exception):
     """A line is longer than ``LONGEST_LINE``: whatever this file is, it cannot be read row by row."""
 
 
-def lines(head: bytes, content: BinaryIO, encoding: str) -> Iterator[str]:
-    """Decode ``head`` and what follows it, and yield the lines; ``\\r\\n`` and ``\\r`` end lines too.
+def lines(head: bytes, content: BinaryIO, encoding: str) -> TextLines:
+    """Decode ``head`` and what follows it into lines; see ``TextLines``."""
+    return TextLines(head, content, encoding)
 
-    Raises
-    ------
-    LineTooLongError
-        When a line does not end within ``LONGEST_LINE`` characters.
+
+class TextLines:
+    """The text of a stream, taken a line or a block of whole lines at a time; ``\\r\\n`` and ``\\r`` end lines too.
+
+    Taking raises ``LineTooLongError`` where a line does not end within ``LONGEST_LINE`` characters, again and again.
     """
-    decoder = io.IncrementalNewlineDecoder(codecs.getincrementaldecoder(encoding)("replace"), translate=True)
-    pending = ""
-    chunk = head
-    while chunk:
-        found = (pending + decoder.decode(chunk)).split("\n")
-        pending = found.pop()
-        yield from found
-        if len(pending) > LONGEST_LINE:
-            raise LineTooLongError
-        chunk = content.read(_CHUNK)
-    pending += decoder.decode(b"", final=True)
-    if pending:
-        yield from pending.split("\n")
+
+    def __init__(self, head: bytes, content: BinaryIO, encoding: str) -> None:
+        """Begin with ``head``, which was read from ``content`` already."""
+        decoder = codecs.getincrementaldecoder(encoding)("replace")
+        self._decoder = io.IncrementalNewlineDecoder(decoder, translate=True)
+        self._head = head
+        self._content = content
+        self._text = ""  # whole lines, each with its end
+        self._at = self._block_at = 0
+        self._pending = ""
+        self._ended = False
+
+    def __iter__(self) -> Iterator[str]:
+        return self
+
+    def __next__(self) -> str:
+        """Take the next line, without its end."""
+        if self._at == len(self._text) and not self._fill():
+            raise StopIteration
+        start, end = self._at, self._text.index("\n", self._at)
+        self._at = end + 1
+        return self._text[start:end]
+
+    def block(self, size: int) -> str | None:
+        """Take whole lines of about ``size`` characters together, without the last one's end."""
+        if self._at == len(self._text) and not self._fill():
+            return None
+        start, end = self._at, len(self._text) - 1
+        if end - start > size:
+            end = self._text.rfind("\n", start, start + size)
+            if end < 0:
+                end = self._text.index("\n", start)
+        self._block_at, self._at = start, end + 1
+        return self._text[start:end]
+
+    def give_back(self) -> None:
+        """Undo the last ``block``; nothing may have been taken since."""
+        self._at = self._block_at
+
+    def _fill(self) -> bool:
+        """Read on until there is a whole line; False when there is none any more."""
+        while not self._ended:
+            if len(self._pending) > LONGEST_LINE:
+                raise LineTooLongError
+            chunk, self._head = self._head or self._content.read(_CHUNK), b""
+            if not chunk:
+                self._ended = True
+            found = self._pending + self._decoder.decode(chunk, final=self._ended)
+            if self._ended and found and not found.endswith("\n"):
+                found += "\n"
+            end = found.rfind("\n") + 1
+            self._pending = found[end:]
+            if end:
+                self._text, self._at = found[:end], 0
+                return True
+        self._text, self._at = "", 0
+        return False
 
 
 class RowScanner:
-    """Splits the lines after the header into rows.
+    """Splits the lines after the header into rows, and counts them.
 
     Parameters
     ----------
@@ -93,29 +142,42 @@ class RowScanner:
         self._width = width
         self._single_line = single_line
         self._numbers = numbers
-        self._returned: deque[str] = deque()
-        self._number = 1
+        self._waiting: deque[str] = deque()
+        self.number = 1
+        """The number of the last row; the header is row 1."""
 
     def rows(self) -> Iterator[Row | Fault]:
         """Yield every row that is not blank; a row that cannot be split is a fault, and the next one goes on."""
-        delimiter = self._delimiter
         while (line := self._next()) is not None:
-            self._number += 1
-            if '"' in line:
-                yield self._quoted(line)
-            elif line and not line.isspace():
-                yield Row(self._number, line.split(delimiter), line)
+            yield from self._row(line)
+
+    def rows_of(self, block: str) -> Iterator[Row | Fault]:
+        """Yield the rows of lines that were taken from the source together.
+
+        More lines are taken where a quote runs over the last one's end; those that follow its row are read too.
+        """
+        self._waiting.extend(block.split("\n"))
+        while self._waiting:
+            yield from self._row(self._waiting.popleft())
+
+    def _row(self, line: str) -> Iterator[Row | Fault]:
+        self.number += 1
+        if '"' in line:
+            yield self._quoted(line)
+        elif line and not line.isspace():
+            yield Row(self.number, line.split(self._delimiter), line)
 
     def _next(self) -> str | None:
-        if self._returned:
-            return self._returned.popleft()
-        return next(self._source, None)
+        return self._waiting.popleft() if self._waiting else next(self._source, None)
 
     def _quoted(self, first: str) -> Row | Fault:
         text, taken = first, [first]
         cells = split_quoted(text, self._delimiter)
         while cells is None and len(taken) < LONGEST_ROW and len(text) < LONGEST_LINE:
-            line = self._next()
+            try:
+                line = self._next()
+            except LineTooLongError:
+                break  # that line is no part of this row; whoever takes it next is told again
             if line is None:
                 break
             taken.append(line)
@@ -123,15 +185,15 @@ class RowScanner:
             if '"' in line:
                 cells = split_quoted(text, self._delimiter)
         if cells and (len(taken) == 1 or self._is_whole(cells, taken)):
-            return Row(self._number, cells, text)
-        self._returned.extendleft(reversed(taken[1:]))
+            return Row(self.number, cells, text)
+        self._waiting.extendleft(reversed(taken[1:]))
         stray = cells == [] and len(taken) == 1
         return Fault(
             "malformed",
             "row",
             "text follows a closing quote" if stray else "a quote is opened and not closed in this row",
             'close the quote, and write a quote inside a quoted cell twice: ""; the rows after it were read',
-            self._number,
+            self.number,
         )
 
     def _is_whole(self, cells: list[str], taken: list[str]) -> bool:

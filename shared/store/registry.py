@@ -13,13 +13,9 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import cast
 
-<<<<<<< /tmp/tmp.P9Qwg1oH3v/work
 from shared.domain.items import Change, Code, Reference, in_force
 from shared.domain.items import Item as Declared
-from shared.domain.network import Channel, Listing, Location, Source
-=======
 from shared.domain.network import Channel, Grain, Listing, Location, Source
->>>>>>> /tmp/tmp.P9Qwg1oH3v/new
 from shared.domain.stock import ChannelId, LocationId, Sku, SourceId
 from shared.store.items import Items, read_item
 from shared.store.layout import SHARDS, cross_reference_key, item_key, listing_key, shard
