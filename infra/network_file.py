@@ -9,6 +9,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import timedelta
+from decimal import Decimal
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -17,7 +18,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstra
 
 from shared.channels.registry import CONNECTORS
 from shared.domain.drift import FormulaError, parse_formula
-from shared.domain.network import Channel, Grain, Location, Source
+from shared.domain.network import Channel, Grain, Location, Source, Tolerance
 from shared.domain.stock import ChannelId, LocationId, SourceId
 from shared.sources.registry import FILE_CONNECTORS, WEBHOOK_CONNECTORS
 from shared.store.registry import Network
@@ -52,7 +53,19 @@ class SourceDeclaration(_Declared):
     channel: Id | None = None
     drop: Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9._-]+(/[A-Za-z0-9._-]+)*/$")] | None = None
     future_skew_s: Annotated[int, Field(ge=0)] = 300
+    clock_skew_s: Annotated[int, Field(ge=0, le=3600)] = 0
+    coarsest_count_s: Annotated[int, Field(ge=0, le=172_800)] = 0
     options: dict[str, Option] = {}
+
+
+class ToleranceDeclaration(_Declared):
+    """A difference that is forgiven: the larger of a share of the number and some units."""
+
+    percent: Annotated[Decimal, Field(ge=0, le=100, decimal_places=2)] = Decimal(0)
+    units: Annotated[int, Field(ge=0)] = 0
+
+    def tolerance(self) -> Tolerance:
+        return Tolerance(int(self.percent * 100), self.units)
 
 
 class LocationDeclaration(_Declared):
@@ -61,6 +74,8 @@ class LocationDeclaration(_Declared):
     counts: Id | None = None
     movements: Id | None = None
     grain: Grain = Grain.LOCATION
+    approve_beyond: ToleranceDeclaration | None = None
+    undecided_within: ToleranceDeclaration = ToleranceDeclaration()
 
 
 class ChannelDeclaration(_Declared):
@@ -185,6 +200,8 @@ def _source(name: str, said: SourceDeclaration) -> Source:
         None if said.channel is None else ChannelId(said.channel),
         timedelta(seconds=said.future_skew_s),
         options,
+        timedelta(seconds=said.clock_skew_s),
+        timedelta(seconds=said.coarsest_count_s),
     )
 
 
@@ -194,6 +211,8 @@ def _location(name: str, said: LocationDeclaration) -> Location:
         None if said.counts is None else SourceId(said.counts),
         None if said.movements is None else SourceId(said.movements),
         said.grain,
+        None if said.approve_beyond is None else said.approve_beyond.tolerance(),
+        said.undecided_within.tolerance(),
     )
 
 

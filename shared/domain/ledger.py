@@ -40,7 +40,7 @@ from enum import StrEnum
 from typing import NamedTuple, TypeAlias
 
 from shared.domain.events import Count, Event, Movement
-from shared.domain.network import Tolerance
+from shared.domain.network import EXACT, Tolerance
 from shared.domain.stock import AVAILABLE_SIGN, Counter, EventKey, Leaf, Quantity, SourceId, StockKey
 
 
@@ -130,9 +130,6 @@ class Waiting(NamedTuple):
     known: Quantity = 0
     outcomes: tuple[Quantity, Quantity] = (0, 0)
     was_accepted: bool = False
-
-
-EXACT = Tolerance(percent_hundredths=0)
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,6 +19,23 @@ from shared.domain.stock import WHOLE, ChannelId, Leaf, LocationId, Quantity, Sk
 
 
 @dataclass(frozen=True, slots=True)
+class Tolerance:
+    """How far an observation may be off before it is drift: the larger of a share and a number of units."""
+
+    percent_hundredths: int = 50
+    units: Quantity = 0
+
+    def is_exceeded(self, difference: Quantity, *, of: Quantity) -> bool:
+        """Whether a difference is larger than the rule forgives of a number."""
+        size = abs(difference)
+        return size > self.units and size * 10_000 > abs(of) * self.percent_hundredths
+
+
+EXACT = Tolerance(percent_hundredths=0)
+"""Forgives nothing."""
+
+
+@dataclass(frozen=True, slots=True)
 class Source:
     """A connected system that sends.
 
@@ -34,6 +51,10 @@ class Source:
         False where the source's item codes are our SKUs; true where every code needs a cross-reference.
     options
         What the connector itself needs (column names, decimal style, shop domain ...).
+    clock_skew
+        How far its clock may be off: between two sources nobody can say what came first within the sum of theirs.
+    coarsest_count
+        The longest time that one of its counts leaves open; a day for counts that carry only a date.
     """
 
     id: SourceId
@@ -44,6 +65,8 @@ class Source:
     channel: ChannelId | None = None
     future_skew: timedelta = timedelta(minutes=5)
     options: Mapping[str, object] = field(default_factory=dict)
+    clock_skew: timedelta = timedelta(0)
+    coarsest_count: timedelta = timedelta(0)
 
 
 class Grain(StrEnum):
@@ -66,12 +89,22 @@ class Grain(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Location:
-    """A place that holds stock, who is believed there, and how finely it is told."""
+    """A place that holds stock, who is believed there, and how finely it is told.
+
+    Attributes
+    ----------
+    approve_beyond
+        Variance from which a count waits for an approver; None: never.
+    undecided_within
+        Spread of a count's possible outcomes up to which it applies without anyone deciding.
+    """
 
     id: LocationId
     counts: SourceId | None = None
     movements: SourceId | None = None
     grain: Grain = Grain.LOCATION
+    approve_beyond: Tolerance | None = None
+    undecided_within: Tolerance = EXACT
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,16 +152,3 @@ class Listing:
     channel: ChannelId
     sku: Sku
     external_id: str
-
-
-@dataclass(frozen=True, slots=True)
-class Tolerance:
-    """How far an observation may be off before it is drift: the larger of a share and a number of units."""
-
-    percent_hundredths: int = 50
-    units: Quantity = 0
-
-    def is_exceeded(self, difference: Quantity, *, of: Quantity) -> bool:
-        """Whether a difference is larger than the rule forgives of a number."""
-        size = abs(difference)
-        return size > self.units and size * 10_000 > abs(of) * self.percent_hundredths

@@ -5,20 +5,22 @@ Kept apart from ``post.py`` because the rules of stock and those of order lines 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from enum import StrEnum
 
 from shared.domain.events import Demand, Event, Movement, MovementKind
-from shared.domain.stock import StockKey
+from shared.domain.stock import EventKey, StockKey
 
 FULFILS_ORDERS = frozenset({MovementKind.PICK, MovementKind.SHIPMENT})
 """Movements that hand an order line its units. A return that names its order owes the customer nothing again."""
 
 
 class Outcome(StrEnum):
-    """What became of one event."""
+    """What became of one event; a count that waits is in the ledger and changes nothing until it is decided."""
 
     POSTED = "posted"
+    WAITS = "waits"
     DUPLICATE = "duplicate"
     REFUSED = "refused"
 
@@ -31,19 +33,38 @@ class Fact:
     effect: str
 
 
+class NoteKind(StrEnum):
+    """What an operator must hear of a posting."""
+
+    WAITS = "waits"
+    SETTLED = "settled"
+    DISPUTED = "disputed"
+
+
+@dataclass(frozen=True, slots=True)
+class Note:
+    """Something about counts that came of a posting: it is kept with the event, so that telling it may be repeated."""
+
+    kind: NoteKind
+    count: EventKey
+    key: StockKey
+    facts: Mapping[str, str | int] = field(default_factory=dict)
+
+
 @dataclass(frozen=True, slots=True)
 class Result:
-    """What became of one fact, and why where it was refused."""
+    """What became of one fact, why where it was refused, and what else came of it."""
 
     fact: Fact
     outcome: Outcome
     reason: str = ""
+    notes: tuple[Note, ...] = ()
 
 
-def compare(fact: Fact, known_effect: str, uncertain: bool) -> Result:
+def compare(fact: Fact, known_effect: str, uncertain: bool, notes: Sequence[Note] = ()) -> Result:
     """Judge a fact whose key is in the ledger already; after an unknown outcome our own key is our success."""
     if known_effect == fact.effect:
-        return Result(fact, Outcome.POSTED if uncertain else Outcome.DUPLICATE)
+        return Result(fact, Outcome.POSTED if uncertain else Outcome.DUPLICATE, notes=tuple(notes))
     return Result(
         fact,
         Outcome.REFUSED,

@@ -19,28 +19,40 @@ from __future__ import annotations
 import random
 import time
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
-from typing import cast
+from datetime import datetime, timedelta
+from typing import Any, cast
 
 from shared.domain.events import Count, Demand, Movement, instant
 from shared.domain.fold import fold
-from shared.domain.network import Channel
-from shared.domain.stock import ChannelId, EventKey, Quantity, StockKey
-from shared.operations.facts import Fact, Outcome, Result, compare, order_line_of, stock_keys
+from shared.domain.ledger import NO_RULES, Posting, Rules
+from shared.domain.stock import EventKey, LocationId, Quantity, Sku, StockKey
+from shared.operations.facts import (
+    Fact,
+    Note,
+    NoteKind,
+    Outcome,
+    Result,
+    compare,
+    order_line_of,
+    stock_keys,
+)
 from shared.operations.order_lines import plan_lines
 from shared.store.layout import event_key
 from shared.store.ledger import Ledger, posting_actions, promise_action
 from shared.store.orders import Orders
+from shared.store.registry import Network
 from shared.store.table import (
     MAX_ACTIONS,
     Absent,
     Action,
+    Item,
     Put,
     Table,
     ThrottledError,
     UnknownOutcomeError,
+    Value,
     WriteConflictError,
     WriteRefusedError,
 )
@@ -67,6 +79,17 @@ class _Plan:
     actions: list[Action] = field(default_factory=list)
     decided: list[Result] = field(default_factory=list)
     pending: list[Fact] = field(default_factory=list)
+    waits: set[EventKey] = field(default_factory=set)
+    notes: defaultdict[EventKey, list[Note]] = field(default_factory=lambda: defaultdict(list))
+
+    def result(self, fact: Fact) -> Result:
+        """Say what became of a fact once the plan is written."""
+        key = fact.event.key
+        return Result(
+            fact,
+            Outcome.WAITS if key in self.waits else Outcome.POSTED,
+            notes=tuple(self.notes.get(key, ())),
+        )
 
 
 class Poster:
@@ -84,7 +107,7 @@ class Poster:
         self._clock = clock
         self._pause = pause
 
-    def post(self, facts: Sequence[Fact], channels: Mapping[ChannelId, Channel]) -> list[Result]:
+    def post(self, facts: Sequence[Fact], network: Network) -> list[Result]:
         """Post facts in as few transactions as they fit; facts of one stock key share one posting.
 
         Raises
@@ -96,7 +119,7 @@ class Poster:
         contended: list[Fact] = []
         for unit in _units(distinct):
             try:
-                results += self._post_unit(unit, channels)
+                results += self._post_unit(unit, network)
             except PostingContendedError as error:
                 results += error.posted
                 contended += error.facts
@@ -104,12 +127,12 @@ class Poster:
             raise PostingContendedError(contended, results)
         return results
 
-    def _post_unit(self, facts: Sequence[Fact], channels: Mapping[ChannelId, Channel]) -> list[Result]:
+    def _post_unit(self, facts: Sequence[Fact], network: Network) -> list[Result]:
         remaining, results, uncertain = list(facts), list[Result](), False
         for attempt in range(ATTEMPTS):
-            plan = self._plan(remaining, channels, uncertain)
+            plan = self._plan(remaining, network, uncertain)
             if len(plan.actions) > MAX_ACTIONS:
-                return results + self._post_halves(remaining, channels)
+                return results + self._post_halves(remaining, network)
             results += plan.decided
             remaining = plan.pending
             if not remaining:
@@ -119,7 +142,7 @@ class Poster:
             except WriteRefusedError as refused:
                 known = _known_events(refused)
                 results += [
-                    compare(fact, known[fact.event.key], uncertain)
+                    compare(fact, *known[fact.event.key], uncertain=uncertain)
                     for fact in remaining
                     if fact.event.key in known
                 ]
@@ -132,14 +155,14 @@ class Poster:
             except (WriteConflictError, ThrottledError):
                 self._back_off(attempt)
             else:
-                return results + [Result(fact, Outcome.POSTED) for fact in remaining]
+                return results + [plan.result(fact) for fact in remaining]
             if not remaining:
                 return results
             if attempt == ATTEMPTS // 2 and len(_groups(remaining)) > 1:
-                return results + self._post_halves(remaining, channels)
+                return results + self._post_halves(remaining, network)
         raise PostingContendedError(remaining, results)
 
-    def _post_halves(self, facts: Sequence[Fact], channels: Mapping[ChannelId, Channel]) -> list[Result]:
+    def _post_halves(self, facts: Sequence[Fact], network: Network) -> list[Result]:
         """Post a unit that is too large, or that one busy stock key keeps spoiling, as two."""
         groups = _groups(facts)
         if len(facts) == 1:
@@ -154,7 +177,7 @@ class Poster:
         contended: list[Fact] = []
         for half in halves:
             try:
-                results += self._post_unit(half, channels) if half else []
+                results += self._post_unit(half, network) if half else []
             except PostingContendedError as error:
                 results += error.posted
                 contended += error.facts
@@ -162,14 +185,12 @@ class Poster:
             raise PostingContendedError(contended, results)
         return results
 
-    def _plan(
-        self, facts: Sequence[Fact], channels: Mapping[ChannelId, Channel], uncertain: bool = False
-    ) -> _Plan:
+    def _plan(self, facts: Sequence[Fact], network: Network, uncertain: bool = False) -> _Plan:
         now = self._clock()
-        lines = plan_lines(self._orders, facts, channels, now, uncertain)
+        lines = plan_lines(self._orders, facts, network.channels, now, uncertain)
         plan, available = _Plan(lines.actions, lines.decided, lines.pending), lines.available
         stock = [fact for fact in plan.pending if not isinstance(fact.event, Demand)]
-        self._plan_stock(stock, plan, available, now)
+        self._plan_stock(stock, network, plan, available, now)
         plan.actions += [
             promise_action(key, change, now)
             for key, change in available.items()
@@ -178,42 +199,100 @@ class Poster:
         return plan
 
     def _plan_stock(
-        self, facts: Sequence[Fact], plan: _Plan, available: defaultdict[StockKey, Quantity], now: datetime
+        self,
+        facts: Sequence[Fact],
+        network: Network,
+        plan: _Plan,
+        available: defaultdict[StockKey, Quantity],
+        now: datetime,
     ) -> None:
         """Fold movements and counts into one posting for each stock key they touch."""
         touching: defaultdict[StockKey, list[Movement | Count]] = defaultdict(list)
         for fact in facts:
             event = cast("Movement | Count", fact.event)
-            plan.actions.append(_event_put(fact, now))
             for key in stock_keys(event):
                 touching[key].append(event)
-        if not touching:
-            return
-        for key, balance in self._ledger.balances(touching).items():
-            state = self._ledger.state(balance, touching[key])
+        for key, balance in self._ledger.balances(touching).items() if touching else ():
+            state = self._ledger.state(balance, touching[key], count_rules(network, key.location))
             posting = fold(state, touching[key])
             plan.actions += posting_actions(posting, now)
             available[key] += posting.available_delta
+            plan.waits.update(count.mark.event_key for count in posting.began_to_wait)
+            plan.notes[touching[key][0].key] += notes_of(posting)
+        plan.actions += [_event_put(fact, plan.notes.get(fact.event.key, ()), now) for fact in facts]
 
     def _back_off(self, attempt: int) -> None:
         """Wait a random time that doubles with each attempt, 10 ms to about a second."""
         self._pause(random.uniform(0.5, 1) * min(1.0, 0.01 * 2**attempt))  # noqa: S311
 
 
-def _event_put(fact: Fact, now: datetime) -> Put:
+def count_rules(network: Network, location: LocationId) -> Rules:
+    """Return what is declared about counts at a location."""
+    place = network.locations.get(location)
+    if place is None:
+        return NO_RULES
+    skews = {source.id: source.clock_skew for source in network.sources.values() if source.clock_skew}
+    counter = network.sources.get(place.counts) if place.counts else None
+    coarsest = timedelta(0) if counter is None else counter.coarsest_count
+    return Rules(place.approve_beyond, skews, place.undecided_within, coarsest)
+
+
+def notes_of(posting: Posting) -> list[Note]:
+    """Return what an operator must hear of a posting."""
+    key = posting.key
+    notes = [
+        Note(
+            NoteKind.WAITS,
+            count.mark.event_key,
+            key,
+            {
+                "why": count.why,
+                "slot": f"{count.slot.counter} of {count.slot.leaf}",
+                "quantity": count.quantity,
+                "as_of": instant(count.said[1]),
+                "since": instant(count.said[0]),
+                "known": count.known,
+                "lowest": count.outcomes[0],
+                "highest": count.outcomes[1],
+            },
+        )
+        for count in posting.began_to_wait
+    ]
+    notes += [Note(NoteKind.SETTLED, count, key) for count in posting.settled]
+    for dispute in posting.disputes:
+        one, other = sorted([(dispute.event_key, dispute.quantity), (dispute.other, dispute.other_quantity)])
+        facts: dict[str, str | int] = {
+            "one": one[0],
+            "one_says": one[1],
+            "other": other[0],
+            "other_says": other[1],
+        }
+        notes.append(Note(NoteKind.DISPUTED, one[0], key, facts))
+    return notes
+
+
+def _event_put(fact: Fact, notes: Sequence[Note], now: datetime) -> Put:
     event = fact.event
-    return Put(
-        event_key(event.key),
-        {
-            "effect": fact.effect,
-            "sku": event.sku,
-            "source": event.origin.source,
-            "message_id": event.origin.message_id,
-            "refs": [list(ref) for ref in event.origin.refs],
-            "posted_at": instant(now),
-        },
-        (Absent(),),
-    )
+    written: dict[str, Value] = {
+        "effect": fact.effect,
+        "sku": event.sku,
+        "source": event.origin.source,
+        "message_id": event.origin.message_id,
+        "refs": [list(ref) for ref in event.origin.refs],
+        "posted_at": instant(now),
+    }
+    if notes:
+        written["notes"] = [
+            [note.kind, note.count, note.key.sku, note.key.location, dict(note.facts)] for note in notes
+        ]
+    return Put(event_key(event.key), written, (Absent(),))
+
+
+def _notes(item: Item) -> list[Note]:
+    return [
+        Note(NoteKind(kind), EventKey(count), StockKey(Sku(sku), LocationId(location)), facts)
+        for kind, count, sku, location, facts in cast("list[list[Any]]", item.get("notes", []))
+    ]
 
 
 def _distinct(facts: Sequence[Fact]) -> tuple[list[Result], list[Fact]]:
@@ -236,10 +315,13 @@ def _too_large(fact: Fact) -> Result:
     )
 
 
-def _known_events(refused: WriteRefusedError) -> dict[EventKey, str]:
-    """Return the effects of those events that turned out to be in the ledger already."""
+def _known_events(refused: WriteRefusedError) -> dict[EventKey, tuple[str, list[Note]]]:
+    """Return effect and notes of those events that turned out to be in the ledger already."""
     return {
-        EventKey(refusal.action.key.pk.removeprefix("EVENT#")): cast(str, refusal.found["effect"])
+        EventKey(refusal.action.key.pk.removeprefix("EVENT#")): (
+            cast(str, refusal.found["effect"]),
+            _notes(refusal.found),
+        )
         for refusal in refused.refusals
         if refusal.found is not None and refusal.action.key.pk.startswith("EVENT#")
     }

@@ -64,7 +64,7 @@ class Recorder:
         reports = list(reports)
         network, now = self._registry.network(), self._clock()
         resolution = resolve(reports, source, self._registry, network, now)
-        results = self._poster.post(resolution.facts, network.channels)
+        results = self._poster.post(resolution.facts, network)
         self._observations.record(resolution.observations, now, agreed=_counted(results))
         cases = [
             *_unknown_codes(resolution.unknown, message, now),

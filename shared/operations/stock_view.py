@@ -196,8 +196,10 @@ class StockView:
 
 def _quantities(balance: Item | None, claims: Item | None) -> dict[str, Quantity]:
     counters = {counter: 0 if balance is None else cast(int, balance.get(counter, 0)) for counter in Counter}
-    available = 0 if claims is None else cast(int, claims["available"])
-    return _named(counters, counters[Counter.ON_HAND] - _withdrawn(counters) - available)
+    withheld = 0 if balance is None else cast(int, balance.get("withheld", 0))
+    claimable = 0 if claims is None else cast(int, claims["available"])
+    reserved = counters[Counter.ON_HAND] - _withdrawn(counters) - withheld - claimable
+    return {**_named(counters, reserved), "withheld": withheld}
 
 
 def _named(counters: Mapping[Counter, Quantity], reserved: Quantity) -> dict[str, Quantity]:

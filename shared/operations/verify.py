@@ -1,7 +1,8 @@
 """Verifying: prove that every balance is the sum of its journal, and that every unit is promised once.
 
 For each stock key: the journal has every entry from 0 to ``seq``; each counter, of the whole and of every bin and lot,
-is the sum of its lines, of its buckets, and what its clock says; ``available`` is on hand less holds, damage and the open order lines; each order line's ``open`` is the sum
+is the sum of its lines, of its buckets, and what its clock says; what can be claimed is on hand less holds, damage, the open order
+lines and what counts that wait withhold; each order line's ``open`` is the sum
 of its history. The whole table is read once without stopping anyone; a key that looks wrong is then looked at by
 itself, until two readings agree that nothing moved in between.
 """
@@ -64,6 +65,7 @@ class _Sums:
     buckets: defaultdict[Slot, Quantity] = field(default_factory=lambda: defaultdict(int))
     available: Quantity = 0
     reserved: Quantity = 0
+    withheld: Quantity = 0
 
     def discrepancies(self, key: StockKey) -> Iterable[Discrepancy]:
         if self.entries != self.seq:
@@ -83,8 +85,9 @@ class _Sums:
             if self.clocks.get(slot, 0) != lines:
                 yield Discrepancy(key, f"{name} against its clock", lines, self.clocks.get(slot, 0))
         free = sum(sign * self.totals.get(counter, 0) for counter, sign in AVAILABLE_SIGN.items())
-        if free - self.reserved != self.available:
-            yield Discrepancy(key, "available", free - self.reserved, self.available)
+        claimable = free - self.reserved - self.withheld
+        if claimable != self.available:
+            yield Discrepancy(key, "available", claimable, self.available)
 
 
 class Verifier:
@@ -171,6 +174,7 @@ class Verifier:
 
 def _add_balance(seen: _Sums, item: Item) -> None:
     seen.seq = cast(int, item["seq"])
+    seen.withheld = cast(int, item.get("withheld", 0))
     seen.totals = {counter: cast(int, item.get(counter, 0)) for counter in Counter}
     _add_clocks(seen, item)
 

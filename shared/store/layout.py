@@ -8,6 +8,7 @@ table         pk                              sk                           holds
 ============  ==============================  ===========================  =====================================
 stock         BAL#sku#location                ``-``                        totals, clocks of the whole, journal seq
 stock         BAL#sku#location                LEAF#leaf                    clocks of one bin or lot
+stock         BAL#sku#location                WAITING                      counts that wait for a decision
 stock         JRN#sku#location#block          seq                          one packed journal entry
 stock         BKT#sku#location#leaf           hour                         net per counter and minute, valid time;
                                                                            leaf ``-``: of all leaves
@@ -75,6 +76,10 @@ def balance_key(key: StockKey) -> Key:
 
 def leaf_key(key: StockKey, leaf: Leaf) -> Key:
     return Key(f"BAL#{_stock(key)}", f"LEAF#{part(str(leaf))}")
+
+
+def waiting_key(key: StockKey) -> Key:
+    return Key(f"BAL#{_stock(key)}", "WAITING")
 
 
 def entry_key(key: StockKey, seq: int) -> Key:

@@ -19,12 +19,13 @@ import zlib
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
-from typing import cast
+from datetime import datetime, timedelta
+from typing import Any, cast
 
 from shared.domain.events import Count, Movement, instant, parse_instant
 from shared.domain.fold import needs
 from shared.domain.ledger import (
+    NO_RULES,
     AsOfKey,
     Cause,
     Clock,
@@ -33,8 +34,12 @@ from shared.domain.ledger import (
     LedgerState,
     Line,
     Posting,
+    Rules,
     Slot,
     Standing,
+    Stretch,
+    Waiting,
+    Why,
     count_document,
     slots_of,
 )
@@ -46,6 +51,7 @@ from shared.domain.stock import (
     LocationId,
     Quantity,
     Sku,
+    SourceId,
     StockKey,
     parse_leaf,
 )
@@ -60,6 +66,7 @@ from shared.store.layout import (
     leaf_key,
     promise_key,
     shard,
+    waiting_key,
 )
 from shared.store.table import (
     Absent,
@@ -82,12 +89,17 @@ class LedgerMovedError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Balance:
-    """A stock key as it stands: totals of all leaves, the clocks of the whole, and the journal's length."""
+    """A stock key as it stands: totals of all leaves, the clocks of the whole, and the journal's length.
+
+    ``withheld`` are the units that counts which wait keep from being promised.
+    """
 
     key: StockKey
     seq: int
     totals: Mapping[Counter, Quantity]
     clocks: Mapping[Slot, Clock]
+    counts_waiting: int = 0
+    withheld: Quantity = 0
 
     def is_settled_at(self, at: datetime) -> bool:
         """Whether nothing is known to have happened after an instant, so that the totals are those of then."""
@@ -124,18 +136,19 @@ class Ledger:
         found = self._table.get_many(list(wanted))
         return {key: _balance(key, found.get(at)) for at, key in wanted.items()}
 
-    def state(self, balance: Balance, events: Sequence[Movement | Count]) -> LedgerState:
+    def state(
+        self, balance: Balance, events: Sequence[Movement | Count], rules: Rules = NO_RULES
+    ) -> LedgerState:
         """Complete a balance with all that ``fold`` must know for some events.
 
         What is read may already contain newer postings; the condition on ``seq`` then refuses the write.
         """
         key = balance.key
-        clocks = {
-            **balance.clocks,
-            **self._leaf_clocks(key, {slot.leaf for slot, _ in slots_of(key, events)}),
-        }
+        waiting = self.waiting(key) if balance.counts_waiting else []
+        leaves = {slot.leaf for slot, _ in slots_of(key, events)} | {count.slot.leaf for count in waiting}
+        clocks = {**balance.clocks, **self._leaf_clocks(key, leaves)}
         documents = self._documents(key, events)
-        wanted = needs(key, clocks, events, documents)
+        wanted = needs(key, clocks, events, documents, waiting, rules)
         counts = {
             slot: [
                 *self._count_before(key, slot, at, slot in wanted.retracted),
@@ -146,7 +159,16 @@ class Ledger:
         as_of: dict[AsOfKey, Quantity] = {
             (slot, at): self._as_of(key, slot, clocks[slot], at) for slot, at in wanted.as_of
         }
-        return LedgerState(key, balance.seq, clocks, counts, as_of, documents)
+        stretches = {
+            slot: [self._stretch(key, slot, clocks.get(slot) or Clock(), *ends) for ends in several]
+            for slot, several in wanted.stretches.items()
+        }
+        return LedgerState(key, balance.seq, clocks, counts, as_of, documents, waiting, stretches, rules)
+
+    def waiting(self, key: StockKey) -> list[Waiting]:
+        """Return the counts of a stock key that wait for a decision."""
+        item = self._table.get(waiting_key(key))
+        return [] if item is None else [_waiting(row) for row in cast("list[list[Value]]", item["counts"])]
 
     def leaves(self, key: StockKey) -> dict[Leaf, dict[Counter, Quantity]]:
         """Return what lies on each bin or lot that was ever named; the rest of the location's total is on none."""
@@ -189,10 +211,7 @@ class Ledger:
 
     def entries(self, key: StockKey, first_seq: int, last_seq: int) -> Iterator[JournalEntry]:
         """Yield the journal entries from ``first_seq`` to ``last_seq`` inclusive."""
-        for start in range(first_seq, last_seq + 1, 100):
-            keys = [entry_key(key, seq) for seq in range(start, min(start + 100, last_seq + 1))]
-            found = self._table.get_many(keys)
-            yield from (entry(key, found[at]) for at in keys if at in found)
+        return self._some_entries(key, range(first_seq, last_seq + 1))
 
     def available(self, keys: Iterable[StockKey]) -> dict[StockKey, Quantity]:
         """Return what is available of each stock key: on hand, less holds, damage and open orders."""
@@ -241,6 +260,33 @@ class Ledger:
                 )
         return clock.balance - after
 
+    def _stretch(self, key: StockKey, slot: Slot, clock: Clock, start: datetime, end: datetime) -> Stretch:
+        """Return every line of a slot from ``start`` up to ``end``, through the buckets of those minutes."""
+        before = self._as_of(key, slot, clock, start - timedelta(microseconds=1))
+        spans: list[tuple[int, int]] = []
+        partition = bucket_partition(key, slot.leaf)
+        for bucket in self._table.query(partition, first=bucket_hour(start), last=bucket_hour(end)):
+            for name in bucket:
+                counter, _, rest = name.partition("|")
+                minute, _, bound = rest.partition("|")
+                stamp = f"{cast(str, bucket['sk'])}:{minute}"
+                if counter == slot.counter and bound == "lo" and instant(start)[:16] <= stamp <= instant(end):
+                    spans.append((cast(int, bucket[name]), cast(int, bucket[f"{counter}|{minute}|hi"])))
+        seqs = sorted({seq for low, high in spans for seq in range(low, high + 1)})
+        lines = [
+            line
+            for recorded in self._some_entries(key, seqs)
+            for line in recorded.lines
+            if _counts_in(line, slot) and start <= line.valid_at < end
+        ]
+        return Stretch(start, end, before, lines)
+
+    def _some_entries(self, key: StockKey, seqs: Sequence[int]) -> Iterator[JournalEntry]:
+        for first in range(0, len(seqs), 100):
+            keys = [entry_key(key, seq) for seq in seqs[first : first + 100]]
+            found = self._table.get_many(keys)
+            yield from (entry(key, found[at]) for at in keys if at in found)
+
     def _counts_since(self, key: StockKey, slot: Slot, at: datetime) -> list[Standing]:
         return [_standing(item) for item in self._table.query(count_partition(key, slot), first=instant(at))]
 
@@ -266,6 +312,8 @@ def posting_actions(posting: Posting, posted_at: datetime) -> list[Action]:
                 if posting.lines
                 else None,
                 "clocks": _clocks_value(posting, WHOLE),
+                "counts_waiting": len(posting.waiting),
+                "withheld": posting.withheld,
                 "by_location_pk": f"{key.location}#{shard(key.sku)}",
                 "by_location_sk": key.sku,
             },
@@ -302,12 +350,16 @@ def posting_actions(posting: Posting, posted_at: datetime) -> list[Action]:
                     "variance": accepted.variance,
                     "source": accepted.source,
                     "document": accepted.document,
+                    "said": None if accepted.said is None else [instant(at) for at in accepted.said],
                 },
             )
         )
     for (slot, mark), change in posting.restated.items():
         actions.append(Update(count_key(key, slot, mark), add={"variance": change}))
     actions += [Delete(count_key(key, slot, mark)) for slot, mark in posting.retracted]
+    if posting.waiting or posting.settled:
+        rows = [_waiting_value(count) for count in posting.waiting]
+        actions.append(Put(waiting_key(key), {"counts": rows}))
     actions += [
         Put(count_document_key(key, document), _mark_value(mark))
         for document, mark in posting.documents.items()
@@ -414,6 +466,43 @@ def _standing(item: Item) -> Standing:
         cast(int, item["quantity"]),
         cast(str, item["source"]),
         cast(str, item.get("document", "")),
+        None if item.get("said") is None else _said(cast("list[str]", item["said"])),
+    )
+
+
+def _said(ends: Sequence[str]) -> tuple[datetime, datetime]:
+    return parse_instant(ends[0]), parse_instant(ends[1])
+
+
+def _waiting_value(count: Waiting) -> list[Value]:
+    return [
+        str(count.slot.leaf),
+        count.slot.counter,
+        _mark_value(count.mark),
+        count.quantity,
+        count.source,
+        count.document,
+        [instant(at) for at in count.said],
+        count.why,
+        count.known,
+        list(count.outcomes),
+        count.was_accepted,
+    ]
+
+
+def _waiting(row: Sequence[Any]) -> Waiting:
+    leaf, counter, mark, quantity, source, document, said, why, known, outcomes, was_accepted = row
+    return Waiting(
+        Slot(WHOLE if leaf == "-" else parse_leaf(leaf), Counter(counter)),
+        count_mark(mark),
+        quantity,
+        SourceId(source),
+        document,
+        _said(said),
+        Why(why),
+        known,
+        (outcomes[0], outcomes[1]),
+        was_accepted,
     )
 
 
@@ -443,7 +532,14 @@ def _balance(key: StockKey, item: Item | None) -> Balance:
     if item is None:
         return Balance(key, 0, dict.fromkeys(Counter, 0), {})
     totals = {counter: cast(int, item.get(counter, 0)) for counter in Counter}
-    return Balance(key, cast(int, item["seq"]), totals, clocks_of(item))
+    return Balance(
+        key,
+        cast(int, item["seq"]),
+        totals,
+        clocks_of(item),
+        cast(int, item.get("counts_waiting", 0)),
+        cast(int, item.get("withheld", 0)),
+    )
 
 
 def _bucket_actions(posting: Posting) -> list[Action]:

@@ -15,7 +15,7 @@ from typing import cast
 
 from shared.domain.items import Change, Code, Reference, in_force
 from shared.domain.items import Item as Declared
-from shared.domain.network import Channel, Grain, Listing, Location, Source
+from shared.domain.network import Channel, Grain, Listing, Location, Source, Tolerance
 from shared.domain.stock import ChannelId, LocationId, Sku, SourceId
 from shared.store.items import Items, read_item
 from shared.store.layout import SHARDS, cross_reference_key, item_key, listing_key, shard
@@ -199,6 +199,8 @@ def _source_text(source: Source) -> str:
             "maps_codes": source.maps_codes,
             "channel": source.channel,
             "future_skew_s": int(source.future_skew.total_seconds()),
+            "clock_skew_s": int(source.clock_skew.total_seconds()),
+            "coarsest_count_s": int(source.coarsest_count.total_seconds()),
             "options": dict(source.options),
         },
         sort_keys=True,
@@ -216,12 +218,25 @@ def _source(item: Item) -> Source:
         channel=said["channel"],
         future_skew=timedelta(seconds=said["future_skew_s"]),
         options=said["options"],
+        clock_skew=timedelta(seconds=said.get("clock_skew_s", 0)),
+        coarsest_count=timedelta(seconds=said.get("coarsest_count_s", 0)),
     )
 
 
 def _location_text(location: Location) -> str:
-    said = {"counts": location.counts, "movements": location.movements, "grain": location.grain}
+    said: dict[str, object] = {
+        "counts": location.counts,
+        "movements": location.movements,
+        "grain": location.grain,
+        "undecided_within": _tolerance_text(location.undecided_within),
+    }
+    if location.approve_beyond is not None:
+        said["approve_beyond"] = _tolerance_text(location.approve_beyond)
     return json.dumps(said, sort_keys=True)
+
+
+def _tolerance_text(tolerance: Tolerance) -> list[int]:
+    return [tolerance.percent_hundredths, tolerance.units]
 
 
 def _location(item: Item) -> Location:
@@ -231,6 +246,8 @@ def _location(item: Item) -> Location:
         said["counts"],
         said["movements"],
         Grain(said.get("grain", Grain.LOCATION)),
+        Tolerance(*said["approve_beyond"]) if "approve_beyond" in said else None,
+        Tolerance(*said.get("undecided_within", (0, 0))),
     )
 
 

@@ -28,6 +28,7 @@ from shared.domain.network import Source
 from shared.domain.stock import WHOLE, Counter, EventKey, LocationId, MessageId, Sku, SourceId, StockKey
 from shared.operations.post import Fact, Poster
 from shared.sources.contract import DroppedFile
+from shared.store.registry import Network
 from shared.store.attributes import image_from_item
 from shared.store.dynamodb import DynamoTable, client_config
 from shared.store.layout import INDEXES
@@ -120,11 +121,11 @@ def facts(first: int, number: int) -> list[Fact]:
 def bench_hot_sku() -> None:
     table = CountingTable()
     poster = Poster(table, lambda: NOON)
-    poster.post(facts(0, BATCH), {})
+    poster.post(facts(0, BATCH), Network({}, {}, {}))
     table.requests = table.write_units = 0
     posted = 0
     for turn in range(1, 21):
-        poster.post(facts(turn * BATCH, BATCH), {})
+        poster.post(facts(turn * BATCH, BATCH), Network({}, {}, {}))
         posted += BATCH
     requests, units = table.requests / posted, table.write_units / posted
     row(
@@ -151,7 +152,7 @@ def bench_post(client: object, name: str) -> None:
     batches = [facts(10_000 + turn * BATCH, BATCH) for turn in range(turns)]
     start = time.perf_counter()
     for batch in batches:
-        poster.post(batch, {})
+        poster.post(batch, Network({}, {}, {}))
     posting = time.perf_counter() - start
 
     bare: Table = DynamoTable(client, f"{name}")  # type: ignore[arg-type]

@@ -37,7 +37,7 @@ def stocked(aws: Aws, units: int, sku: str = "TEA") -> None:
     event = Movement(
         EventKey(f"opening-{sku}"), Sku(sku), MovementKind.RECEIPT, legs, NOW, Origin(WMS, MessageId("m"))
     )
-    aws.poster.post([Fact(event, effect_hash(event))], {})
+    aws.poster.post([Fact(event, effect_hash(event))], Network({}, {}, {}))
 
 
 def on_hand(aws: Aws) -> int:

@@ -305,7 +305,7 @@ class House:
 
     def post(self, *events: Event) -> list[Result]:
         """Post events of ours as facts."""
-        return self.poster.post([fact(event) for event in events], self.channels)
+        return self.poster.post([fact(event) for event in events], self.registry.network())
 
     def store(self, source: str, body: object, **headers: str) -> MessageId:
         """Put an authenticated message into the inbox."""

@@ -327,7 +327,7 @@ def test_an_event_that_no_transaction_can_hold_is_refused_and_not_tried_for_ever
     legs = tuple(Leg(LocationId(f"L{n}"), 1) for n in range(60))
     everywhere = Movement(EventKey("e"), TEA, MovementKind.ADJUSTMENT, legs, at(0), ORIGIN)
 
-    [result] = house.poster.post([fact(everywhere)], house.channels)
+    [result] = house.poster.post([fact(everywhere)], house.registry.network())
 
     assert result.outcome is Outcome.REFUSED
     assert "60" in result.reason
@@ -374,8 +374,8 @@ def test_keys_that_read_alike_side_by_side_keep_their_reservations_apart() -> No
 
 def test_facts_keep_their_hash_as_sent() -> None:
     house = House()
-    house.poster.post([Fact(movement("m", 0, 5), "as-sent")], house.channels)
-    [again] = house.poster.post([Fact(movement("m", 0, 5), "as-sent")], house.channels)
+    house.poster.post([Fact(movement("m", 0, 5), "as-sent")], house.registry.network())
+    [again] = house.poster.post([Fact(movement("m", 0, 5), "as-sent")], house.registry.network())
     assert again.outcome is Outcome.DUPLICATE
 
 

@@ -16,6 +16,7 @@ from unittest.mock import patch
 from infra.simulation.history import Verdict, play
 from infra.simulation.workload import Workload
 from shared.channels.contract import ChannelConnector, Deferred, Offer, Outcome, Unknown
+from shared.domain import fold as folding
 from shared.domain import ledger
 from shared.domain.availability import promise
 from shared.domain.events import Count
@@ -61,7 +62,7 @@ def _unconditional(action: Any) -> Any:
 def no_idempotency_condition() -> list[Replacement]:
     """An event's own item is written without asking whether it is there already."""
     original = post._event_put
-    return [(post, "_event_put", lambda fact, now: _unconditional(original(fact, now)))]
+    return [(post, "_event_put", lambda fact, notes, now: _unconditional(original(fact, notes, now)))]
 
 
 def no_sequence_condition() -> list[Replacement]:
@@ -97,9 +98,9 @@ def late_fact_not_restated() -> list[Replacement]:
     """A movement that is older than an accepted count moves the balance."""
 
     def move(self: Any, slot: Any, quantity: Quantity, at: Any, key: EventKey) -> None:
-        self.slot(slot).add(quantity, at, key, ledger.Cause.MOVEMENT)
+        self.add(self.slot(slot), quantity, at, key, ledger.Cause.MOVEMENT)
 
-    return [(ledger._Draft, "move", move)]
+    return [(folding._Draft, "move", move)]
 
 
 def wrong_count_restated() -> list[Replacement]:
@@ -107,20 +108,20 @@ def wrong_count_restated() -> list[Replacement]:
 
     def move(self: Any, slot: Any, quantity: Quantity, at: Any, key: EventKey) -> None:
         draft = self.slot(slot)
-        draft.add(quantity, at, key, ledger.Cause.MOVEMENT)
+        self.add(draft, quantity, at, key, ledger.Cause.MOVEMENT)
         if draft.last_count is not None and at <= draft.last_count.as_of:
-            draft.restate(draft.marks[-1], quantity, key)
+            self.restate(draft, draft.marks[-1], quantity, key)
 
-    return [(ledger._Draft, "move", move)]
+    return [(folding._Draft, "move", move)]
 
 
 def count_overwrites_later_receipt() -> list[Replacement]:
     """A count is compared with what is here now, not with what was here when it was taken."""
 
-    def balance_at(self: Any, _at: Any, _clock: Any) -> Quantity:
+    def balance_at(self: Any, _at: Any) -> Quantity:
         return int(self.balance)
 
-    return [(ledger._SlotDraft, "balance_at", balance_at)]
+    return [(folding._SlotDraft, "balance_at", balance_at)]
 
 
 def older_order_version_wins() -> list[Replacement]:

@@ -31,7 +31,7 @@ from shared.store.cases import Cases
 from shared.store.layout import INDEXES
 from shared.store.ledger import Ledger
 from shared.store.memory import MemoryTable
-from shared.store.registry import Code, Registry
+from shared.store.registry import Code, Network, Registry
 
 NOON = datetime(2026, 11, 2, 12, 0, tzinfo=UTC)
 NETWORK = """
@@ -246,7 +246,7 @@ class Bench:
         """Have the WMS count an item at east."""
         origin = Origin(SourceId("wms"), MessageId("m"))
         count = Count(EventKey(f"wms/{sku}"), Sku(sku), LocationId("east"), quantity, NOON, origin)
-        Poster(self.stock, lambda: NOON).post([Fact(count, effect_hash(count))], {})
+        Poster(self.stock, lambda: NOON).post([Fact(count, effect_hash(count))], Network({}, {}, {}))
 
     def unknown_code(self, source: str, kind: str, code: str) -> str:
         """Open a case that waits for a code."""
