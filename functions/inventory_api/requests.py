@@ -1,14 +1,191 @@
-"""What the API is asked: request bodies, parsed once at the edge."""
+"""What the API is asked: path, query and body, parsed once at the edge.
+
+Whatever comes is either what it says or refused by name: identifiers are printable and short enough for a key of the
+tables, numbers are ASCII digits, times have a zone, and a body has each key once (sender and reader disagree on which
+of two would win).
+"""
 
 from __future__ import annotations
 
+import binascii
+import json
 import re
+from collections.abc import Mapping, Sequence
 from datetime import datetime
-from typing import Annotated
+from typing import Annotated, Any, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, ValidationError
+from pydantic_core import PydanticCustomError
 
-Name = Annotated[str, StringConstraints(min_length=1, max_length=200)]
+from shared.domain.cases import CaseKind
+from shared.runtime.http import Event, body_of
+
+LARGEST_PAGE = 200
+LONGEST_NAME = 200
+"""Characters of an identifier of ours or of a caller's, as everywhere else at the edge."""
+
+LONGEST_CASE_ID = 1_000
+LONGEST_NUMBER = 15
+"""Digits of a number in a query."""
+
+Body = TypeVar("Body", bound=BaseModel)
+
+
+class InvalidFieldError(ValueError):
+    """A field of the request cannot be meant: names it, the reason, and the remedy."""
+
+    def __init__(self, field: str, reason: str, remedy: str) -> None:
+        super().__init__(f"{field}: {reason}")
+        self.field, self.reason, self.remedy = field, reason, remedy
+
+
+def identifier(field: str, text: str, longest: int = LONGEST_NAME) -> str:
+    """Return an identifier exactly as it came.
+
+    Raises
+    ------
+    InvalidFieldError
+        When it is empty, too long, or holds what cannot be printed.
+    """
+    if not text:
+        raise InvalidFieldError(field, "it is missing", f"name the {field}")
+    if len(text) > longest:
+        raise InvalidFieldError(field, f"it has {len(text)} characters", f"use at most {longest}")
+    if not text.isprintable():
+        reason = "it holds a character that cannot be printed"
+        raise InvalidFieldError(field, reason, "send printable characters, percent-encoded as UTF-8")
+    return text
+
+
+# ---- the query --------------------------------------------------------------------------------------------------
+
+
+class Query:
+    """The query of a call. A parameter that the call does not take is refused: a misspelt one would be ignored."""
+
+    def __init__(self, given: Mapping[str, str], known: tuple[str, ...]) -> None:
+        for name in given:
+            if name not in known:
+                takes = f"this call takes {', '.join(known)}" if known else "this call takes none"
+                raise InvalidFieldError(_shown(name), "there is no such parameter", takes)
+        self._given = given
+
+    def text(self, name: str) -> str | None:
+        """Return an identifier, if it is there."""
+        text = self._given.get(name)
+        return None if text is None else identifier(name, text)
+
+    def required(self, name: str) -> str:
+        """Return an identifier that has to be there."""
+        return identifier(name, self._given.get(name, ""))
+
+    def one_of(self, name: str, choices: Sequence[str]) -> str | None:
+        """Return one of some words, if it is there."""
+        text = self._given.get(name)
+        if text is not None and text not in choices:
+            raise InvalidFieldError(
+                name, f"there is no {name} {_shown(text)}", f"use one of: {', '.join(choices)}"
+            )
+        return text
+
+    def only_with(self, name: str, *others: str) -> None:
+        """Refuse parameters that make no sense beside ``name``."""
+        for other in self._given:
+            if other not in (name, *others):
+                raise InvalidFieldError(
+                    other, f"it makes no sense with {name}", f"leave out {other} or {name}"
+                )
+
+    def needs(self, name: str, other: str) -> None:
+        """Refuse a parameter without the one that it belongs to."""
+        if name in self._given and other not in self._given:
+            raise InvalidFieldError(name, f"it makes no sense without {other}", f"add {other}")
+
+    def page_size(self) -> int:
+        """Return how many rows are asked for."""
+        text = self._given.get("limit", "50")
+        if not _is_number(text) or not 1 <= int(text) <= LARGEST_PAGE:
+            raise InvalidFieldError("limit", f"{_shown(text)} is not a page size", f"use 1 to {LARGEST_PAGE}")
+        return int(text)
+
+    def number(self, name: str) -> int | None:
+        """Return a whole number, if it is there."""
+        text = self._given.get(name)
+        if text is None:
+            return None
+        if not _is_number(text):
+            raise InvalidFieldError(
+                name, f"{_shown(text)} is not one that we gave", f"use the {name} of the last answer"
+            )
+        return int(text)
+
+    def instant(self, name: str) -> datetime | None:
+        """Return an instant, if it is there."""
+        text = self._given.get(name)
+        return None if text is None else instant_of(name, text)
+
+
+def instant_of(field: str, text: str) -> datetime:
+    """Read an ISO 8601 instant; one without a zone is never guessed.
+
+    Raises
+    ------
+    InvalidFieldError
+    """
+    remedy = "write it like 2026-11-01T12:00:00Z"
+    try:  # an unescaped + in a query arrives as a space
+        found = datetime.fromisoformat(re.sub(r" (\d\d:\d\d)$", r"+\1", text))
+    except ValueError as error:
+        raise InvalidFieldError(field, f"{_shown(text)} is not an ISO 8601 time", remedy) from error
+    if found.tzinfo is None:
+        reason = f"{_shown(text)} has no time zone"
+        raise InvalidFieldError(field, reason, "end it with Z or an offset")
+    if not 1900 < found.year < 9000:
+        raise InvalidFieldError(field, f"{_shown(text)} is not of our time", remedy)
+    return found
+
+
+def case_cursor(text: str | None) -> str | None:
+    """Read a cursor of a page of cases, which is an instant and a digest.
+
+    Raises
+    ------
+    InvalidFieldError
+    """
+    if text is None or re.fullmatch(
+        r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z(#[0-9a-f]{16})?", text, re.ASCII
+    ):
+        return text
+    raise InvalidFieldError(
+        "cursor", f"{_shown(text)} is not one that we gave", "use the cursor of the last page"
+    )
+
+
+def _is_number(text: str) -> bool:
+    return text.isascii() and text.isdecimal() and len(text) <= LONGEST_NUMBER
+
+
+def _shown(text: str) -> str:
+    return ascii(text if len(text) <= 40 else f"{text[:37]}...")
+
+
+# ---- bodies -----------------------------------------------------------------------------------------------------
+
+
+def _printable(text: str) -> str:
+    if not text.isprintable():
+        raise PydanticCustomError("unprintable", "it holds a character that cannot be printed")
+    return text
+
+
+def _prose(text: str) -> str:
+    if not all(character.isprintable() or character in "\n\t" for character in text):
+        raise PydanticCustomError("unprintable", "it holds a character that cannot be printed")
+    return text
+
+
+Name = Annotated[str, StringConstraints(min_length=1, max_length=LONGEST_NAME), AfterValidator(_printable)]
+Reason = Annotated[str, StringConstraints(min_length=3, max_length=1000), AfterValidator(_prose)]
 Units = Annotated[int, Field(strict=True, ge=1, le=1_000_000_000)]
 
 
@@ -43,7 +220,23 @@ class MapAction(Request):
 class IgnoreAction(Request):
     """Why a case is ignored."""
 
-    reason: Annotated[str, StringConstraints(min_length=3, max_length=1000)]
+    reason: Reason
+
+
+class BulkAction(Request):
+    """What to do with every open case of a kind, of a source, channel or message where these are named.
+
+    A ``dry_run`` only counts them. ``cursor`` is that of the answer before.
+    """
+
+    action: Annotated[str, StringConstraints(pattern="^(retry|ignore)$")]
+    kind: CaseKind
+    source: Name | None = None
+    channel: Name | None = None
+    message: Name | None = None
+    reason: Reason | None = None
+    dry_run: Annotated[bool, Field(strict=True)] = False
+    cursor: Name | None = None
 
 
 class RedriveRequest(Request):
@@ -52,23 +245,38 @@ class RedriveRequest(Request):
     queue: Name | None = None
 
 
-class BadTimeError(ValueError):
-    """A time in a query is not an instant."""
-
-
-def instant_of(text: str) -> datetime:
-    """Read an ISO 8601 instant; one without a zone is never guessed.
+def parse_body(event: Event, model: type[Body]) -> Body:
+    """Read the body of a request.
 
     Raises
     ------
-    BadTimeError
+    InvalidFieldError
+        Naming the first field at fault; ``body`` where it is no JSON, is nested too deeply, or has a key twice.
     """
+    remedy = "correct the field and send again"
     try:
-        found = datetime.fromisoformat(re.sub(r" (\d\d:\d\d)$", r"+\1", text))
-    except ValueError as error:
-        raise BadTimeError(f"{text!r} is not an ISO 8601 time") from error
-    if found.tzinfo is None:
-        raise BadTimeError(f"{text!r} has no time zone; end it with Z or an offset")
-    if not 1900 < found.year < 9000:
-        raise BadTimeError(f"{text!r} is not of our time")
-    return found
+        raw = body_of(event)
+    except (binascii.Error, UnicodeEncodeError) as error:
+        raise InvalidFieldError("body", "it cannot be decoded", "send UTF-8") from error
+    try:
+        parsed = model.model_validate_json(raw)
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_input=False, include_context=False)[0]
+        field = ".".join(_field_part(part) for part in first["loc"]) or "body"
+        raise InvalidFieldError(field, first["msg"], remedy) from error
+    json.loads(raw, object_pairs_hook=_each_key_once)
+    return parsed
+
+
+def _field_part(part: Any) -> str:
+    text = str(part)
+    return text if len(text) <= 40 and text.isprintable() else _shown(text)
+
+
+def _each_key_once(pairs: list[tuple[str, object]]) -> dict[str, object]:
+    values = dict(pairs)
+    if len(values) != len(pairs):
+        seen: set[str] = set()
+        twice = next(key for key, _ in pairs if key in seen or seen.add(key))  # type: ignore[func-returns-value]
+        raise InvalidFieldError(twice, "it is there twice in one object", "send each key once")
+    return values

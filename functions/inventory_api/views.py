@@ -8,6 +8,7 @@ from shared.domain.availability import Promise
 from shared.domain.cases import Case
 from shared.domain.drift import Comparison
 from shared.domain.events import instant
+from shared.operations.message_view import EventOutcome, MessageEvents
 from shared.operations.reserve import Reservation
 from shared.operations.stock_view import ChannelStock, ItemStock, LocationStock
 from shared.store.ledger import JournalEntry
@@ -16,10 +17,12 @@ Json = dict[str, Any]
 
 
 def item_view(item: ItemStock) -> Json:
+    """Show an item; without ``channels`` where it is shown as of an instant."""
+    promised = {} if item.channels is None else {"channels": [channel_view(c) for c in item.channels]}
     return {
         "sku": item.sku,
         "locations": [location_view(location) for location in item.locations],
-        "channels": [channel_view(channel) for channel in item.channels],
+        **promised,
     }
 
 
@@ -94,6 +97,35 @@ def case_view(case: Case) -> Json:
         "facts": dict(case.facts),
         "message_id": case.message_id,
         "resolution": case.resolution,
+    }
+
+
+def body_part(body: bytes, offset: int, longest: int) -> Json:
+    """Show the text of a part of a body; no character is cut in two, and what is not UTF-8 is replaced."""
+    end = min(len(body), offset + longest)
+    while offset < end < len(body) and end > offset + longest - 4 and body[end] & 0xC0 == 0x80:
+        end -= 1
+    left = {"next_offset": end} if end < len(body) else {}
+    return {"body": body[offset:end].decode("utf-8", "replace"), "body_bytes": len(body), **left}
+
+
+def events_view(found: MessageEvents | None) -> Json:
+    """Show what became of a message's events; nothing for a file, whose rows are too many."""
+    if found is None:
+        return {}
+    return {"events": [event_view(event) for event in found.events], "more_events": found.more}
+
+
+def event_view(event: EventOutcome) -> Json:
+    return {
+        "event": event.key,
+        "what": event.what,
+        "code": event.code,
+        "stock_keys": [{"sku": key.sku, "location": key.location} for key in event.stock_keys],
+        "quantity": event.quantity,
+        "at": event.at,
+        "outcome": event.outcome,
+        "reason": event.reason,
     }
 
 

@@ -25,6 +25,10 @@ class CaseKind(StrEnum):
     BAD_MESSAGE = "bad_message"
     BAD_ROWS = "bad_rows"
     UNKNOWN_CODE = "unknown_code"
+    UNKNOWN_CODES = "unknown_codes"
+    SUSPICIOUS_SNAPSHOT = "suspicious_snapshot"
+    UNIT = "unit"
+    KIT_STOCK = "kit_stock"
     CONFLICT = "conflict"
     HELD = "held"
     DRIFT = "drift"
@@ -43,6 +47,9 @@ class CaseStatus(StrEnum):
     IGNORED = "ignored"
 
 
+RETRIED = "retried"
+"""The resolution of a case that was retried; if it then fails again, it goes on as the case it was."""
+
 LONGEST_PART = 200
 """Characters of one part of a subject that a case's id spells out; of a longer one, the rest becomes a digest."""
 
@@ -53,10 +60,11 @@ def case_id(kind: CaseKind, *subject: str) -> str:
 
 
 def _part(text: str) -> str:
-    written = quote(text, safe="@-_.").replace("%", "=")
+    raw = text.encode("utf-8", "surrogatepass")
+    written = quote(raw, safe="@-_.").replace("%", "=")
     if len(written) <= LONGEST_PART:
         return written
-    return f"{written[:LONGEST_PART]}~{hashlib.blake2b(text.encode(), digest_size=12).hexdigest()}"
+    return f"{written[:LONGEST_PART]}~{hashlib.blake2b(raw, digest_size=12).hexdigest()}"
 
 
 @dataclass(frozen=True, slots=True)

@@ -120,15 +120,25 @@ class DemandEffect(StrEnum):
     ORDERED = "ordered"
     CANCELLED = "cancelled"
     FULFILLED = "fulfilled"
+    UNFULFILLED = "unfulfilled"
+    RETURNED = "returned"
 
 
 @dataclass(frozen=True, slots=True)
 class Demand:
     """State, not a delta: what one document says of one order line at a source version.
 
-    ``ordered`` carries the whole ordered quantity of the line at ``version``: an older version is ignored.
-    ``cancelled`` and ``fulfilled`` carry the units of one cancellation or fulfilment, identified by ``document``,
-    so that the same refund saved four times counts once.
+    ``ordered`` carries the whole ordered quantity of the line at ``version``: an older version is ignored. The others
+    carry the units of one document, so that the same refund saved four times counts once: ``cancelled`` of a
+    cancellation, or of a refund of units not yet shipped; ``fulfilled`` of a fulfilment, and ``unfulfilled`` of the
+    same fulfilment called off; ``returned`` of a refund whose units the sender says are back.
+
+    Attributes
+    ----------
+    is_assumed
+        Whether the location is ours to choose: the document names none.
+    fetched_at
+        When we began to fetch the document ourselves; None where it was sent to us.
     """
 
     key: EventKey
@@ -143,6 +153,8 @@ class Demand:
     location: LocationId | None = None
     document: str = ""
     version: str = ""
+    is_assumed: bool = False
+    fetched_at: datetime | None = None
 
 
 Event = Movement | Count | Demand
@@ -198,5 +210,6 @@ def effect_hash(event: Event) -> str:
                 str(event.quantity),
                 event.document,
                 event.version,
+                event.location or "",
             ]
     return hashlib.blake2b("\x1f".join(parts).encode(), digest_size=12).hexdigest()

@@ -8,6 +8,9 @@ from datetime import datetime
 
 from shared.domain.stock import MessageId, SourceId
 
+FETCHED_AT = "onecount-fetched-at"
+"""The header of a message that we fetched ourselves: when we began to. No sender's header is kept under this name."""
+
 
 @dataclass(frozen=True, slots=True)
 class Message:

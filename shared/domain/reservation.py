@@ -4,13 +4,23 @@ An order line is state that documents add to, never a counter that deltas are ap
 
     open = max(0, ordered - cancelled - shipped)
 
-``ordered`` follows the source's newest version. Cancellations and storefront fulfilments are kept by their own
-document, shipments by the authority's event key, so that a document seen again counts once. Whichever document
-comes first creates the line, so that a shipment before its order is no accident. Only the location's movement
-authority ships: a storefront's ``fulfilled`` is its claim, remembered but freeing nothing.
+``ordered`` follows the source's newest version. Cancellations, fulfilments and returns are kept by their own
+document, shipments by the authority's event key, so that a document seen again counts once, whoever repeats it.
+Whichever document comes first creates the line, so that a shipment before its order is no accident. Only the
+location's movement authority ships: a storefront's ``fulfilled`` is its claim, remembered but freeing nothing, and
+its ``returned`` puts nothing back.
 
-What the line held at an instant is the same rule over the documents of that time, so it does not depend on the order
-in which they reached us.
+**One document, two contents.** Two statements of one order in the same second carry the same version. None is
+refused: of the two the one that we fetched ourselves stands (the later fetch), else the later instant, else the
+larger quantity, so every order of arrival ends alike; until a fetch or a newer version decides, the line is
+``disputed``.
+
+**Where it lies.** At the location that its newest version names; where none names one, at the ``shares`` that
+sourcing gave it, else at home. An order that moves takes what it holds along. Units shipped elsewhere are not owed
+here any more.
+
+What the line held at an instant, and where, is the same rule over the documents of that time, so it does not depend
+on the order in which they reached us.
 
 A reservation made through our API is an order line of its own: ordered at once, cancelled when released.
 """
@@ -21,26 +31,49 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 
-from shared.domain.events import Demand, DemandEffect
-from shared.domain.stock import ChannelId, EventKey, Quantity, StockKey
+from shared.domain.events import Demand, DemandEffect, instant
+from shared.domain.stock import ChannelId, EventKey, LocationId, Quantity, StockKey
 
 
 @dataclass(frozen=True, slots=True, order=True)
 class Stated:
-    """What one document says of a line: ``quantity`` units, from ``at`` on."""
+    """What one document says of a line: ``quantity`` units, from ``at`` on.
+
+    Attributes
+    ----------
+    location
+        The location that the document names, or where the authority shipped; empty where it names none.
+    fetched
+        When we fetched it ourselves, as ``instant`` writes it; empty where it was sent to us.
+    """
 
     at: datetime
     event_key: EventKey
     quantity: Quantity
+    location: str = ""
+    fetched: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class Held:
-    """One change of what a line holds: ``quantity`` more (or fewer, if negative) from ``at`` on."""
+    """One change of what a line holds at a location: ``quantity`` more (fewer, if negative) from ``at`` on."""
 
     at: datetime
     quantity: Quantity
     event_key: EventKey
+    location: LocationId
+
+
+@dataclass(frozen=True, slots=True)
+class Claimed:
+    """Units that somebody without authority says were shipped, and of which the authority has said nothing."""
+
+    units: Quantity
+    since: datetime
+    location: LocationId
+
+
+Documents = Mapping[str, Stated]
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,18 +82,22 @@ class OrderLine:
 
     Attributes
     ----------
+    stock_key
+        Its SKU, and its home: where it lies while no version names a location.
     revision
         Counts the writes of this line; a change is valid only while it stays.
     versions
         What was ordered, by source version: the newest stands.
-    cancellations, fulfilments
+    cancellations, fulfilments, unfulfilled, returns
         By document.
     shipments
         By the authority's event.
+    shares
+        The locations that sourcing chose, with the units that each serves; empty: all from home.
     applied
-        Event key to effect hash of the demand events that are in this line.
+        Event key to effect hash of the demand events that are in this line; of several, joined by ``|``.
     history
-        Every change of ``open`` with its instant; their sum is ``open``.
+        Every change of what it holds with its instant; their sum is ``open``.
     """
 
     order: str
@@ -68,12 +105,15 @@ class OrderLine:
     stock_key: StockKey
     channel: ChannelId | None = None
     revision: int = 0
-    versions: Mapping[str, Stated] = field(default_factory=dict)
-    cancellations: Mapping[str, Stated] = field(default_factory=dict)
-    fulfilments: Mapping[str, Stated] = field(default_factory=dict)
-    shipments: Mapping[str, Stated] = field(default_factory=dict)
+    versions: Documents = field(default_factory=dict)
+    cancellations: Documents = field(default_factory=dict)
+    fulfilments: Documents = field(default_factory=dict)
+    shipments: Documents = field(default_factory=dict)
     applied: Mapping[EventKey, str] = field(default_factory=dict)
     history: tuple[Held, ...] = ()
+    unfulfilled: Documents = field(default_factory=dict)
+    returns: Documents = field(default_factory=dict)
+    shares: tuple[tuple[LocationId, Quantity], ...] = ()
 
     @property
     def ordered(self) -> Quantity:
@@ -81,69 +121,207 @@ class OrderLine:
         return self.versions[max(self.versions)].quantity if self.versions else 0
 
     @property
+    def ordered_at(self) -> datetime | None:
+        """When it was first ordered, as far as we have heard."""
+        return min((said.at for said in self.versions.values()), default=None)
+
+    @property
+    def shipped(self) -> Quantity:
+        """Units that the authority shipped."""
+        return _units(self.shipments.values())
+
+    @property
     def open(self) -> Quantity:
-        """Units that the line holds back now."""
-        return max(0, self.taken - _units(self.shipments.values()))
+        """Units that the line holds back now, wherever."""
+        return max(0, self.taken - self.shipped)
 
     @property
     def taken(self) -> Quantity:
         """Units that the order takes from stock in all: ordered and not cancelled."""
         return max(0, self.ordered - _units(self.cancellations.values()))
 
+    @property
+    def kept(self) -> Quantity:
+        """Units that the order's channel has taken off its own number: those taken, less those that it put back."""
+        return self.taken - _units(self.returns.values())
+
+    @property
+    def place(self) -> StockKey:
+        """Where the line lies now, or the most of it."""
+        return StockKey(self.stock_key.sku, self._named() or self._given())
+
+    @property
+    def holds(self) -> dict[LocationId, Quantity]:
+        """Units held back at each location; together they are ``open``."""
+        named = self._named()
+        if named is not None or not self.shares:
+            return {named or self._given(): self.open} if self.open else {}
+        held = dict(self.shares)
+        for shipment in self.shipments.values():
+            if shipment.location in held:
+                place = LocationId(shipment.location)
+                held[place] = max(0, held[place] - shipment.quantity)
+        surplus = sum(held.values()) - self.open
+        held[self._given()] += max(0, -surplus)
+        for place in reversed(held):
+            less = min(held[place], max(0, surplus))
+            held[place] -= less
+            surplus -= less
+        return {place: units for place, units in held.items() if units}
+
+    @property
+    def places(self) -> set[LocationId]:
+        """Every location where the line holds units or ever has."""
+        return {self.place.location, *(held.location for held in self.history)}
+
+    @property
+    def claimed(self) -> Claimed | None:
+        """What a storefront says that it shipped beyond what the authority has shipped; None where nothing."""
+        owed = self.shipped
+        waiting, since, place = 0, None, ""
+        for name, said in sorted(self.fulfilments.items(), key=lambda entry: entry[1]):
+            called_off = self.unfulfilled.get(name)
+            units = said.quantity - (0 if called_off is None else called_off.quantity)
+            settled = min(max(0, units), owed)
+            owed -= settled
+            if units > settled:
+                waiting += units - settled
+                since, place = since or said.at, place or said.location
+        if since is None:
+            return None
+        return Claimed(waiting, since, LocationId(place) if place else self.place.location)
+
+    @property
+    def disputed(self) -> tuple[str, ...]:
+        """Documents of which two contents are known and neither was fetched: which is right is not known."""
+        newest = {max(self.versions): self.versions[max(self.versions)]} if self.versions else {}
+        kinds = (newest, self.cancellations, self.fulfilments, self.unfulfilled, self.returns)
+        return tuple(
+            said.event_key
+            for kind in kinds
+            for said in kind.values()
+            if not said.fetched and "|" in self.applied.get(said.event_key, "")
+        )
+
+    def _named(self) -> LocationId | None:
+        named = [version for version, said in self.versions.items() if said.location]
+        return LocationId(self.versions[max(named)].location) if named else None
+
+    def _given(self) -> LocationId:
+        return self.shares[0][0] if self.shares else self.stock_key.location
+
+
+def knows(line: OrderLine, demand: Demand, effect: str) -> bool:
+    """Whether a document is in the line already, and would add nothing to it."""
+    if effect not in line.applied.get(demand.key, "").split("|"):
+        return False
+    documents, name = _kind(line, demand.effect), _name(demand)
+    return _with(documents, name, _stated(demand))[name] == documents[name]
+
 
 def merge_demand(line: OrderLine, demand: Demand, effect: str) -> OrderLine:
     """Add one document to a line. An older version than the newest changes the past, not what is open.
 
-    The line lies where its first order document says; a shipment that came before it, perhaps from elsewhere, only
-    guessed that.
+    A line's home is where its first order or cancellation that names no location says; a shipment or a claim that
+    came before it, perhaps from elsewhere, only guessed that.
     """
-    if not line.applied and demand.location is not None:
-        line = replace(line, stock_key=StockKey(demand.sku, demand.location))
-    said = Stated(demand.occurred_at, demand.key, demand.quantity)
+    if demand.location is not None and _says_home(line, demand):
+        sku = line.stock_key.sku if line.versions or line.cancellations else demand.sku
+        line = replace(line, stock_key=StockKey(sku, demand.location))
+    documents = _with(_kind(line, demand.effect), _name(demand), _stated(demand))
+    known = line.applied.get(demand.key, "")
+    effects = sorted({*known.split("|"), effect} - {""})
+    line = replace(
+        line,
+        applied={**line.applied, demand.key: "|".join(effects)},
+        channel=demand.channel if line.channel is None else line.channel,
+    )
     match demand.effect:
         case DemandEffect.ORDERED:
-            line = replace(line, versions=_with(line.versions, demand.version, said))
+            line = replace(line, versions=documents)
         case DemandEffect.CANCELLED:
-            line = replace(line, cancellations=_with(line.cancellations, demand.document, said))
+            line = replace(line, cancellations=documents)
         case DemandEffect.FULFILLED:
-            line = replace(line, fulfilments=_with(line.fulfilments, demand.document, said))
-    return _with_history(
-        replace(
-            line,
-            applied={**line.applied, demand.key: effect},
-            channel=demand.channel if line.channel is None else line.channel,
+            line = replace(line, fulfilments=documents)
+        case DemandEffect.UNFULFILLED:
+            line = replace(line, unfulfilled=documents)
+        case DemandEffect.RETURNED:
+            line = replace(line, returns=documents)
+    return with_history(line)
+
+
+def ship(line: OrderLine, quantity: Quantity, at: datetime, key: EventKey, location: str = "") -> OrderLine:
+    """Record units that the movement authority shipped for this line; fewer than 0 were taken back."""
+    said = Stated(at, key, quantity, location)
+    return with_history(replace(line, shipments=_with(line.shipments, key, said)))
+
+
+def source(line: OrderLine, shares: Iterable[tuple[LocationId, Quantity]]) -> OrderLine:
+    """Give a line the locations that serve it."""
+    return with_history(replace(line, shares=tuple(shares)))
+
+
+def with_history(line: OrderLine) -> OrderLine:
+    """Work out anew what the line held at each instant, and where: its ``holds`` over the documents of that time."""
+    kinds = (line.versions, line.cancellations, line.shipments)
+    history: list[Held] = []
+    held: dict[LocationId, Quantity] = {}
+    for moment in sorted(document for kind in kinds for document in kind.values()):
+        versions, cancellations, shipments = (
+            {name: said for name, said in kind.items() if said <= moment} for kind in kinds
         )
+        then = replace(line, versions=versions, cancellations=cancellations, shipments=shipments).holds
+        for place in sorted({*held, *then}):
+            change = then.get(place, 0) - held.get(place, 0)
+            if change:
+                history.append(Held(moment.at, change, moment.event_key, place))
+        held = then
+    return replace(line, history=tuple(history))
+
+
+def _stated(demand: Demand) -> Stated:
+    names_place = not demand.is_assumed and demand.effect is not DemandEffect.CANCELLED
+    return Stated(
+        demand.occurred_at,
+        demand.key,
+        demand.quantity,
+        demand.location if names_place and demand.location is not None else "",
+        "" if demand.fetched_at is None else instant(demand.fetched_at),
     )
 
 
-def ship(line: OrderLine, quantity: Quantity, at: datetime, key: EventKey) -> OrderLine:
-    """Record units that the movement authority shipped for this line."""
-    return _with_history(
-        replace(line, shipments=_with(line.shipments, key, Stated(at, key, quantity))),
+def _says_home(line: OrderLine, demand: Demand) -> bool:
+    known = (*line.versions.values(), *line.cancellations.values())
+    if any(not said.location for said in known):
+        return False
+    return demand.effect is DemandEffect.CANCELLED or (
+        demand.effect is DemandEffect.ORDERED and demand.is_assumed
     )
+
+
+def _kind(line: OrderLine, effect: DemandEffect) -> Documents:
+    return {
+        DemandEffect.ORDERED: line.versions,
+        DemandEffect.CANCELLED: line.cancellations,
+        DemandEffect.FULFILLED: line.fulfilments,
+        DemandEffect.UNFULFILLED: line.unfulfilled,
+        DemandEffect.RETURNED: line.returns,
+    }[effect]
+
+
+def _name(demand: Demand) -> str:
+    return demand.version if demand.effect is DemandEffect.ORDERED else demand.document
 
 
 def _units(documents: Iterable[Stated]) -> Quantity:
     return sum(document.quantity for document in documents)
 
 
-def _with(documents: Mapping[str, Stated], name: str, said: Stated) -> dict[str, Stated]:
-    """Add a document; of two statements of one document the later one stands, whichever came first."""
+def _with(documents: Documents, name: str, said: Stated) -> dict[str, Stated]:
+    """Add a document; of two statements of one document the better one stands, whichever came first."""
     known = documents.get(name)
-    return {**documents, name: said if known is None else max(said, known)}
+    return {**documents, name: said if known is None else max(said, known, key=_rank)}
 
 
-def _with_history(line: OrderLine) -> OrderLine:
-    """Work out anew what the line held at each instant: its ``open`` over the documents of that time."""
-    kinds = (line.versions, line.cancellations, line.shipments)
-    history: list[Held] = []
-    held = 0
-    for moment in sorted(document for kind in kinds for document in kind.values()):
-        versions, cancellations, shipments = (
-            {name: said for name, said in kind.items() if said <= moment} for kind in kinds
-        )
-        then = replace(line, versions=versions, cancellations=cancellations, shipments=shipments)
-        if then.open != held:
-            history.append(Held(moment.at, then.open - held, moment.event_key))
-            held = then.open
-    return replace(line, history=tuple(history))
+def _rank(said: Stated) -> tuple[str, datetime, Quantity, str, EventKey]:
+    return (said.fetched, said.at, said.quantity, said.location, said.event_key)

@@ -1,17 +1,87 @@
-"""What an operator may do about a case: retry it, map the code it waits for, or ignore it with a reason."""
+"""What an operator may do about a case: retry it, map the code it waits for, or ignore it with a reason.
+
+One cause may open thousands of cases (a source that starts sending codes that nobody knows), so cases are also found
+and acted on in bulk, by kind and by what they are about. Such a call looks at a bounded number of cases for a bounded
+time and says where to go on.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from datetime import datetime
 
-from shared.domain.cases import CaseKind, CaseStatus
-from shared.domain.stock import ChannelId, Sku, SourceId
+from shared.domain.cases import RETRIED, Case, CaseKind, CaseStatus
+from shared.domain.stock import ChannelId, MessageId, Sku, SourceId
 from shared.operations.fan_out import Hint, Lane, Lanes
 from shared.operations.sweep import Sweep
 from shared.store.cases import Cases
 from shared.store.inbox import Inbox, MessageStatus
 from shared.store.registry import Code, Registry
+
+LOOKED_AT = 2_000
+"""Cases that one call looks at, at most."""
+
+MOST_AT_ONCE = 200
+"""Cases that one call acts on, at most."""
+
+_PAGE = 200
+
+
+@dataclass(frozen=True, slots=True)
+class Selection:
+    """Which cases are meant: those of which everything named here is true."""
+
+    kind: CaseKind | None = None
+    source: SourceId | None = None
+    channel: ChannelId | None = None
+    message: MessageId | None = None
+
+    def covers(self, case: Case) -> bool:
+        """Whether a case is meant."""
+        return (
+            self.kind in (None, case.kind)
+            and self.source in (None, case.facts.get("source"))
+            and self.channel in (None, case.facts.get("channel"))
+            and self.message in (None, case.message_id)
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """Cases of a selection, newest first.
+
+    Attributes
+    ----------
+    cursors
+        Where to go on behind each of ``cases``.
+    cursor
+        Where to look on; None where there is no more.
+    """
+
+    cases: tuple[Case, ...]
+    cursors: tuple[str, ...]
+    cursor: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Handled:
+    """What one call did in bulk.
+
+    Attributes
+    ----------
+    matched, done
+        Cases that were meant, and those that were acted on.
+    refused
+        Case id to the reason why nothing could be done about it.
+    cursor
+        Where to go on; None when the last case was looked at.
+    """
+
+    matched: int
+    done: int
+    refused: dict[str, str]
+    cursor: str | None
 
 
 class NotPossibleError(ValueError):
@@ -58,7 +128,7 @@ class CaseDesk:
         for message in messages:
             if not self._inbox.reopen(message, now):
                 self._cases.unpark(case_id, message)  # it came more than 90 days ago, and is gone
-        self._cases.close(case_id, "retried", now)
+        self._cases.close(case_id, RETRIED, now)
         waiting = list(self._cases.parked(case_id))
         for message in waiting:
             if self._sweep.apply_again(message) is MessageStatus.POSTED:
@@ -91,3 +161,46 @@ class CaseDesk:
         case = self._cases.get(case_id)
         if not self._cases.close(case_id, f"ignored by {actor}: {reason}", self._clock(), CaseStatus.IGNORED):
             raise NotPossibleError(f"the case is {case.status} already; only an open one can be ignored")
+
+    def find(
+        self,
+        selection: Selection,
+        limit: int,
+        cursor: str | None = None,
+        status: CaseStatus = CaseStatus.OPEN,
+    ) -> Found:
+        """Return up to ``limit`` cases of a selection; fewer, with a cursor, after looking at ``LOOKED_AT``."""
+        found: list[tuple[str, Case]] = []
+        for _ in range(LOOKED_AT // _PAGE):
+            page = self._cases.page(status, _PAGE, cursor)
+            found += [
+                (place, case)
+                for place, case in zip(page.cursors, page.cases, strict=True)
+                if selection.covers(case)
+            ]
+            cursor = page.cursor
+            if cursor is None or len(found) > limit:
+                break
+        if len(found) > limit:
+            found = found[:limit]
+            cursor = found[-1][0]
+        return Found(tuple(case for _, case in found), tuple(place for place, _ in found), cursor)
+
+    def for_each(
+        self, selection: Selection, act: Callable[[Case], object], until: datetime, cursor: str | None = None
+    ) -> Handled:
+        """Act on the open cases of a selection one after the other, no more than ``MOST_AT_ONCE`` nor past ``until``.
+
+        One that cannot be acted on holds up none of the others.
+        """
+        found = self.find(selection, MOST_AT_ONCE, cursor)
+        matched, refused = 0, dict[str, str]()
+        for place, case in zip(found.cursors, found.cases, strict=True):
+            if self._clock() >= until:
+                return Handled(matched, matched - len(refused), refused, cursor)
+            matched, cursor = matched + 1, place
+            try:
+                act(case)
+            except NotPossibleError as error:
+                refused[case.id] = str(error)
+        return Handled(matched, matched - len(refused), refused, found.cursor)

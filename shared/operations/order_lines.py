@@ -14,11 +14,11 @@ from datetime import datetime
 
 from shared.domain.events import Demand, Movement
 from shared.domain.network import Channel
-from shared.domain.reservation import OrderLine, merge_demand, ship
+from shared.domain.reservation import OrderLine, knows, merge_demand, ship
 from shared.domain.stock import ChannelId, Quantity, StockKey
 from shared.operations.facts import Fact, Result, compare, order_line_of, stock_keys
 from shared.store.listings import sold_action
-from shared.store.orders import Orders, line_put
+from shared.store.orders import Orders, line_puts
 from shared.store.table import Action
 
 LineName = tuple[str, str]
@@ -67,20 +67,21 @@ def plan_lines(
     for fact in facts:
         event, name = fact.event, order_line_of(fact.event)
         if name is not None and isinstance(event, Demand):
-            known = lines[name].applied.get(event.key)
-            if known is not None:
-                plan.decided.append(compare(fact, known, uncertain))
+            if knows(lines[name], event, fact.effect):
+                plan.decided.append(compare(fact, fact.effect, uncertain))
                 continue
             lines[name] = merge_demand(lines[name], event, fact.effect)
         elif name is not None and isinstance(event, Movement):
             taken = -sum(leg.quantity for leg in event.legs)
-            lines[name] = ship(lines[name], taken, event.occurred_at, event.key)
+            place = event.legs[0].location
+            lines[name] = ship(lines[name], taken, event.occurred_at, event.key, place)
         plan.pending.append(fact)
     changed = [(before[name], line) for name, line in lines.items() if line is not before[name]]
     for was, line in changed:
-        plan.actions.append(line_put(line, now))
-        plan.available[was.stock_key] += was.open
-        plan.available[line.stock_key] -= line.open
+        plan.actions += line_puts(line, now)
+        for sign, state in ((1, was), (-1, line)):
+            for place, units in state.holds.items():
+                plan.available[StockKey(state.stock_key.sku, place)] += sign * units
     _note_sales(plan, changed, channels)
     return plan
 
@@ -96,8 +97,14 @@ def _note_sales(
     sold: defaultdict[tuple[ChannelId, StockKey], Quantity] = defaultdict(int)
     for was, line in changed:
         if line.channel is not None and line.channel in channels and channels[line.channel].sells_down:
-            units = line.taken - was.taken
-            if units or line.cancellations != was.cancellations:
-                sold[line.channel, line.stock_key] += units
+            if line.place == was.place or not was.kept:
+                changes = {line.place: line.kept - was.kept}
+            else:
+                changes = {was.place: -was.kept, line.place: line.kept}
+            for key, units in changes.items():
+                if units or line.cancellations != was.cancellations:
+                    sold[line.channel, key] += units
     plan.actions += [sold_action(*listing, units) for listing, units in sold.items()]
     plan.sold = {key for _, key in sold}
+    for key in plan.sold:
+        plan.available[key] += 0

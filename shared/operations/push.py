@@ -39,6 +39,7 @@ from shared.channels.contract import (
 )
 from shared.domain.availability import promise
 from shared.domain.cases import Case, CaseKind, Fact, case_id
+from shared.domain.events import instant
 from shared.domain.listing import (
     ListingState,
     confirmed,
@@ -49,7 +50,7 @@ from shared.domain.listing import (
     observed,
     resolved,
 )
-from shared.domain.messages import Message
+from shared.domain.messages import FETCHED_AT, Message
 from shared.domain.network import Channel
 from shared.domain.stock import ChannelId, Sku, StockKey
 from shared.operations.dead_letters import push_failed_case
@@ -381,7 +382,8 @@ class Pusher:
         orders = self._orders_since(max(now - ORDERS_SINCE, min(recent, known))) or self._orders_since(recent)
         for order in orders:
             name = message_id(source.id, "fetched", order.body)
-            self._inbox.store(Message(name, source.id, order.body, now, order.headers))
+            headers = {**order.headers, FETCHED_AT: instant(now)}
+            self._inbox.store(Message(name, source.id, order.body, now, headers))
 
     def _orders_since(self, since: datetime) -> Sequence[FetchedOrder]:
         try:

@@ -21,6 +21,7 @@ from shared.domain.drift import Observation
 from shared.domain.events import Count, Demand, Event, Leg, Movement, effect_hash
 from shared.domain.network import Source
 from shared.domain.stock import Counter, LocationId, Sku
+from shared.operations.fulfilments import moved_or_claimed
 from shared.operations.post import Fact
 from shared.sources.contract import Fault, Report
 from shared.store.registry import Code, Network, Registry
@@ -114,7 +115,7 @@ def _happened_at(event: Event) -> datetime:
 def _judge(event: Event, effect: str, source: Source, network: Network, resolution: Resolution) -> None:
     if isinstance(event, Demand):
         if source.channel == event.channel:
-            resolution.facts.append(Fact(event, effect))
+            resolution.facts.append(Fact(moved_or_claimed(event, source, network), effect))
         else:
             resolution.told += 1
     elif isinstance(event, Count):

@@ -6,18 +6,19 @@ Balance and promise of a stock key are read at one instant, so the figures of on
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import cast
 
 from shared.domain.availability import Promise, promise
 from shared.domain.drift import Comparison, Formula, FormulaError, Observation, parse_formula
+from shared.domain.events import instant, parse_instant
 from shared.domain.ledger import Slot
 from shared.domain.listing import ListingState
 from shared.domain.network import Channel
 from shared.domain.stock import WHOLE, ChannelId, Counter, LocationId, Quantity, Sku, SourceId, StockKey
-from shared.store.layout import SHARDS, balance_key, promise_key
+from shared.store.layout import SHARDS, balance_key, count_partition, promise_key
 from shared.store.ledger import Ledger, LedgerMovedError
 from shared.store.listings import Listings
 from shared.store.observations import Observations
@@ -51,11 +52,11 @@ class ChannelStock:
 
 @dataclass(frozen=True, slots=True)
 class ItemStock:
-    """Everything about one SKU."""
+    """Everything about one SKU; ``channels`` is None as of an instant: what may be sold is a matter of now."""
 
     sku: Sku
     locations: tuple[LocationStock, ...]
-    channels: tuple[ChannelStock, ...]
+    channels: tuple[ChannelStock, ...] | None
 
 
 class UnknownSkuError(LookupError):
@@ -77,6 +78,8 @@ class StockView:
     def item(self, sku: Sku, as_of: datetime | None = None) -> ItemStock:
         """Return an item at every location, now or as of an instant.
 
+        As of an instant there are no channels in it, and no observation that is newer.
+
         Raises
         ------
         UnknownSkuError
@@ -87,12 +90,32 @@ class StockView:
         seen_at = {observation.location for observation in observations}
         keys = [key for key, balance in balances.items() if balance.seq or key.location in seen_at]
         if not keys and not self._registry.is_item(sku):
-            raise UnknownSkuError(f"there is no item {sku!r}; import it, or map the code to one that is")
+            raise _unknown(sku)
+        if as_of is not None:
+            observations = [observation for observation in observations if observation.as_of <= as_of]
         locations = tuple(
-            self._location(key, as_of, [o for o in observations if o.location == key.location], network)
+            self._location(key, as_of, [o for o in observations if o.location == key.location])
             for key in keys
         )
-        return ItemStock(sku, locations, tuple(self._channels(sku, network)))
+        return ItemStock(sku, locations, None if as_of is not None else tuple(self._channels(sku, network)))
+
+    def unknown(self, skus: Iterable[Sku]) -> list[Sku]:
+        """Return those of some SKUs that are no item and that nothing was ever posted to."""
+        locations = self._registry.network().locations
+        left = [sku for sku in dict.fromkeys(skus) if not self._registry.is_item(sku)]
+        balances = {balance_key(StockKey(sku, location)): sku for sku in left for location in locations}
+        posted = {balances[key] for key in self._table.get_many(list(balances))}
+        return [sku for sku in left if sku not in posted]
+
+    def must_know(self, sku: Sku) -> None:
+        """Make sure that a SKU is an item, or was ever posted to.
+
+        Raises
+        ------
+        UnknownSkuError
+        """
+        if self.unknown([sku]):
+            raise _unknown(sku)
 
     def quantities(self, key: StockKey, as_of: datetime | None = None) -> dict[str, Quantity]:
         """Return the canonical quantities of a stock key, now (at one instant) or as of an instant."""
@@ -176,14 +199,23 @@ class StockView:
         return self.quantities(key, as_of)
 
     def _location(
-        self, key: StockKey, as_of: datetime | None, observations: list[Observation], network: Network
+        self, key: StockKey, as_of: datetime | None, observations: list[Observation]
     ) -> LocationStock:
-        balance = self._ledger.balances([key])[key]
-        clock = balance.clocks.get(Slot(WHOLE, Counter.ON_HAND))
-        counted = None if clock is None or clock.last_count is None else clock.last_count.as_of
+        counted = self._counted(key, as_of)
         comparisons = self.compare(observations)
         quantities = self.quantities(key, as_of)
         return LocationStock(key, as_of or self._clock(), counted, quantities, tuple(comparisons))
+
+    def _counted(self, key: StockKey, as_of: datetime | None) -> datetime | None:
+        """Return as of when a stock key was last counted, up to an instant."""
+        slot = Slot(WHOLE, Counter.ON_HAND)
+        clock = self._ledger.balances([key])[key].clocks.get(slot)
+        newest = None if clock is None or clock.last_count is None else clock.last_count.as_of
+        if newest is None or as_of is None or newest <= as_of:
+            return newest
+        last = f"{instant(as_of)}$"  # just behind every count of that very instant, whose keys go on with a #
+        counts = self._table.query(count_partition(key, slot), last=last, descending=True, limit=1)
+        return next((parse_instant(cast(str, count["as_of"])) for count in counts), None)
 
     def _channels(self, sku: Sku, network: Network) -> Iterator[ChannelStock]:
         for listing in self._registry.listings_of([sku]).get(sku, []):
@@ -192,6 +224,10 @@ class StockView:
             states = self._listings.states(channel.id, keys)
             for key in keys:
                 yield ChannelStock(channel.id, key.location, self.promise_of(channel, key), states[key])
+
+
+def _unknown(sku: Sku) -> UnknownSkuError:
+    return UnknownSkuError(f"there is no item {sku!r}; import it, or map the code to one that is")
 
 
 def _quantities(balance: Item | None, claims: Item | None) -> dict[str, Quantity]:

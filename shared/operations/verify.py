@@ -138,7 +138,7 @@ class Verifier:
                 _add_bucket(seen, leaf, bucket)
         names = [line_key(line.order, line.line) for line in self._orders.of_stock_key(key)]
         for item in self._table.get_many(names).values():
-            seen.reserved += order_line(item).open
+            seen.reserved += order_line(item).holds.get(key.location, 0)
         return seen
 
     def _add(self, item: Item, sums: defaultdict[StockKey, _Sums], result: Verified) -> None:
@@ -146,7 +146,8 @@ class Verifier:
         if family == "ORDER" and cast(str, item["sk"]).startswith("LINE#"):
             line = order_line(item)
             result.order_lines += 1
-            sums[line.stock_key].reserved += line.open
+            for place, units in line.holds.items():
+                sums[StockKey(line.stock_key.sku, place)].reserved += units
             held = sum(change.quantity for change in line.history)
             if held != line.open:
                 what = f"history of order {line.order} line {line.line}"

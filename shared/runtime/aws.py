@@ -6,7 +6,7 @@ import json
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from functools import cache
 from io import BufferedReader, RawIOBase
 from typing import TYPE_CHECKING, BinaryIO, cast
@@ -29,6 +29,12 @@ SECRET_REMEMBERED_S = 60.0
 
 LONGEST_DELAY_S = 900
 """Seconds that SQS can hold a message back."""
+
+LOOK_FOR = timedelta(seconds=10)
+"""How long one look at a dead-letter queue goes on; less than ``REDRIVE_FOR``, which may have to wait for it."""
+
+HIDDEN_WHILE_LOOKED_AT = timedelta(seconds=30)
+HIDDEN_WHILE_MOVED = timedelta(seconds=60)
 
 
 @contextmanager
@@ -176,13 +182,30 @@ def read_hint(text: str) -> Hint:
     return Hint(ChannelId(said["channel"]), Sku(said["sku"]), parse_instant(said["since"]))
 
 
-class SqsDeadLetters:
-    """Dead-letter queues: the letters of queue ``q`` lie in ``q-dead``."""
+def _utc_now() -> datetime:
+    return datetime.now(UTC)
 
-    def __init__(self, client: SQSClient, names: Sequence[str]) -> None:
+
+class SqsDeadLetters:
+    """Dead-letter queues: the letters of queue ``q`` lie in ``q-dead``.
+
+    Whoever receives a letter hides it from all others for a while, so several may look and redrive at once and no
+    letter is in two hands. A look lasts no longer than ``LOOK_FOR``: shorter than it hides a letter, so that it never
+    shows again what somebody else has taken by then, and shorter than a redrive waits.
+    """
+
+    def __init__(
+        self,
+        client: SQSClient,
+        names: Sequence[str],
+        now: Callable[[], datetime] = _utc_now,
+        pause: Callable[[float], None] = time.sleep,
+    ) -> None:
         self._client = client
         self._names = tuple(names)
         self._url = cache(self._find)
+        self._now = now
+        self._pause = pause
 
     def names(self) -> Sequence[str]:
         return self._names
@@ -191,35 +214,32 @@ class SqsDeadLetters:
         return {name: self._count(name) for name in self._names}
 
     def peek(self, queue: str) -> Iterator[DeadLetter]:
-        """Yield the letters once each; they are hidden from others only until the last has been looked at."""
-        seen: dict[str, str] = {}
+        """Yield the letters that nobody else holds, once each, and let go of them after the last.
+
+        What is left when ``LOOK_FOR`` is over is for the next look.
+        """
+        held: dict[str, MessageTypeDef] = {}
+        until = self._now() + LOOK_FOR
         try:
-            while fresh := [m for m in self._receive(queue, hidden_s=30) if m["MessageId"] not in seen]:
+            while page := self._receive(queue, HIDDEN_WHILE_LOOKED_AT):
+                fresh = [message for message in page if message["MessageId"] not in held]
+                held |= {message["MessageId"]: message for message in page}
                 for message in fresh:
-                    seen[message["MessageId"]] = message["ReceiptHandle"]
+                    if self._now() >= until:
+                        return
                     yield DeadLetter(message["MessageId"], message["Body"])
         finally:
-            self._show_again(queue, list(seen.values()))
-
-    def _show_again(self, queue: str, handles: Sequence[str]) -> None:
-        for start in range(0, len(handles), 10):
-            self._client.change_message_visibility_batch(
-                QueueUrl=self._url(queue),
-                Entries=[
-                    {"Id": str(number), "ReceiptHandle": handle, "VisibilityTimeout": 0}
-                    for number, handle in enumerate(handles[start : start + 10])
-                ],
-            )
+            self._show_again(queue, list(held.values()))
 
     def redrive(self, queue: str, until: datetime) -> int:
         """Send letters back to the queue where they died, each deleted only once it has been sent."""
         source, moved = self._url(queue.removesuffix("-dead")), 0
-        while datetime.now(UTC) < until:
-            messages = self._receive(queue, hidden_s=60)
+        while self._now() < until:
+            messages = self._receive(queue, HIDDEN_WHILE_MOVED)
             if not messages:
                 if self._count(queue) == 0:
                     break
-                time.sleep(0.5)  # somebody is looking at them, and will let go in a moment
+                self._pause(0.25)  # somebody is looking at them, and will let go in a moment
                 continue
             sent = self._client.send_message_batch(
                 QueueUrl=source,
@@ -227,19 +247,38 @@ class SqsDeadLetters:
                     {"Id": str(n), "MessageBody": message["Body"]} for n, message in enumerate(messages)
                 ],
             )
-            done = [int(entry["Id"]) for entry in sent.get("Successful", [])]
-            if not done:
+            done = {int(entry["Id"]) for entry in sent.get("Successful", [])}
+            moved += self._delete(queue, [messages[n] for n in sorted(done)])
+            if len(done) < len(messages):
+                self._show_again(queue, [m for n, m in enumerate(messages) if n not in done])
                 break
-            self._client.delete_message_batch(
-                QueueUrl=self._url(queue),
-                Entries=[{"Id": str(n), "ReceiptHandle": messages[n]["ReceiptHandle"]} for n in done],
-            )
-            moved += len(done)
         return moved
 
-    def _receive(self, queue: str, hidden_s: int) -> Sequence[MessageTypeDef]:
+    def _delete(self, queue: str, messages: Sequence[MessageTypeDef]) -> int:
+        """Delete messages; return how many are gone. One that stays is sent again some day, which is harmless."""
+        if not messages:
+            return 0
+        answer = self._client.delete_message_batch(
+            QueueUrl=self._url(queue),
+            Entries=[{"Id": str(n), "ReceiptHandle": m["ReceiptHandle"]} for n, m in enumerate(messages)],
+        )
+        return len(answer.get("Successful", []))
+
+    def _show_again(self, queue: str, messages: Sequence[MessageTypeDef]) -> None:
+        for start in range(0, len(messages), 10):
+            self._client.change_message_visibility_batch(
+                QueueUrl=self._url(queue),
+                Entries=[
+                    {"Id": str(number), "ReceiptHandle": message["ReceiptHandle"], "VisibilityTimeout": 0}
+                    for number, message in enumerate(messages[start : start + 10])
+                ],
+            )
+
+    def _receive(self, queue: str, hidden: timedelta) -> Sequence[MessageTypeDef]:
         answer = self._client.receive_message(
-            QueueUrl=self._url(queue), MaxNumberOfMessages=10, VisibilityTimeout=hidden_s
+            QueueUrl=self._url(queue),
+            MaxNumberOfMessages=10,
+            VisibilityTimeout=int(hidden.total_seconds()),
         )
         return answer.get("Messages", [])
 

@@ -1,12 +1,18 @@
-"""Cases and the messages parked on them."""
+"""Cases and the messages parked on them.
+
+The index of cases by status is in order of ``opened_at``, then of a digest of the id: a bad file opens thousands at
+one instant, and a page must be able to end between any two of them.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+import hashlib
+from collections.abc import Collection, Iterable, Iterator
+from dataclasses import dataclass
 from datetime import datetime
 from typing import cast
 
-from shared.domain.cases import Case, CaseKind, CaseStatus, Fact
+from shared.domain.cases import RETRIED, Case, CaseKind, CaseStatus, Fact
 from shared.domain.events import instant, parse_instant
 from shared.domain.stock import MessageId
 from shared.store.layout import SHARDS, case_key, parked_key, shard
@@ -28,6 +34,23 @@ class CaseNotFoundError(LookupError):
     """There is no such case."""
 
 
+@dataclass(frozen=True, slots=True)
+class CasePage:
+    """Some cases of a status, newest first.
+
+    Attributes
+    ----------
+    cursors
+        Where to go on behind each of ``cases``.
+    cursor
+        Where the next page begins; None where there is none.
+    """
+
+    cases: tuple[Case, ...]
+    cursors: tuple[str, ...]
+    cursor: str | None
+
+
 class Cases:
     """Files, reads and closes cases."""
 
@@ -36,6 +59,8 @@ class Cases:
 
     def file(self, case: Case) -> None:
         """Open a case, or bring the open one up to date; a closed one opens again.
+
+        It is opened now, unless it was closed by a retry that did not help: then it is as old as before.
 
         A message that comes with it is parked on it, once.
         """
@@ -57,7 +82,7 @@ class Cases:
             written["message_id"] = case.message_id
         opened: dict[str, Value] = {
             "opened_at": instant(case.opened_at),
-            "by_status_sk": instant(case.opened_at),
+            "by_status_sk": _place_of(case),
         }
         still_open = AnyOf((Equals("status", CaseStatus.OPEN), AttributeAbsent("status")))
         try:
@@ -69,10 +94,10 @@ class Cases:
                 conditions=(still_open,),
             )
             self._table.write([update])
-        except WriteRefusedError:
-            self._table.write(
-                [Update(case_key(case.id), set={**written, **opened}, add={"occurrences": 1})],
-            )
+        except WriteRefusedError as refused:
+            closed = refused.refusals[0].found or {}
+            again = written if closed.get("resolution") == RETRIED else {**written, **opened}
+            self._table.write([Update(case_key(case.id), set=again, add={"occurrences": 1})])
 
     def get(self, case_id: str) -> Case:
         """Return a case.
@@ -117,18 +142,38 @@ class Cases:
             return False
         return True
 
-    def list(self, status: CaseStatus, limit: int = 100) -> list[Case]:
-        """Return up to ``limit`` cases of a status, newest first; read through an index that may lag behind."""
+    def page(self, status: CaseStatus, limit: int, cursor: str | None = None) -> CasePage:
+        """Return up to ``limit`` cases of a status behind ``cursor``; read through an index that may lag behind."""
+        # Of each shard one entry more than fits, and the one at the cursor itself, which the range includes.
+        looked_at = limit + 1 + (cursor is not None)
         keys = [
             key
             for number in range(SHARDS)
             for key in self._table.query_index(
-                "by_status", f"{status}#{number}", descending=True, limit=limit
+                "by_status", f"{status}#{number}", last=cursor, descending=True, limit=looked_at
             )
         ]
-        found = [_case(item) for item in self._table.get_many(keys).values()]
-        current = [case for case in found if case.status is status]
-        return sorted(current, key=lambda case: case.opened_at, reverse=True)[:limit]
+        items = self._table.get_many(keys).values()
+        listed = sorted(((cast(str, item["by_status_sk"]), item) for item in items), key=_place, reverse=True)
+        behind = [(place, item) for place, item in listed if cursor is None or place < cursor]
+        page = behind[:limit]
+        current = [(place, case) for place, item in page if (case := _case(item)).status is status]
+        more = page[-1][0] if page and len(behind) > limit else None
+        return CasePage(tuple(case for _, case in current), tuple(place for place, _ in current), more)
+
+    def list(self, status: CaseStatus, limit: int = 100) -> list[Case]:
+        """Return up to ``limit`` cases of a status, newest first; read through an index that may lag behind."""
+        return [*self.page(status, limit).cases]
+
+    def open_of(self, kinds: Collection[CaseKind], limit: int = 10_000) -> Iterator[Case]:
+        """Yield the open cases of some kinds, oldest first in each shard; read through an index that may lag."""
+        prefixes = tuple(f"{case_key(kind).pk}:" for kind in kinds)
+        for number in range(SHARDS):
+            keys = self._table.query_index("by_status", f"{CaseStatus.OPEN}#{number}", limit=limit)
+            wanted = [key for key in keys if key.pk.startswith(prefixes)]
+            for item in self._table.get_many(wanted).values():
+                if (case := _case(item)).status is CaseStatus.OPEN:
+                    yield case
 
     def unpark(self, case_id: str, message_id: MessageId) -> None:
         """Take a message off a case: what waited in it is done."""
@@ -142,6 +187,15 @@ class Cases:
 
 def _status_key(status: CaseStatus, case_id: str) -> str:
     return f"{status}#{shard(case_id)}"
+
+
+def _place_of(case: Case) -> str:
+    """Return where a case stands among those of its status; no two stand at one place."""
+    return f"{instant(case.opened_at)}#{hashlib.blake2b(case.id.encode(), digest_size=8).hexdigest()}"
+
+
+def _place(listed: tuple[str, Item]) -> str:
+    return listed[0]
 
 
 def _case(item: Item) -> Case:

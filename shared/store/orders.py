@@ -1,6 +1,8 @@
 """Order lines in the ``stock`` table: read, merge purely, and write back if the line is still as it was read.
 
-The line is its own idempotency item: it remembers the event keys applied to it and what each did.
+The line is its own idempotency item: it remembers the event keys applied to it and what each did. It is listed under
+the stock key where it lies; for every other location where it holds units, or ever has, a ``PART`` beside it lists it
+there too. While units are claimed as shipped that the authority has said nothing of, it is listed under ``claimed``.
 """
 
 from __future__ import annotations
@@ -13,7 +15,9 @@ from shared.domain.events import instant, parse_instant
 from shared.domain.reservation import Held, OrderLine, Stated
 from shared.domain.stock import ChannelId, EventKey, LocationId, Quantity, Sku, StockKey
 from shared.store.layout import SHARDS, line_key, order_key, part, shard
-from shared.store.table import Absent, Equals, Item, Put, Table, Value
+from shared.store.table import Absent, Equals, Item, Key, Put, Table, Value
+
+_KINDS = ("versions", "cancellations", "fulfilments", "unfulfilled", "returns", "shipments")
 
 CLOCK_SKEW = timedelta(minutes=10)
 """How much earlier than it happened, at most, a change can have been recorded."""
@@ -42,7 +46,17 @@ class Orders:
         """Yield the lines that concern a stock key, read through an index that may lag behind."""
         first = "" if changed_since is None else instant(changed_since)
         for number in range(SHARDS):
-            names = list(self._table.query_index("order_lines", _index_key(key, number), first=first))
+            listed = self._table.query_index("order_lines", _index_key(key, number), first=first)
+            names = [Key(name.pk, f"LINE#{name.sk.split('#')[1]}") for name in listed]
+            for item in self._table.get_many(list(dict.fromkeys(names))).values():
+                yield order_line(item)
+
+    def claimed_before(self, before: datetime, limit: int = 100) -> Iterator[OrderLine]:
+        """Yield lines with units that somebody claimed as shipped before an instant, and the authority did not."""
+        for number in range(SHARDS):
+            names = list(
+                self._table.query_index("expiring", f"claimed#{number}", last=instant(before), limit=limit)
+            )
             for item in self._table.get_many(names).values():
                 yield order_line(item)
 
@@ -52,59 +66,84 @@ class Orders:
             held.quantity
             for line in self.of_stock_key(key, changed_since=at - CLOCK_SKEW)
             for held in line.history
-            if held.at > at
+            if held.at > at and held.location == key.location
         )
 
 
 def line_put(line: OrderLine, changed_at: datetime) -> Put:
     """Write a merged line, on condition that nobody changed it since it was read."""
     condition = Equals("revision", line.revision) if line.revision else Absent()
+    place, claimed = line.place, line.claimed
     attributes: dict[str, Value] = {
         "order": line.order,
         "line": line.line,
-        "sku": line.stock_key.sku,
-        "location": line.stock_key.location,
+        "sku": place.sku,
+        "location": place.location,
+        "home": line.stock_key.location,
         "channel": line.channel,
         "revision": line.revision + 1,
-        "versions": _written(line.versions),
-        "cancellations": _written(line.cancellations),
-        "fulfilments": _written(line.fulfilments),
-        "shipments": _written(line.shipments),
+        **{kind: _written(getattr(line, kind)) for kind in _KINDS},
         "applied": {str(key): effect for key, effect in line.applied.items()},
-        "history": [[instant(h.at), h.quantity, h.event_key] for h in line.history],
+        "history": [[instant(h.at), h.quantity, h.event_key, h.location] for h in line.history],
+        "shares": [list(share) for share in line.shares],
         "open": line.open,
-        "order_lines_pk": _index_key(line.stock_key, shard(line.order)),
+        "order_lines_pk": _index_key(place, shard(line.order)),
         "order_lines_sk": instant(changed_at),
     }
+    if claimed is not None:
+        attributes["expiring_pk"] = f"claimed#{shard(line.order)}"
+        attributes["expiring_sk"] = instant(claimed.since)
     return Put(line_key(line.order, line.line), attributes, (condition,))
+
+
+def line_puts(line: OrderLine, changed_at: datetime) -> list[Put]:
+    """Write a merged line, and list it under every other location that it concerns."""
+    elsewhere = sorted(line.places - {line.place.location})
+    return [line_put(line, changed_at), *(_part_put(line, location, changed_at) for location in elsewhere)]
+
+
+def _part_put(line: OrderLine, location: LocationId, changed_at: datetime) -> Put:
+    key = line_key(line.order, line.line)
+    part_key = Key(key.pk, f"PART#{key.sk.removeprefix('LINE#')}#{part(location)}")
+    there = StockKey(line.stock_key.sku, location)
+    listed = {"order_lines_pk": _index_key(there, shard(line.order)), "order_lines_sk": instant(changed_at)}
+    return Put(part_key, listed)
 
 
 def order_line(item: Item) -> OrderLine:
     """Read a stored order line."""
-    history = cast("list[tuple[str, int, str]]", item["history"])
+    history = cast("list[tuple[str, int, str, str]]", item["history"])
+    shares = cast("list[tuple[str, int]]", item["shares"])
     channel = cast("str | None", item["channel"])
     return OrderLine(
         order=cast(str, item["order"]),
         line=cast(str, item["line"]),
-        stock_key=StockKey(Sku(cast(str, item["sku"])), LocationId(cast(str, item["location"]))),
+        stock_key=StockKey(Sku(cast(str, item["sku"])), LocationId(cast(str, item["home"]))),
         channel=None if channel is None else ChannelId(channel),
         revision=cast(int, item["revision"]),
-        versions=_documents(item["versions"]),
-        cancellations=_documents(item["cancellations"]),
-        fulfilments=_documents(item["fulfilments"]),
-        shipments=_documents(item["shipments"]),
         applied={EventKey(key): effect for key, effect in cast("dict[str, str]", item["applied"]).items()},
-        history=tuple(Held(parse_instant(at), quantity, EventKey(key)) for at, quantity, key in history),
+        history=tuple(
+            Held(parse_instant(at), quantity, EventKey(key), LocationId(location))
+            for at, quantity, key, location in history
+        ),
+        shares=tuple((LocationId(location), units) for location, units in shares),
+        **{kind: _documents(item[kind]) for kind in _KINDS},
     )
 
 
 def _written(documents: Mapping[str, Stated]) -> Value:
-    return {name: [instant(said.at), said.event_key, said.quantity] for name, said in documents.items()}
+    return {
+        name: [instant(said.at), said.event_key, said.quantity, said.location, said.fetched]
+        for name, said in documents.items()
+    }
 
 
 def _documents(value: Value) -> dict[str, Stated]:
-    said = cast("dict[str, tuple[str, str, int]]", value)
-    return {name: Stated(parse_instant(at), EventKey(key), units) for name, (at, key, units) in said.items()}
+    said = cast("dict[str, tuple[str, str, int, str, str]]", value)
+    return {
+        name: Stated(parse_instant(at), EventKey(key), units, location, fetched)
+        for name, (at, key, units, location, fetched) in said.items()
+    }
 
 
 def _index_key(key: StockKey, number: int) -> str:

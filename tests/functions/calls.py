@@ -10,7 +10,6 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
-from urllib.parse import urlsplit
 
 from functions.inventory_api.handler import handle
 from functions.receive_webhook.handler import handle as receive
@@ -38,6 +37,7 @@ def api(
     body: object = None,
     *,
     scopes: str = "admin",
+    subject: str = "ann",
     query: Mapping[str, str] | None = None,
     **headers: Any,
 ) -> Said:
@@ -45,7 +45,7 @@ def api(
     method, path = call.split(" ", 1)
     event = {
         "resource": "/{proxy+}",
-        "path": urlsplit(path).path if "#" not in path else path,
+        "path": path,
         "httpMethod": method,
         "headers": {name.replace("_", "-"): value for name, value in headers.items()},
         "multiValueHeaders": {},
@@ -53,7 +53,7 @@ def api(
         "multiValueQueryStringParameters": {k: [v] for k, v in query.items()} if query else None,
         "pathParameters": None,
         "requestContext": {
-            "authorizer": {"subject": "ann", "scopes": scopes},
+            "authorizer": {"subject": subject, "scopes": scopes},
             "requestId": "r",
             "stage": "test",
             "path": path,

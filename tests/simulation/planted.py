@@ -30,7 +30,7 @@ from shared.operations.apply_message import MessageApplier
 from shared.operations.post import Fact, Poster
 from shared.operations.push import Pusher
 from shared.operations.reserve import Reserver
-from shared.sources import shopify
+from shared.sources import shopify_orders
 from shared.sources.reading import Fields
 from shared.store.bulk import write_each
 from shared.store.inbox import Inbox, MessageStatus
@@ -148,12 +148,12 @@ def anybody_is_believed() -> list[Replacement]:
 
 def storefront_is_believed() -> list[Replacement]:
     """What the storefront says it fulfilled is taken off what the order still holds."""
-    original = shopify._asked_for
+    original = shopify_orders._asked_for
 
     def asked_for(line: Fields, fulfilled: int | None) -> int:
         return original(line, fulfilled) - (fulfilled or 0)
 
-    return [(shopify, "_asked_for", asked_for)]
+    return [(shopify_orders, "_asked_for", asked_for)]
 
 
 # ---- messages -----------------------------------------------------------------------------------------------------

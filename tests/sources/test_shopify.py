@@ -196,8 +196,13 @@ class TestOrders:
             {"id": 1, "status": "success", "line_items": [{"id": int(LINE_1), "quantity": 1}]},
             {"id": 2, "status": "cancelled", "line_items": [{"id": int(LINE_1), "quantity": 2}]},
         ]
-        (demand,) = demands(body, "orders/updated")
-        assert demand.quantity == 3
+        ordered, *claims = demands(body, "orders/updated")
+        assert ordered.quantity == 3
+        assert [(claim.effect, claim.document, claim.quantity) for claim in claims] == [
+            (DemandEffect.FULFILLED, "1", 1),
+            (DemandEffect.FULFILLED, "2", 2),
+            (DemandEffect.UNFULFILLED, "2", 2),
+        ]
 
     @pytest.mark.parametrize(
         ("fields", "takes_stock"),

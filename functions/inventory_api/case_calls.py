@@ -1,0 +1,189 @@
+"""Calls about what needs a decision: cases one by one and in bulk, raw messages, dead letters."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from datetime import timedelta
+from typing import Any
+
+from functions.inventory_api import views
+from functions.inventory_api.edge import (
+    OPERATORS,
+    WATCHERS,
+    Asked,
+    RefusedError,
+    call,
+    house,
+    message_view,
+)
+from functions.inventory_api.requests import (
+    BulkAction,
+    IgnoreAction,
+    InvalidFieldError,
+    MapAction,
+    RedriveRequest,
+    case_cursor,
+)
+from functions.inventory_api.stock_calls import bounded
+from shared.domain.cases import Case, CaseKind, CaseStatus
+from shared.domain.stock import ChannelId, MessageId, Sku, SourceId
+from shared.operations.case_desk import LOOKED_AT, Selection
+from shared.runtime.http import Answer, Problem, answer
+from shared.runtime.wiring import now
+
+BULK_TAKES = timedelta(seconds=15)
+"""How long one call acts on cases before it says where to go on; API Gateway gives up after 29 seconds."""
+
+LARGEST_PART = 500_000
+"""Bytes of a message's body in one answer; as JSON each may take six, and a Lambda's answer at most 6 MB."""
+
+log = logging.getLogger(__name__)
+
+
+@call("GET /v1/cases", WATCHERS, query=("status", "kind", "source", "channel", "message", "cursor", "limit"))
+def list_cases(asked: Asked[Any]) -> Answer:
+    """List cases, newest first. A page may be short; there is more as long as there is a cursor."""
+    query = asked.query
+    status = CaseStatus(query.one_of("status", [*CaseStatus]) or CaseStatus.OPEN)
+    kind = query.one_of("kind", [*CaseKind])
+    selection = _selection(
+        None if kind is None else CaseKind(kind),
+        query.text("source"),
+        query.text("channel"),
+        query.text("message"),
+    )
+    cursor = case_cursor(query.text("cursor"))
+    found = house().case_desk.find(selection, query.page_size(), cursor, status)
+    rows = bounded(found.cases, views.case_view)
+    behind = found.cursor if len(rows) == len(found.cases) else found.cursors[len(rows) - 1]
+    return answer(200, {"cases": rows, "cursor": behind})
+
+
+@call("GET /v1/cases/<case>", WATCHERS)
+def get_case(asked: Asked[Any]) -> Answer:
+    """Show a case."""
+    return answer(200, views.case_view(house().cases.get(asked.path["case"])))
+
+
+@call("POST /v1/cases/actions", OPERATORS, body=BulkAction)
+def act_on_cases(asked: Asked[BulkAction]) -> Answer:
+    """Retry or ignore every open case of a kind, as many as one call can; ``cursor`` is where the next goes on."""
+    wanted = asked.body
+    selection = _selection(wanted.kind, wanted.source, wanted.channel, wanted.message)
+    cursor, desk = case_cursor(wanted.cursor), house().case_desk
+    if (wanted.action == "ignore") != (wanted.reason is not None):
+        reason = "it is missing" if wanted.reason is None else "only ignoring takes one"
+        raise InvalidFieldError("reason", reason, "say why with ignore, and nothing with retry")
+    if wanted.dry_run:
+        found = desk.find(selection, LOOKED_AT, cursor)
+        return answer(200, {"matched": len(found.cases), "done": 0, "refused": {}, "cursor": found.cursor})
+    act: Callable[[Case], object] = lambda case: desk.retry(case.id)  # noqa: E731
+    if wanted.action == "ignore":
+        act = lambda case: desk.ignore(case.id, str(wanted.reason), asked.client)  # noqa: E731
+    done = desk.for_each(selection, act, now() + BULK_TAKES, cursor)
+    told = {"action": wanted.action, "kind": wanted.kind, "cases": done.done, "actor": asked.client}
+    log.info("cases_handled", extra=told)
+    return answer(
+        200,
+        {"matched": done.matched, "done": done.done, "refused": done.refused, "cursor": done.cursor},
+    )
+
+
+@call("POST /v1/cases/<case>/retry", OPERATORS)
+def retry_case(asked: Asked[Any]) -> Answer:
+    """Do again what failed: every message that waits for the case, or the push."""
+    return _acted(asked, "retry", {"replayed": house().case_desk.retry(asked.path["case"])})
+
+
+@call("POST /v1/cases/<case>/map", OPERATORS, body=MapAction)
+def map_case(asked: Asked[MapAction]) -> Answer:
+    """Say which SKU an unknown code stands for, and post what waits for it."""
+    replayed = house().case_desk.map(asked.path["case"], Sku(asked.body.sku), asked.client)
+    return _acted(asked, "map", {"replayed": replayed})
+
+
+@call("POST /v1/cases/<case>/ignore", OPERATORS, body=IgnoreAction)
+def ignore_case(asked: Asked[IgnoreAction]) -> Answer:
+    """Close a case for a stated reason."""
+    house().case_desk.ignore(asked.path["case"], asked.body.reason, asked.client)
+    return _acted(asked, "ignore", {})
+
+
+@call("POST /v1/cases/<case>/<action>", OPERATORS)
+def act_unknown(asked: Asked[Any]) -> Answer:
+    """Answer an action that there is not."""
+    detail = f"there is no action {asked.path['action']!r}"
+    raise RefusedError(Problem(404, "unknown_action", "Unknown action", detail, "use retry, map or ignore"))
+
+
+def _acted(asked: Asked[Any], action: str, done: dict[str, int]) -> Answer:
+    case = asked.path["case"]
+    log.info("case_action", extra={"case_id": case, "action": action, "actor": asked.client})
+    return answer(200, {"case": views.case_view(house().cases.get(case)), **done})
+
+
+def _selection(
+    kind: CaseKind | None, source: str | None, channel: str | None, message: str | None
+) -> Selection:
+    return Selection(
+        kind,
+        None if source is None else SourceId(source),
+        None if channel is None else ChannelId(channel),
+        None if message is None else MessageId(message),
+    )
+
+
+# ---- messages ---------------------------------------------------------------------------------------------------
+
+
+@call("GET /v1/messages/<message>", WATCHERS, query=("offset",))
+def get_message(asked: Asked[Any]) -> Answer:
+    """Show a raw message and what became of each of its events.
+
+    A long body comes in parts: ``next_offset``, where there is one, is the ``offset`` that gets the next.
+    """
+    name, offset = asked.path["message"], asked.query.number("offset") or 0
+    stored = house().inbox.load(MessageId(name))
+    said: dict[str, Any] = {
+        "message_id": name,
+        "source": stored.message.source,
+        "kind": stored.kind,
+        "status": stored.status,
+        "received_at": stored.message.received_at.isoformat(),
+        "headers": dict(stored.message.headers),
+        **views.body_part(stored.message.body, offset, LARGEST_PART),
+    }
+    if offset == 0:
+        said |= views.events_view(message_view().events(stored))
+    return answer(200, said)
+
+
+@call("POST /v1/messages/<message>/replay", OPERATORS)
+def post_replay(asked: Asked[Any]) -> Answer:
+    """Apply a message again; what is in the ledger already posts as nothing."""
+    message = asked.path["message"]
+    status = house().sweep.apply_again(MessageId(message))
+    log.info("replayed", extra={"message_id": message, "status": status, "actor": asked.client})
+    return answer(200, {"message_id": message, "status": status})
+
+
+# ---- dead letters -----------------------------------------------------------------------------------------------
+
+
+@call("GET /v1/dead-letters", WATCHERS)
+def get_dead_letters(_: Asked[Any]) -> Answer:
+    """Count the dead letters of each queue."""
+    return answer(200, {"queues": house().dead_letters.counts()})
+
+
+@call("POST /v1/dead-letters/redrive", OPERATORS, body=RedriveRequest)
+def post_redrive(asked: Asked[RedriveRequest]) -> Answer:
+    """Send dead letters through the same path again: all, or those of one queue."""
+    queue = asked.body.queue if asked.has_body else None
+    if queue is not None and queue not in house().dead_letters.counts():
+        names = ", ".join(house().dead_letters.counts())
+        raise InvalidFieldError("queue", f"{queue!r} is no dead-letter queue", f"name one of: {names}")
+    moved = house().dead_letters.redrive(queue)
+    log.info("redriven", extra={"queues": moved, "actor": asked.client})
+    return answer(200, {"redriven": moved, "left": sum(house().dead_letters.counts().values())})

@@ -1,0 +1,54 @@
+"""Calls that reserve stock. Whoever may read stock may read a reservation; only who made it may release it."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+
+from functions.inventory_api import views
+from functions.inventory_api.edge import (
+    OPERATORS,
+    RESERVERS,
+    WATCHERS,
+    Asked,
+    call,
+    house,
+    reservation_desk,
+)
+from functions.inventory_api.requests import InvalidFieldError, ReservationRequest, identifier
+from shared.domain.stock import ChannelId, LocationId, Sku
+from shared.operations.reserve import Wanted
+from shared.runtime.http import Answer, answer
+
+
+@call("POST /v1/reservations", RESERVERS, body=ReservationRequest)
+def post_reservation(asked: Asked[ReservationRequest]) -> Answer:
+    """Reserve all lines or none, once for each Idempotency-Key."""
+    key = asked.header("idempotency-key")
+    try:
+        identifier("Idempotency-Key", key)
+    except InvalidFieldError as error:
+        remedy = "send a new key of 1 to 200 printable characters for each reservation, and the same when you repeat one"
+        raise InvalidFieldError(error.field, error.reason, remedy) from error
+    body = asked.body
+    wanted = [
+        Wanted(Sku(line.sku), line.quantity, None if line.location is None else LocationId(line.location))
+        for line in body.lines
+    ]
+    lifetime = None if body.expires_in_s is None else timedelta(seconds=body.expires_in_s)
+    made = reservation_desk().reserve(key, asked.client, ChannelId(body.channel), wanted, lifetime)
+    return answer(201, views.reservation_view(made), {"Location": f"/v1/reservations/{made.id}"})
+
+
+@call("GET /v1/reservations/<reservation>", (*RESERVERS, *WATCHERS))
+def get_reservation(asked: Asked[Any]) -> Answer:
+    """Show a reservation."""
+    return answer(200, views.reservation_view(house().reserver.get(asked.path["reservation"])))
+
+
+@call("DELETE /v1/reservations/<reservation>", (*RESERVERS, *OPERATORS))
+def delete_reservation(asked: Asked[Any]) -> Answer:
+    """Give back what a reservation still holds: one's own, or any as an operator. Repeating it changes nothing."""
+    for_anyone = bool({"admin", *OPERATORS} & asked.scopes)
+    made = reservation_desk().release(asked.path["reservation"], asked.client, for_anyone=for_anyone)
+    return answer(200, views.reservation_view(made))

@@ -1,0 +1,31 @@
+"""Whose word moves stock: what an order's source says it shipped, or got back, at a location whose movements it owns.
+
+Where a location only sends snapshots, its declared movement authority is the storefront, the OMS or the 3PL. Then a
+fulfilment *is* the shipment: on hand goes down and the order line is served; the fulfilment called off takes that
+back, and a refund's returned units come in. The next snapshot, taken later, contains all of it already, and the as-of
+rule absorbs it. Anywhere else the same words are a claim on the order line, to be compared with what the authority
+ships.
+"""
+
+from __future__ import annotations
+
+from shared.domain.events import Demand, DemandEffect, Leg, Movement, MovementKind
+from shared.domain.network import Source
+from shared.store.registry import Network
+
+_MOVES = {
+    DemandEffect.FULFILLED: (MovementKind.SHIPMENT, -1),
+    DemandEffect.UNFULFILLED: (MovementKind.SHIPMENT, 1),
+    DemandEffect.RETURNED: (MovementKind.RETURN, 1),
+}
+
+
+def moved_or_claimed(demand: Demand, source: Source, network: Network) -> Demand | Movement:
+    """Return what an order document does, said by ``source``: a movement where it is the authority, else itself."""
+    moves = _MOVES.get(demand.effect)
+    if moves is None or demand.location is None or network.locations[demand.location].movements != source.id:
+        return demand
+    kind, sign = moves
+    legs = (Leg(demand.location, sign * demand.quantity),) if demand.quantity else ()
+    line = (demand.order, demand.line)
+    return Movement(demand.key, demand.sku, kind, legs, demand.occurred_at, demand.origin, line)

@@ -1,0 +1,164 @@
+"""What became of each event of a message: read from the ledger, not remembered, so it is true of now.
+
+The message is translated again, exactly as when it was applied, and every event is looked for where it would be.
+Nothing is written.
+
+==============  ========================================================================================
+outcome         means
+==============  ========================================================================================
+posted          in the ledger, from this message
+duplicate       in the ledger, but another message brought it first
+conflict        in the ledger with another effect; this one was refused
+compared        a number of someone who is not the authority: put beside the ledger, changes nothing
+told            a movement by someone who is not the authority: noted, changes nothing
+unknown_code    its code stands for nothing of ours; it waits in a case for the mapping
+held            dated in the future
+fault           cannot be read
+not_posted      none of these: it is still to be applied, or its message failed
+==============  ========================================================================================
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+from itertools import islice
+from typing import cast
+
+from shared.domain.events import Count, Demand, Movement, instant
+from shared.domain.network import Source
+from shared.domain.stock import EventKey, StockKey
+from shared.operations.facts import Fact, order_line_of, stock_keys
+from shared.operations.resolve import Resolution, resolve
+from shared.sources.contract import Fault, Report
+from shared.sources.registry import FILE_CONNECTORS, webhook_connector
+from shared.store.inbox import StoredMessage
+from shared.store.layout import event_key
+from shared.store.orders import Orders
+from shared.store.registry import Registry
+from shared.store.table import Table
+
+SHOWN = 100
+"""Events of one message that are shown, at most."""
+
+
+@dataclass(frozen=True, slots=True)
+class EventOutcome:
+    """One event of a message, and what became of it.
+
+    Attributes
+    ----------
+    key
+        The event's business identity; empty for what could not be read.
+    what
+        The kind of event (receipt, count, ordered ...).
+    stock_keys
+        What it concerns, in our codes where they are known; else ``code`` is the sender's.
+    outcome, reason
+        See the module's table.
+    """
+
+    key: EventKey
+    what: str
+    code: str
+    stock_keys: tuple[StockKey, ...]
+    quantity: int | None
+    at: str | None
+    outcome: str
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class MessageEvents:
+    """The events of a message in their order; ``more`` says that some were left out."""
+
+    events: tuple[EventOutcome, ...]
+    more: bool
+
+
+class MessageView:
+    """Explains messages."""
+
+    def __init__(self, table: Table, registry: Registry, clock: Callable[[], datetime]) -> None:
+        self._table = table
+        self._orders = Orders(table)
+        self._registry = registry
+        self._clock = clock
+
+    def events(self, stored: StoredMessage) -> MessageEvents | None:
+        """Return what became of each event; None for a file, or where the source is declared no more."""
+        message = stored.message
+        source = self._registry.network().sources.get(message.source)
+        if source is None or stored.kind == "file" or source.connector in FILE_CONNECTORS:
+            return None
+        reports = list(islice(webhook_connector(source.connector).translate(message, source), SHOWN + 1))
+        outcomes = tuple(self._outcome(report, source, stored) for report in reports[:SHOWN])
+        return MessageEvents(outcomes, more=len(reports) > SHOWN)
+
+    def _outcome(self, report: Report | Fault, source: Source, stored: StoredMessage) -> EventOutcome:
+        if isinstance(report, Fault):
+            reason = f"{report.field}: {report.reason}; {report.remedy}"
+            return EventOutcome(EventKey(""), "", "", (), None, None, "fault", reason)
+        network = self._registry.network()
+        resolution = resolve([report], source, self._registry, network, self._clock())
+        fact = next(iter(resolution.facts), None)
+        found = None if fact is None else self._found(fact, stored)
+        outcome, reason = found or _unposted(resolution)
+        event, ours = report.event, fact.event if fact else next(iter(resolution.held), None)
+        seen = next(iter(resolution.observations), None)
+        keys = tuple(stock_keys(ours)) if ours else ()
+        return EventOutcome(
+            key=event.key,
+            what=str(
+                event.kind
+                if isinstance(event, Movement)
+                else event.effect
+                if isinstance(event, Demand)
+                else f"count of {event.element}"
+            ),
+            code=event.sku,
+            stock_keys=keys or (() if seen is None else (StockKey(seen.sku, seen.location),)),
+            quantity=sum(leg.quantity for leg in event.legs)
+            if isinstance(event, Movement)
+            else event.quantity,
+            at=instant(event.as_of if isinstance(event, Count) else event.occurred_at),
+            outcome=outcome,
+            reason=reason,
+        )
+
+    def _found(self, fact: Fact, stored: StoredMessage) -> tuple[str, str] | None:
+        """Return how the ledger holds a fact, if it does."""
+        event = fact.event
+        if isinstance(event, Demand):
+            name = order_line_of(event)
+            if name is None or not (keys := stock_keys(event)):
+                return None
+            applied = self._orders.lines({name: keys[0]})[name].applied.get(event.key)
+            if applied is None:
+                return None
+            return ("posted", "") if applied == fact.effect else ("conflict", _ANOTHER_EFFECT)
+        item = self._table.get(event_key(event.key))
+        if item is None:
+            return None
+        if item["effect"] != fact.effect:
+            return "conflict", _ANOTHER_EFFECT
+        if item["message_id"] != stored.message.id:
+            return "duplicate", f"message {cast(str, item['message_id'])} brought it first"
+        return "posted", ""
+
+
+_ANOTHER_EFFECT = "the ledger has this event with another effect; a correction needs a new version"
+
+
+def _unposted(resolution: Resolution) -> tuple[str, str]:
+    if resolution.unknown:
+        code = next(iter(resolution.unknown))
+        return "unknown_code", f"{code.kind} {code.code!r} stands for nothing of ours"
+    if resolution.held:
+        return "held", "it is dated in the future"
+    if resolution.told:
+        return "told", "its source is not the authority for movements there"
+    if resolution.observations and not resolution.facts:
+        return "compared", "its source is not the authority for counts there"
+    return "not_posted", ""

@@ -1,0 +1,229 @@
+"""Cases and messages over the API: lists without an end, decisions in bulk, and what became of each event."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+
+from functions.apply_messages.handler import handle as apply_messages
+from shared.domain.cases import Case, CaseKind, CaseStatus
+from shared.domain.messages import Message
+from shared.domain.stock import MessageId, Sku, SourceId
+from shared.store.cases import Cases
+from shared.store.inbox import Inbox
+from tests.functions.calls import api, webhook
+from tests.functions.conftest import Aws
+from tests.functions.test_api_edge import every
+
+NOW = datetime.now(UTC)
+
+
+def opened(aws: Aws, number: int, kind: CaseKind = CaseKind.DRIFT, source: str = "wms") -> list[str]:
+    """Open cases, all at one instant, as one bad file does."""
+    cases = Cases(aws.table("cases"))
+    names = [f"{kind}:{source}:{n}" for n in range(number)]
+    for name in names:
+        cases.file(Case(name, kind, "t", "r", NOW, NOW, {"source": source}))
+    return names
+
+
+def receipt(sku: str = "TEA", document: str = "GR-1", quantity: int = 10, **data: Any) -> dict[str, Any]:
+    line = {"line": "1", "sku": sku, "location": "east", "quantity": quantity}
+    stamp = (NOW - timedelta(minutes=5)).isoformat()
+    return {
+        "type": "stock.receipt",
+        "timestamp": stamp,
+        "data": {"document": document, "lines": [line], **data},
+    }
+
+
+def delivered(aws: Aws, body: object) -> str:
+    """Deliver a webhook, and apply it."""
+    said = webhook("wms", body)
+    apply_messages({"Records": aws.images("inbox", "MSG#")}, None)
+    return str(said.body["message_id"])
+
+
+# ---- lists ------------------------------------------------------------------------------------------------------
+
+
+def test_cases_that_were_opened_at_one_instant_are_listed_page_by_page_each_once(aws: Aws) -> None:
+    names = opened(aws, 23)
+    found = [case["id"] for case in every("GET /v1/cases", "cases", limit="5")]
+    assert sorted(found) == sorted(names)
+
+
+def test_a_list_that_fits_one_page_has_no_cursor(aws: Aws) -> None:
+    opened(aws, 5)
+    page = api("GET /v1/cases", query={"limit": "5"}).body
+    assert (len(page["cases"]), page["cursor"]) == (5, None)
+
+
+def test_cases_are_listed_by_kind_and_by_what_they_are_about(aws: Aws) -> None:
+    opened(aws, 7, CaseKind.DRIFT, "erp")
+    opened(aws, 6, CaseKind.DRIFT, "wms")
+    opened(aws, 5, CaseKind.HELD, "wms")
+    found = every("GET /v1/cases", "cases", limit="2", kind="drift", source="wms")
+    assert {case["id"] for case in found} == {f"drift:wms:{n}" for n in range(6)}
+    assert len(every("GET /v1/cases", "cases", limit="4", kind="held")) == 5
+    assert every("GET /v1/cases", "cases", status="resolved") == []
+
+
+# ---- in bulk ----------------------------------------------------------------------------------------------------
+
+IGNORE = {"action": "ignore", "kind": "drift", "source": "wms", "reason": "counted on Sunday"}
+
+
+def test_all_cases_of_a_kind_are_counted_first_and_then_ignored(aws: Aws) -> None:
+    names = opened(aws, 12)
+    others = opened(aws, 3, CaseKind.HELD)
+    dry = api("POST /v1/cases/actions", {**IGNORE, "dry_run": True}).body
+    assert dry == {"matched": 12, "done": 0, "refused": {}, "cursor": None}
+    assert len(api("GET /v1/cases").body["cases"]) == 15
+
+    done = api("POST /v1/cases/actions", IGNORE, scopes="operator").body
+    assert (done["matched"], done["done"], done["cursor"]) == (12, 12, None)
+    assert {case["id"] for case in api("GET /v1/cases").body["cases"]} == set(others)
+    ignored = api("GET /v1/cases", query={"status": "ignored"}).body["cases"]
+    assert {case["id"] for case in ignored} == set(names)
+    assert {case["resolution"] for case in ignored} == {"ignored by ann: counted on Sunday"}
+
+
+def test_more_cases_than_one_call_takes_are_done_by_going_on_at_its_cursor(aws: Aws) -> None:
+    opened(aws, 205)
+    first = api("POST /v1/cases/actions", IGNORE).body
+    assert (first["done"], first["cursor"] is None) == (200, False)
+    second = api("POST /v1/cases/actions", {**IGNORE, "cursor": first["cursor"]}).body
+    assert (second["done"], second["cursor"]) == (5, None)
+    assert api("GET /v1/cases").body["cases"] == []
+
+
+def test_retrying_in_bulk_posts_what_can_be_posted_and_names_what_cannot_be_retried(aws: Aws) -> None:
+    delivered(aws, receipt("NEW-1", "GR-1"))
+    delivered(aws, receipt("NEW-2", "GR-2"))
+    opened(aws, 1, CaseKind.UNKNOWN_CODE, "elsewhere")
+    aws.registry.add_items([Sku("NEW-1")])
+    done = api("POST /v1/cases/actions", {"action": "retry", "kind": "unknown_code"}).body
+    assert (done["matched"], done["done"]) == (3, 2)
+    assert list(done["refused"]) == ["unknown_code:elsewhere:0"]
+    assert api("GET /v1/stock", query={"sku": "NEW-1"}).body["locations"][0]["on_hand"] == 10
+    still = {case["id"] for case in api("GET /v1/cases").body["cases"]}
+    assert still == {"unknown_code:wms:sku:NEW-2", "unknown_code:elsewhere:0"}
+
+
+@pytest.mark.parametrize(
+    ("body", "field"),
+    [
+        ({"action": "map", "kind": "drift"}, "action"),
+        ({"action": "ignore", "kind": "drift"}, "reason"),
+        ({"action": "retry", "kind": "drift", "reason": "because"}, "reason"),
+        ({"action": "retry"}, "kind"),
+        ({"action": "retry", "kind": "nonsense"}, "kind"),
+        ({"action": "retry", "kind": "drift", "cursor": "x"}, "cursor"),
+    ],
+)
+def test_a_decision_in_bulk_that_cannot_be_meant_names_its_field(
+    aws: Aws, body: dict[str, str], field: str
+) -> None:
+    said = api("POST /v1/cases/actions", body)
+    assert (said.status, said.body["field"]) == (400, field)
+
+
+def test_only_an_operator_decides_in_bulk(aws: Aws) -> None:
+    assert api("POST /v1/cases/actions", IGNORE, scopes="viewer approver reserver").status == 403
+
+
+# ---- retrying ---------------------------------------------------------------------------------------------------
+
+
+def test_a_case_that_is_retried_in_vain_is_as_old_as_before(aws: Aws) -> None:
+    delivered(aws, receipt("NEW-1"))
+    [before] = api("GET /v1/cases").body["cases"]
+    assert api(f"POST /v1/cases/{before['id']}/retry").status == 200
+    [after] = api("GET /v1/cases").body["cases"]
+    assert (after["status"], after["opened_at"]) == ("open", before["opened_at"])
+
+
+def test_a_case_whose_cause_comes_back_after_it_was_closed_is_new(aws: Aws) -> None:
+    cases = Cases(aws.table("cases"))
+    case = Case("drift:wms:1", CaseKind.DRIFT, "t", "r", NOW, NOW)
+    cases.file(case)
+    cases.close(case.id, "agrees again", NOW, CaseStatus.RESOLVED)
+    later = NOW + timedelta(days=3)
+    cases.file(Case(case.id, CaseKind.DRIFT, "t", "r", later, later))
+    assert cases.get(case.id).opened_at == later
+
+
+# ---- messages ---------------------------------------------------------------------------------------------------
+
+
+def test_a_message_says_what_became_of_each_event_and_where(aws: Aws) -> None:
+    body = receipt()
+    lines = body["data"]["lines"]
+    lines.append({"line": "2", "sku": "NOVEL", "location": "east", "quantity": 3})
+    lines.append({"line": "3", "sku": "TEA", "location": "east", "quantity": "many"})
+    said = api(f"GET /v1/messages/{delivered(aws, body)}").body
+    assert [event["outcome"] for event in said["events"]] == ["posted", "unknown_code", "fault"]
+    posted, unknown, fault = said["events"]
+    assert posted["stock_keys"] == [{"sku": "TEA", "location": "east"}]
+    assert (posted["quantity"], posted["what"], posted["event"]) == (10, "receipt", posted["event"])
+    assert "NOVEL" in unknown["reason"]
+    assert "lines[2].quantity" in fault["reason"]
+    assert said["more_events"] is False
+
+
+def test_a_message_whose_event_another_message_brought_says_which(aws: Aws) -> None:
+    first = delivered(aws, receipt())
+    second = delivered(aws, {**receipt(), "note": "sent again"})
+    [event] = api(f"GET /v1/messages/{second}").body["events"]
+    assert (event["outcome"], first in event["reason"]) == ("duplicate", True)
+    other = delivered(aws, receipt(quantity=11))
+    assert api(f"GET /v1/messages/{other}").body["events"][0]["outcome"] == "conflict"
+
+
+def test_an_event_of_the_future_and_one_not_applied_yet_are_told_apart(aws: Aws) -> None:
+    soon = (NOW + timedelta(days=2)).isoformat()
+    held = delivered(aws, receipt(document="GR-2", occurred_at=soon))
+    assert api(f"GET /v1/messages/{held}").body["events"][0]["outcome"] == "held"
+    waiting = webhook("wms", receipt(document="GR-3")).body["message_id"]
+    assert api(f"GET /v1/messages/{waiting}").body["events"][0]["outcome"] == "not_posted"
+
+
+def kept(aws: Aws, body: bytes) -> str:
+    from shared.runtime.aws import S3Archive
+
+    message = Message(MessageId("m1"), SourceId("wms"), body, NOW, {}, "application/json")
+    Inbox(aws.table("inbox"), S3Archive(aws.s3, "archive")).store(message)
+    return message.id
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"\x01" * 5_000_000,
+        ("\N{TEAPOT}" * 1_250_000).encode(),
+        ("a" + "\N{LATIN SMALL LETTER E WITH ACUTE}" * 2_000_000).encode(),
+        b"{}",
+        b"",
+    ],
+)
+def test_a_long_body_comes_in_parts_that_a_lambda_may_answer(aws: Aws, body: bytes) -> None:
+    name, parts, offset = kept(aws, body), [], 0
+    while True:
+        said = api(f"GET /v1/messages/{name}", query={"offset": str(offset)}).body
+        assert len(json.dumps(said)) < 5_900_000
+        assert said["body_bytes"] == len(body)
+        parts.append(said["body"])
+        if "next_offset" not in said:
+            break
+        offset = said["next_offset"]
+    assert "".join(parts).encode() == body
+
+
+def test_a_part_behind_the_end_or_of_bytes_that_are_no_text_is_answered(aws: Aws) -> None:
+    name = kept(aws, b"\x80" * 600_000)
+    assert api(f"GET /v1/messages/{name}", query={"offset": "0"}).body["next_offset"] > 499_990
+    assert api(f"GET /v1/messages/{name}", query={"offset": "900000"}).body["body"] == ""
