@@ -61,7 +61,7 @@ class Result:
     notes: tuple[Note, ...] = ()
 
 
-def compare(fact: Fact, known_effect: str, uncertain: bool, notes: Sequence[Note] = ()) -> Result:
+def compare(fact: Fact, known_effect: str, notes: Sequence[Note] = (), *, uncertain: bool) -> Result:
     """Judge a fact whose key is in the ledger already; after an unknown outcome our own key is our success."""
     if known_effect == fact.effect:
         return Result(fact, Outcome.POSTED if uncertain else Outcome.DUPLICATE, notes=tuple(notes))

@@ -68,7 +68,7 @@ def plan_lines(
         event, name = fact.event, order_line_of(fact.event)
         if name is not None and isinstance(event, Demand):
             if knows(lines[name], event, fact.effect):
-                plan.decided.append(compare(fact, fact.effect, uncertain))
+                plan.decided.append(compare(fact, fact.effect, uncertain=uncertain))
                 continue
             lines[name] = merge_demand(lines[name], event, fact.effect)
         elif name is not None and isinstance(event, Movement):

@@ -28,11 +28,11 @@ from shared.domain.network import Source
 from shared.domain.stock import WHOLE, Counter, EventKey, LocationId, MessageId, Sku, SourceId, StockKey
 from shared.operations.post import Fact, Poster
 from shared.sources.contract import DroppedFile
-from shared.store.registry import Network
 from shared.store.attributes import image_from_item
 from shared.store.dynamodb import DynamoTable, client_config
 from shared.store.layout import INDEXES
 from shared.store.memory import MemoryTable
+from shared.store.registry import Network
 from shared.store.table import Action, Check, Table
 
 NOON = datetime(2026, 11, 1, 12, tzinfo=UTC)

@@ -13,6 +13,7 @@ from shared.domain.events import Count, Leg, Movement, MovementKind, Origin, eff
 from shared.domain.network import Listing
 from shared.domain.stock import ChannelId, EventKey, MessageId, Sku
 from shared.operations.post import Fact
+from shared.store.registry import Network
 from tests.functions.calls import api
 from tests.functions.conftest import EAST, WMS, Aws
 
@@ -44,12 +45,12 @@ def stocked(aws: Aws, units: int, sku: str = "TEA") -> None:
         NOW - timedelta(hours=1),
         Origin(WMS, MessageId("m")),
     )
-    aws.poster.post([Fact(event, effect_hash(event))], {})
+    aws.poster.post([Fact(event, effect_hash(event))], Network({}, {}, {}))
 
 
 def counted(aws: Aws, units: int, at: datetime) -> None:
     event = Count(EventKey(f"count-{at}"), Sku("TEA"), EAST, units, at, Origin(WMS, MessageId("m")))
-    aws.poster.post([Fact(event, effect_hash(event))], {})
+    aws.poster.post([Fact(event, effect_hash(event))], Network({}, {}, {}))
 
 
 # ---- every legal SKU is reached ---------------------------------------------------------------------------------

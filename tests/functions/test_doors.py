@@ -19,6 +19,7 @@ from shared.domain.events import Leg, Movement, MovementKind, Origin, effect_has
 from shared.domain.network import Listing
 from shared.domain.stock import ChannelId, Counter, EventKey, MessageId, Sku, StockKey
 from shared.operations.post import Fact
+from shared.store.registry import Network
 from tests.functions.calls import api, queue_record, webhook
 from tests.functions.conftest import EAST, WMS, Aws
 

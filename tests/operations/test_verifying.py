@@ -58,7 +58,9 @@ def lose_order_line(house: House) -> None:
 
 
 def forge_history(house: House) -> None:
-    house.stock.write([Update(line_key("O3", "1"), set={"history": [["2026-11-01T12:04:00Z", 9, "d3", "east"]]})])
+    house.stock.write(
+        [Update(line_key("O3", "1"), set={"history": [["2026-11-01T12:04:00Z", 9, "d3", "east"]]})]
+    )
 
 
 def forge_clock(house: House) -> None:
