@@ -52,6 +52,7 @@ class SourceDeclaration(_Declared):
     channel: Id | None = None
     drop: Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9._-]+(/[A-Za-z0-9._-]+)*/$")] | None = None
     future_skew_s: Annotated[int, Field(ge=0)] = 300
+    freshness_s: Annotated[int, Field(ge=1)] | None = None
     options: dict[str, Option] = {}
 
 
@@ -61,6 +62,7 @@ class LocationDeclaration(_Declared):
     counts: Id | None = None
     movements: Id | None = None
     grain: Grain = Grain.LOCATION
+    posting_delay_s: Annotated[int, Field(ge=0)] = 86_400
 
 
 class ChannelDeclaration(_Declared):
@@ -73,6 +75,9 @@ class ChannelDeclaration(_Declared):
     safety_stock: Annotated[int, Field(ge=0)] = 0
     buffer_percent: Annotated[int, Field(ge=0, le=100)] = 0
     cap: Annotated[int, Field(ge=0)] | None = None
+    sourcing: list[Id] = []
+    priority: Annotated[int, Field(ge=0, le=1000)] = 100
+    stale_percent: Annotated[int, Field(ge=0, le=100)] = 0
     lateness_s: Annotated[int, Field(ge=0)] = 30
     patience_s: Annotated[int, Field(ge=0)] = 900
     calls_per_minute: Annotated[int, Field(ge=1)] = 120
@@ -169,6 +174,10 @@ def _mistakes(declared: NetworkDeclaration) -> list[Mistake]:
         for location_id in channel.locations:
             must_be(f"channels.{name}.locations.{location_id}", location_id, declared.locations, "location")
         must_be(f"channels.{name}.demand_location", channel.demand_location, declared.locations, "location")
+        for number, place in enumerate(channel.sourcing):
+            must_be(
+                f"channels.{name}.sourcing[{number}]", place, channel.locations, f"location of channel {name}"
+            )
     return found
 
 
@@ -185,6 +194,7 @@ def _source(name: str, said: SourceDeclaration) -> Source:
         None if said.channel is None else ChannelId(said.channel),
         timedelta(seconds=said.future_skew_s),
         options,
+        None if said.freshness_s is None else timedelta(seconds=said.freshness_s),
     )
 
 
@@ -194,6 +204,7 @@ def _location(name: str, said: LocationDeclaration) -> Location:
         None if said.counts is None else SourceId(said.counts),
         None if said.movements is None else SourceId(said.movements),
         said.grain,
+        timedelta(seconds=said.posting_delay_s),
     )
 
 
@@ -211,4 +222,7 @@ def _channel(name: str, said: ChannelDeclaration) -> Channel:
         dict(said.options),
         said.buffer_percent,
         said.cap,
+        tuple(LocationId(place) for place in said.sourcing),
+        said.priority,
+        said.stale_percent,
     )

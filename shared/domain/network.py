@@ -34,6 +34,8 @@ class Source:
         False where the source's item codes are our SKUs; true where every code needs a cross-reference.
     options
         What the connector itself needs (column names, decimal style, shop domain ...).
+    freshness
+        How old its last word on a location's stock may be before promises there count as stale; None: never.
     """
 
     id: SourceId
@@ -44,6 +46,7 @@ class Source:
     channel: ChannelId | None = None
     future_skew: timedelta = timedelta(minutes=5)
     options: Mapping[str, object] = field(default_factory=dict)
+    freshness: timedelta | None = None
 
 
 class Grain(StrEnum):
@@ -66,12 +69,16 @@ class Grain(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Location:
-    """A place that holds stock, who is believed there, and how finely it is told."""
+    """A place that holds stock, who is believed there, and how finely it is told.
+
+    ``posting_delay`` is how long the movement authority may take to say what somebody else says was shipped.
+    """
 
     id: LocationId
     counts: SourceId | None = None
     movements: SourceId | None = None
     grain: Grain = Grain.LOCATION
+    posting_delay: timedelta = timedelta(hours=24)
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +92,13 @@ class Channel:
     locations
         Our locations to the channel's own location ids; only these are sold there.
     demand_location
-        Where its orders reserve stock until sourcing says otherwise.
+        Where its orders that name no location reserve stock, unless ``sourcing`` is declared.
+    sourcing
+        The locations that serve its orders that name none, in order of priority.
+    priority
+        Whose open orders are covered first when there is not enough for all; the lowest number is first.
+    stale_percent
+        The share of a promise that is withheld while what is known of a location is stale; 100 promises nothing.
     sells_down
         Whether the channel lowers its own number when it sells; then its sales are not pushed back to it.
     safety_stock, buffer_percent, cap
@@ -110,6 +123,16 @@ class Channel:
     options: Mapping[str, object] = field(default_factory=dict)
     buffer_percent: int = 0
     cap: Quantity | None = None
+    sourcing: tuple[LocationId, ...] = ()
+    priority: int = 100
+    stale_percent: int = 0
+
+    @property
+    def served_from(self) -> tuple[LocationId, ...]:
+        """The locations that may serve an order that names none, the first one first."""
+        if self.sourcing:
+            return self.sourcing
+        return tuple(self.locations) if self.demand_location is None else (self.demand_location,)
 
 
 @dataclass(frozen=True, slots=True)

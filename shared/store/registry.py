@@ -199,6 +199,7 @@ def _source_text(source: Source) -> str:
             "maps_codes": source.maps_codes,
             "channel": source.channel,
             "future_skew_s": int(source.future_skew.total_seconds()),
+            "freshness_s": None if source.freshness is None else int(source.freshness.total_seconds()),
             "options": dict(source.options),
         },
         sort_keys=True,
@@ -220,7 +221,12 @@ def _source(item: Item) -> Source:
 
 
 def _location_text(location: Location) -> str:
-    said = {"counts": location.counts, "movements": location.movements, "grain": location.grain}
+    said = {
+        "counts": location.counts,
+        "movements": location.movements,
+        "grain": location.grain,
+        "posting_delay_s": int(location.posting_delay.total_seconds()),
+    }
     return json.dumps(said, sort_keys=True)
 
 
@@ -231,6 +237,7 @@ def _location(item: Item) -> Location:
         said["counts"],
         said["movements"],
         Grain(said.get("grain", Grain.LOCATION)),
+        timedelta(seconds=said.get("posting_delay_s", 86_400)),
     )
 
 
@@ -244,6 +251,9 @@ def _channel_text(channel: Channel) -> str:
             "safety_stock": channel.safety_stock,
             "buffer_percent": channel.buffer_percent,
             "cap": channel.cap,
+            "sourcing": list(channel.sourcing),
+            "priority": channel.priority,
+            "stale_percent": channel.stale_percent,
             "lateness_s": int(channel.lateness.total_seconds()),
             "patience_s": int(channel.patience.total_seconds()),
             "calls_per_minute": channel.calls_per_minute,
@@ -264,6 +274,9 @@ def _channel(item: Item) -> Channel:
         safety_stock=said["safety_stock"],
         buffer_percent=said["buffer_percent"],
         cap=said["cap"],
+        sourcing=tuple(LocationId(place) for place in said.get("sourcing", ())),
+        priority=said.get("priority", 100),
+        stale_percent=said.get("stale_percent", 0),
         lateness=timedelta(seconds=said["lateness_s"]),
         patience=timedelta(seconds=said["patience_s"]),
         calls_per_minute=said["calls_per_minute"],
