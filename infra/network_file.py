@@ -55,6 +55,7 @@ class SourceDeclaration(_Declared):
     future_skew_s: Annotated[int, Field(ge=0)] = 300
     clock_skew_s: Annotated[int, Field(ge=0, le=3600)] = 0
     coarsest_count_s: Annotated[int, Field(ge=0, le=172_800)] = 0
+    freshness_s: Annotated[int, Field(ge=1)] | None = None
     options: dict[str, Option] = {}
 
 
@@ -76,6 +77,7 @@ class LocationDeclaration(_Declared):
     grain: Grain = Grain.LOCATION
     approve_beyond: ToleranceDeclaration | None = None
     undecided_within: ToleranceDeclaration = ToleranceDeclaration()
+    posting_delay_s: Annotated[int, Field(ge=0)] = 86_400
 
 
 class ChannelDeclaration(_Declared):
@@ -88,6 +90,9 @@ class ChannelDeclaration(_Declared):
     safety_stock: Annotated[int, Field(ge=0)] = 0
     buffer_percent: Annotated[int, Field(ge=0, le=100)] = 0
     cap: Annotated[int, Field(ge=0)] | None = None
+    sourcing: list[Id] = []
+    priority: Annotated[int, Field(ge=0, le=1000)] = 100
+    stale_percent: Annotated[int, Field(ge=0, le=100)] = 0
     lateness_s: Annotated[int, Field(ge=0)] = 30
     patience_s: Annotated[int, Field(ge=0)] = 900
     calls_per_minute: Annotated[int, Field(ge=1)] = 120
@@ -184,6 +189,10 @@ def _mistakes(declared: NetworkDeclaration) -> list[Mistake]:
         for location_id in channel.locations:
             must_be(f"channels.{name}.locations.{location_id}", location_id, declared.locations, "location")
         must_be(f"channels.{name}.demand_location", channel.demand_location, declared.locations, "location")
+        for number, place in enumerate(channel.sourcing):
+            must_be(
+                f"channels.{name}.sourcing[{number}]", place, channel.locations, f"location of channel {name}"
+            )
     return found
 
 
@@ -202,6 +211,7 @@ def _source(name: str, said: SourceDeclaration) -> Source:
         options,
         timedelta(seconds=said.clock_skew_s),
         timedelta(seconds=said.coarsest_count_s),
+        None if said.freshness_s is None else timedelta(seconds=said.freshness_s),
     )
 
 
@@ -213,6 +223,7 @@ def _location(name: str, said: LocationDeclaration) -> Location:
         said.grain,
         None if said.approve_beyond is None else said.approve_beyond.tolerance(),
         said.undecided_within.tolerance(),
+        timedelta(seconds=said.posting_delay_s),
     )
 
 
@@ -230,4 +241,7 @@ def _channel(name: str, said: ChannelDeclaration) -> Channel:
         dict(said.options),
         said.buffer_percent,
         said.cap,
+        tuple(LocationId(place) for place in said.sourcing),
+        said.priority,
+        said.stale_percent,
     )

@@ -55,6 +55,8 @@ class Source:
         How far its clock may be off: between two sources nobody can say what came first within the sum of theirs.
     coarsest_count
         The longest time that one of its counts leaves open; a day for counts that carry only a date.
+    freshness
+        How old its last word on a location's stock may be before promises there count as stale; None: never.
     """
 
     id: SourceId
@@ -67,6 +69,7 @@ class Source:
     options: Mapping[str, object] = field(default_factory=dict)
     clock_skew: timedelta = timedelta(0)
     coarsest_count: timedelta = timedelta(0)
+    freshness: timedelta | None = None
 
 
 class Grain(StrEnum):
@@ -97,6 +100,8 @@ class Location:
         Variance from which a count waits for an approver; None: never.
     undecided_within
         Spread of a count's possible outcomes up to which it applies without anyone deciding.
+    posting_delay
+        How long the movement authority may take to say what somebody else says was shipped.
     """
 
     id: LocationId
@@ -105,6 +110,7 @@ class Location:
     grain: Grain = Grain.LOCATION
     approve_beyond: Tolerance | None = None
     undecided_within: Tolerance = EXACT
+    posting_delay: timedelta = timedelta(hours=24)
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,7 +124,13 @@ class Channel:
     locations
         Our locations to the channel's own location ids; only these are sold there.
     demand_location
-        Where its orders reserve stock until sourcing says otherwise.
+        Where its orders that name no location reserve stock, unless ``sourcing`` is declared.
+    sourcing
+        The locations that serve its orders that name none, in order of priority.
+    priority
+        Whose open orders are covered first when there is not enough for all; the lowest number is first.
+    stale_percent
+        The share of a promise that is withheld while what is known of a location is stale; 100 promises nothing.
     sells_down
         Whether the channel lowers its own number when it sells; then its sales are not pushed back to it.
     safety_stock, buffer_percent, cap
@@ -143,6 +155,16 @@ class Channel:
     options: Mapping[str, object] = field(default_factory=dict)
     buffer_percent: int = 0
     cap: Quantity | None = None
+    sourcing: tuple[LocationId, ...] = ()
+    priority: int = 100
+    stale_percent: int = 0
+
+    @property
+    def served_from(self) -> tuple[LocationId, ...]:
+        """The locations that may serve an order that names none, the first one first."""
+        if self.sourcing:
+            return self.sourcing
+        return tuple(self.locations) if self.demand_location is None else (self.demand_location,)
 
 
 @dataclass(frozen=True, slots=True)

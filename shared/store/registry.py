@@ -201,6 +201,7 @@ def _source_text(source: Source) -> str:
             "future_skew_s": int(source.future_skew.total_seconds()),
             "clock_skew_s": int(source.clock_skew.total_seconds()),
             "coarsest_count_s": int(source.coarsest_count.total_seconds()),
+            "freshness_s": None if source.freshness is None else int(source.freshness.total_seconds()),
             "options": dict(source.options),
         },
         sort_keys=True,
@@ -229,6 +230,7 @@ def _location_text(location: Location) -> str:
         "movements": location.movements,
         "grain": location.grain,
         "undecided_within": _tolerance_text(location.undecided_within),
+        "posting_delay_s": int(location.posting_delay.total_seconds()),
     }
     if location.approve_beyond is not None:
         said["approve_beyond"] = _tolerance_text(location.approve_beyond)
@@ -248,6 +250,7 @@ def _location(item: Item) -> Location:
         Grain(said.get("grain", Grain.LOCATION)),
         Tolerance(*said["approve_beyond"]) if "approve_beyond" in said else None,
         Tolerance(*said.get("undecided_within", (0, 0))),
+        timedelta(seconds=said.get("posting_delay_s", 86_400)),
     )
 
 
@@ -261,6 +264,9 @@ def _channel_text(channel: Channel) -> str:
             "safety_stock": channel.safety_stock,
             "buffer_percent": channel.buffer_percent,
             "cap": channel.cap,
+            "sourcing": list(channel.sourcing),
+            "priority": channel.priority,
+            "stale_percent": channel.stale_percent,
             "lateness_s": int(channel.lateness.total_seconds()),
             "patience_s": int(channel.patience.total_seconds()),
             "calls_per_minute": channel.calls_per_minute,
@@ -281,6 +287,9 @@ def _channel(item: Item) -> Channel:
         safety_stock=said["safety_stock"],
         buffer_percent=said["buffer_percent"],
         cap=said["cap"],
+        sourcing=tuple(LocationId(place) for place in said.get("sourcing", ())),
+        priority=said.get("priority", 100),
+        stale_percent=said.get("stale_percent", 0),
         lateness=timedelta(seconds=said["lateness_s"]),
         patience=timedelta(seconds=said["patience_s"]),
         calls_per_minute=said["calls_per_minute"],
