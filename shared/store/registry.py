@@ -217,6 +217,7 @@ def _source(item: Item) -> Source:
         channel=said["channel"],
         future_skew=timedelta(seconds=said["future_skew_s"]),
         options=said["options"],
+        freshness=timedelta(seconds=said["freshness_s"]) if said.get("freshness_s") else None,
     )
 
 
