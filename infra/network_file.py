@@ -189,10 +189,9 @@ def _mistakes(declared: NetworkDeclaration) -> list[Mistake]:
         for location_id in channel.locations:
             must_be(f"channels.{name}.locations.{location_id}", location_id, declared.locations, "location")
         must_be(f"channels.{name}.demand_location", channel.demand_location, declared.locations, "location")
-        for number, place in enumerate(channel.sourcing):
-            must_be(
-                f"channels.{name}.sourcing[{number}]", place, channel.locations, f"location of channel {name}"
-            )
+        for number, location_id in enumerate(channel.sourcing):
+            what = f"location of channel {name}"
+            must_be(f"channels.{name}.sourcing[{number}]", location_id, channel.locations, what)
     return found
 
 

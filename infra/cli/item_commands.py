@@ -12,10 +12,8 @@ from infra.cli.console import CommandError, Session, command, file_name, table
 from infra.cli.item_file import ItemFile
 from infra.cli.item_import import Imported, ItemImport
 from infra.cli.target import Target
-from shared.domain.cases import Case, CaseKind, CaseStatus
-from shared.domain.stock import SourceId
+from shared.operations.release import WAITING, releasable
 from shared.sources.reading import UnreadableError
-from shared.store.registry import Code
 
 CASES_LOOKED_AT = 10_000
 
@@ -71,17 +69,11 @@ def _summary(done: Imported, released: int) -> Iterator[str]:
 
 
 def release_waiting(target: Target) -> int:
-    """Retry every case that waits for a code which is known now; return how many messages were applied again."""
-    waiting: dict[Code, Case] = {}
-    for case in target.cases.list(CaseStatus.OPEN, CASES_LOOKED_AT):
-        if case.kind is CaseKind.UNKNOWN_CODE and case.facts.get("kind") != "location":
-            facts = case.facts
-            waiting[Code(SourceId(str(facts["source"])), str(facts["kind"]), str(facts["code"]))] = case
-    known = target.registry.skus(waiting)
+    """Retry every case that waits for a code or a unit which is known now; return how many messages were applied again."""
+    waiting = target.cases.open_of(WAITING, CASES_LOOKED_AT)
     return sum(
         int(target.api.post("cases", case.id, "retry").get("replayed", 0))
-        for code, case in waiting.items()
-        if code in known
+        for case in releasable(waiting, target.registry)
     )
 
 

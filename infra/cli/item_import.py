@@ -65,7 +65,7 @@ class ItemImport:
 
     def _write(self, rows: Sequence[ItemRow], done: Imported, workers: ThreadPoolExecutor) -> None:
         codes = {code: row.sku for row in rows for code in row.codes}
-        writes: list[Future[None]] = [
+        writes: list[Future[None] | Future[int]] = [
             workers.submit(self._registry.add_items, [row.sku for row in rows]),
             workers.submit(self._registry.map_codes, codes, _OWNER),
         ]

@@ -178,6 +178,7 @@ class House:
             desk,
             self.failures,
             self.cases,
+            self.registry,
             clock,
         )
         self.case_desk = CaseDesk(self.cases, self.inbox, self.registry, self.sweep, self.lanes, clock)

@@ -6,7 +6,7 @@ posting is once-only, observations keep the newest, and a case is named by its c
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -15,8 +15,9 @@ from shared.domain.drift import Observation
 from shared.domain.events import Count, Event, instant
 from shared.domain.messages import Message
 from shared.domain.network import Source
+from shared.operations.measure import Unmeasured
 from shared.operations.post import Outcome, Poster, Result
-from shared.operations.resolve import observation_of, resolve, tally
+from shared.operations.resolve import Resolution, observation_of, resolve, tally
 from shared.sources.contract import Fault, Report
 from shared.store.cases import Cases
 from shared.store.observations import Observations
@@ -67,26 +68,39 @@ class Recorder:
         results = self._poster.post(resolution.facts, network)
         self._observations.record(resolution.observations, now, agreed=_counted(results))
         cases = [
-            *_unknown_codes(resolution.unknown, message, now),
+            *unknown_code_cases(resolution.unknown, message, now),
+            *_unmeasured(resolution.unmeasured, source, message, now),
             *_faults(resolution.faults, unlisted, source, message, now),
             *_held(resolution.held, source, message, now),
             *_conflicts(results, message, now),
         ]
         for case in cases:
             self._cases.file(case)
-        mapped = self._registry.skus(code for code in resolution.unknown if code.kind != "location")
-        if mapped:
+        settled = self._settled_meanwhile(resolution, source)
+        if settled:
             # Mapped between our look-up and our filing: whoever mapped it did not see this message parked.
             recorded = self.record(reports, source, message, unlisted=unlisted)
-            self._release(mapped, message, now)
+            self._release(settled, message, now)
             return recorded
         outcomes = tally(resolution, [result.outcome for result in results])
         return Recorded(outcomes, tuple(case.id for case in cases))
 
-    def _release(self, mapped: Iterable[Code], message: Message, now: datetime) -> None:
+    def _settled_meanwhile(self, resolution: Resolution, source: Source) -> set[str]:
+        """Return the cases of those codes and items that have been mapped or changed since they were looked up."""
+        codes = [code for code in resolution.unknown if code.kind != "location"]
+        settled = {unknown_code_case(code) for code in self._registry.skus(codes)} if codes else set[str]()
+        if resolution.unmeasured:
+            items = self._registry.items.find({waiting.sku for waiting in resolution.unmeasured})
+            settled |= {
+                unit_case(source, waiting)
+                for waiting in resolution.unmeasured
+                if waiting.sku in items and items[waiting.sku].version != waiting.item_version
+            }
+        return settled
+
+    def _release(self, settled: Iterable[str], message: Message, now: datetime) -> None:
         """Take back what was filed too late. Others parked there meanwhile see the mapping as we did."""
-        for code in mapped:
-            case = unknown_code_case(code)
+        for case in settled:
             self._cases.unpark(case, message.id)
             self._cases.close(case, "mapped", now)
 
@@ -100,7 +114,8 @@ def _counted(results: Sequence[Result]) -> set[Observation]:
     }
 
 
-def _unknown_codes(unknown: dict[Code, int], message: Message, now: datetime) -> list[Case]:
+def unknown_code_cases(unknown: Mapping[Code, int], message: Message, now: datetime) -> list[Case]:
+    """Return a case for each code that stands for nothing of ours, with how many events wait for it."""
     return [
         Case(
             id=unknown_code_case(code),
@@ -121,6 +136,39 @@ def _unknown_codes(unknown: dict[Code, int], message: Message, now: datetime) ->
 def unknown_code_case(code: Code) -> str:
     """Name the case that collects everything that waits for one code."""
     return case_id(CaseKind.UNKNOWN_CODE, code.source, code.kind, code.code)
+
+
+def unit_case(source: Source, waiting: Unmeasured) -> str:
+    """Name the case that collects what a source says of one item in one unit, and cannot be converted."""
+    return case_id(CaseKind.UNIT, source.id, waiting.sku, waiting.unit)
+
+
+def _unmeasured(
+    unmeasured: Sequence[Unmeasured], source: Source, message: Message, now: datetime
+) -> list[Case]:
+    cases = {
+        unit_case(source, waiting): Case(
+            id=unit_case(source, waiting),
+            kind=CaseKind.UNIT,
+            title=waiting.reason,
+            remedy=waiting.remedy,
+            opened_at=now,
+            updated_at=now,
+            facts={
+                "source": source.id,
+                "sku": waiting.sku,
+                "unit": waiting.unit,
+                "our_unit": waiting.our_unit,
+                "item_version": waiting.item_version,
+                "field": waiting.field,
+                "reason": waiting.reason,
+                "row": waiting.row,
+            },
+            message_id=message.id,
+        )
+        for waiting in unmeasured
+    }
+    return list(cases.values())
 
 
 def _faults(

@@ -7,6 +7,7 @@ fact            the sender is the authority for it: it changes the ledger
 observation     an absolute number, whoever says it: kept beside the ledger and compared with it
 told            a movement by someone who is not the authority for movements there: noted, changes nothing
 unknown         a code that nobody has mapped: it waits for the mapping
+unmeasured      a quantity that cannot be said in whole base units of the item: it waits for the item to be changed
 held            dated further in the future than the source's clock may be off
 ==============  ==========================================================================================
 """
@@ -18,11 +19,12 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 from shared.domain.drift import Observation
-from shared.domain.events import Count, Demand, Event, Leg, Movement, effect_hash
+from shared.domain.events import Count, Demand, Event, Leg, Movement
 from shared.domain.network import Source
 from shared.domain.stock import Counter, LocationId, Sku
+from shared.operations.facts import Fact
 from shared.operations.fulfilments import moved_or_claimed
-from shared.operations.post import Fact
+from shared.operations.measure import Unmeasured, happened_at, in_base_units
 from shared.sources.contract import Fault, Report
 from shared.store.registry import Code, Network, Registry
 
@@ -43,6 +45,7 @@ class Resolution:
     observations: list[Observation] = field(default_factory=list)
     told: int = 0
     unknown: dict[Code, int] = field(default_factory=dict)
+    unmeasured: list[Unmeasured] = field(default_factory=list)
     held: list[Event] = field(default_factory=list)
     faults: list[Fault] = field(default_factory=list)
 
@@ -59,22 +62,27 @@ def resolve(
         else:
             given.append(report)
     codes = [Code(source.id, report.code_kind, report.event.sku) for report in given]
-    known = registry.skus(codes)
+    found = registry.known(codes)
     for report, code in zip(given, codes, strict=True):
-        sku = known.get(code)
-        if sku is None:
+        known = found.get(code)
+        if known is None:
             resolution.unknown[code] = resolution.unknown.get(code, 0) + 1
             continue
+        reference, item = known.at(happened_at(report.event))
+        measured = in_base_units(report, reference, item, source)
+        if isinstance(measured, Unmeasured):
+            resolution.unmeasured.append(measured)
+            continue
         try:
-            event = _in_our_codes(report.event, sku, source, network)
+            event = _in_our_codes(measured, reference.sku, source, network)
         except UnknownLocationError as unknown:
             place = Code(source.id, "location", unknown.code)
             resolution.unknown[place] = resolution.unknown.get(place, 0) + 1
             continue
-        if _happened_at(event) > now + source.future_skew:
+        if happened_at(event) > now + source.future_skew:
             resolution.held.append(event)
         else:
-            _judge(event, effect_hash(report.event), source, network, resolution)
+            _judge(event, report.effect, source, network, resolution)
     return resolution
 
 
@@ -106,10 +114,6 @@ def _location(code: str, source: Source, network: Network) -> LocationId:
     if ours not in network.locations:
         raise UnknownLocationError(code)
     return ours
-
-
-def _happened_at(event: Event) -> datetime:
-    return event.as_of if isinstance(event, Count) else event.occurred_at
 
 
 def _judge(event: Event, effect: str, source: Source, network: Network, resolution: Resolution) -> None:
@@ -148,6 +152,7 @@ def tally(resolution: Resolution, outcomes: Sequence[str]) -> dict[str, int]:
     counted = {
         "told": resolution.told,
         "unknown": sum(resolution.unknown.values()),
+        "unmeasured": len(resolution.unmeasured),
         "held": len(resolution.held),
         "faults": len(resolution.faults),
         "observed": len(resolution.observations),

@@ -21,8 +21,10 @@ from shared.operations.fan_out import FanOut
 from shared.operations.ingest import FileIngester
 from shared.operations.post import PostingContendedError
 from shared.operations.reconcile import Reconciler
+from shared.operations.release import Releaser
 from shared.store.cases import Cases
 from shared.store.inbox import Inbox, MessageNotFoundError, MessageStatus, UnreadableMessageError
+from shared.store.registry import Registry
 from shared.store.table import TableError
 
 UNDISTURBED = timedelta(seconds=60)
@@ -62,8 +64,10 @@ class Sweep:
         desk: DeadLetterDesk,
         failures: StreamFailures,
         cases: Cases,
+        registry: Registry,
         clock: Callable[[], datetime],
     ) -> None:
+        self._releaser = Releaser(cases, inbox, registry, self.apply_again, clock)
         self._inbox = inbox
         self._applier = applier
         self._ingester = ingester
@@ -83,6 +87,7 @@ class Sweep:
             When some part failed, after all others have been done.
         """
         parts: dict[str, Callable[[datetime], int]] = {
+            "released_messages": lambda _: self._releaser.run(),
             "pending_messages": self._messages,
             "dirty_stock_keys": self._stock_keys,
             "observations": self._observations,

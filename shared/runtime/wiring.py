@@ -199,6 +199,7 @@ class House:
             self.dead_letters,
             failures,
             self.cases,
+            self.registry,
             now,
         )
 

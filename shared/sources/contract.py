@@ -8,14 +8,16 @@ unknown code parks one event instead of failing a batch, and the effect hash cov
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import BinaryIO, Protocol
 
-from shared.domain.events import Event
+from shared.domain.events import Event, effect_hash
 from shared.domain.messages import Message
 from shared.domain.network import Source
+from shared.domain.units import Measure
 
 REPLAY_WINDOW = timedelta(minutes=5)
 """How far a signed timestamp may be from now (Standard Webhooks recommends five minutes)."""
@@ -73,11 +75,23 @@ class Report:
     """One event in the sender's codes.
 
     ``code_kind`` says which of the sender's code spaces the item code is from (``sku``, ``inventory_item_id``).
+    ``measure`` is the unit that it names, in its own word, and how its quantities are written; None where it names
+    none and they are whole.
     """
 
     event: Event
     code_kind: str = "sku"
     row: int | None = None
+    measure: Measure | None = None
+
+    @property
+    def effect(self) -> str:
+        """A digest of what the report would do, by codes, quantity and unit as they were sent."""
+        effect = effect_hash(self.event)
+        if self.measure is None:
+            return effect
+        said = f"{effect}\x1f{self.measure.unit}\x1f{self.measure.places}"
+        return hashlib.blake2b(said.encode(), digest_size=12).hexdigest()
 
 
 class WebhookConnector(Protocol):

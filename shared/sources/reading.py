@@ -14,6 +14,8 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
+from decimal import Decimal
+from fractions import Fraction
 from typing import NoReturn
 
 from shared.domain.stock import EventKey
@@ -21,6 +23,9 @@ from shared.sources.contract import Fault
 
 MAX_QUANTITY = 999_999_999_999
 """The largest number of base units that a message may name; beyond it a number is an error, not stock."""
+
+MAX_PLACES, MAX_DIGITS = 6, 18
+"""The most decimals, and digits in all, of a number that is measured in a unit."""
 
 MAX_TEXT = 200
 """The longest identifier accepted, in characters."""
@@ -53,6 +58,8 @@ def shown(value: object) -> str:
         return ascii(value if len(value) <= 60 else value[:57] + "...")
     if isinstance(value, bool) or value is None:
         return json.dumps(value)
+    if isinstance(value, Decimal):
+        return str(value)[:60]
     if isinstance(value, int) and abs(value) > 10**30:
         return "a number of more than 30 digits"
     return ascii(value)
@@ -70,6 +77,7 @@ def parse_json(body: bytes) -> object:
         return json.loads(
             body.decode("utf-8"),
             object_pairs_hook=_object_without_duplicates,
+            parse_float=Decimal,
             parse_constant=_refuse_constant,
         )
     except UnicodeDecodeError as error:
@@ -242,6 +250,37 @@ class Fields:
                 f"send a number from {least} to {MAX_QUANTITY}",
             )
         return value
+
+    def measured(self, name: str, least: int = 0) -> tuple[int, int]:
+        """Read a number of some unit, with or without decimals, as (quantity, places): ``2.50`` is (25, 1).
+
+        ``least`` is 0, or negative where the number may be.
+        """
+        value = self._required(name)
+        if not isinstance(value, Decimal):
+            return self.quantity(name, least), 0
+        _, digits, exponent = value.as_tuple()
+        is_plain = len(digits) <= MAX_DIGITS and isinstance(exponent, int) and abs(exponent) <= MAX_DIGITS
+        exact = Fraction(value) if is_plain else None
+        places = 0
+        while exact is not None and (exact * 10**places).denominator != 1:
+            places += 1
+        if exact is None or places > MAX_PLACES:
+            refuse(
+                "invalid_field",
+                self.where(name),
+                f"{shown(value)} is no number of at most {MAX_DIGITS} digits and {MAX_PLACES} decimals",
+                "send a number such as 2.5",
+            )
+        quantity = int(exact * 10**places)
+        if not least <= quantity <= MAX_QUANTITY:
+            refuse(
+                "invalid_field",
+                self.where(name),
+                f"{shown(value)} is out of range",
+                f"send a number from {least} to {MAX_QUANTITY}",
+            )
+        return quantity, places
 
     def moment(self, name: str) -> datetime:
         """Read an instant with a time zone."""

@@ -33,6 +33,9 @@ stock.count         0 or more            Count of ``counter`` (default ``on_hand
   reference.
 * ``version`` (text, compared as text) orders corrections of one count document. Movements have none: another
   version would be another event and move the stock again, so a movement is corrected by an adjustment.
+* ``quantity`` is a whole number of the item's base unit; with ``unit`` beside it (``"quantity": 2.5, "unit": "case"``),
+  or where the source's option ``unit`` says what it always sends, it may have decimals. How many base units a unit
+  is, the item master says; what the sender's word for it stands for, the source's option ``units``.
 * ``disposition`` of a return is ``sellable`` (default), ``quality_hold`` or ``damaged``.
 * Option ``stock_leaves_at`` of the source: ``shipment`` (default) or ``pick``; the other is progress only.
 * The same line id twice in one document is read once if it says the same, and is a fault if it does not.
@@ -48,6 +51,7 @@ from shared.domain.events import Count, Event, Leg, Movement, MovementKind, Orig
 from shared.domain.messages import Message
 from shared.domain.network import Source
 from shared.domain.stock import WHOLE, Counter, Leaf, LocationId, Sku
+from shared.domain.units import Measure
 from shared.sources.contract import Delivery, Fault, Report, Request
 from shared.sources.reading import MAX_QUANTITY, Fields, UnreadableError, event_key, parse_json, refuse, shown
 from shared.sources.standard_signature import verify
@@ -141,18 +145,18 @@ def _stock_leaves_at(source: Source) -> str:
 
 
 def _lines(envelope: _Envelope) -> Iterator[Report | Fault]:
-    seen: dict[str, Event] = {}
+    seen: dict[str, Report] = {}
     for index, value in enumerate(envelope.lines):
         path = f"data.lines[{index}]"
         try:
-            event = _event(envelope, Fields(value, path))
+            report = _report(envelope, Fields(value, path))
         except UnreadableError as error:
             yield error.fault
             continue
-        first = seen.setdefault(event.key, event)
-        if first is event:
-            yield Report(event)
-        elif first != event:
+        first = seen.setdefault(report.event.key, report)
+        if first is report:
+            yield report
+        elif first != report:
             yield Fault(
                 "invalid_field",
                 f"{path}.line",
@@ -161,7 +165,22 @@ def _lines(envelope: _Envelope) -> Iterator[Report | Fault]:
             )
 
 
-def _event(envelope: _Envelope, line: Fields) -> Event:
+def _report(envelope: _Envelope, line: Fields) -> Report:
+    unit = line.text_or("unit", "")
+    if not unit and not envelope.source.options.get("unit"):
+        return Report(_event(envelope, line, line.quantity("quantity", _least(envelope))))
+    quantity, places = line.measured("quantity", _least(envelope))
+    measure = Measure(unit, places) if unit or places else None
+    return Report(_event(envelope, line, quantity), measure=measure)
+
+
+def _least(envelope: _Envelope) -> int:
+    if envelope.type == _COUNT:
+        return 0
+    return -MAX_QUANTITY if envelope.type == MovementKind.ADJUSTMENT else 1
+
+
+def _event(envelope: _Envelope, line: Fields, quantity: int) -> Event:
     order = line.number_or_text("order") if line.has("order") else None
     order_line = line.number_or_text("order_line") if line.has("order_line") else None
     if order_line is not None and order is None:
@@ -175,7 +194,7 @@ def _event(envelope: _Envelope, line: Fields) -> Event:
             key=key,
             sku=sku,
             location=location,
-            quantity=line.quantity("quantity"),
+            quantity=quantity,
             as_of=envelope.occurred_at,
             origin=origin,
             element=_element(line, envelope.source),
@@ -186,22 +205,20 @@ def _event(envelope: _Envelope, line: Fields) -> Event:
         key=key,
         sku=sku,
         kind=MovementKind(envelope.type),
-        legs=_legs(envelope, line, location),
+        legs=_legs(envelope, line, location, quantity),
         occurred_at=envelope.occurred_at,
         origin=origin,
         order_line=(order, order_line) if order is not None and order_line is not None else None,
     )
 
 
-def _legs(envelope: _Envelope, line: Fields, here: LocationId) -> tuple[Leg, ...]:
+def _legs(envelope: _Envelope, line: Fields, here: LocationId, units: int) -> tuple[Leg, ...]:
     """Return what the line changes; nothing where it only reports progress."""
     leaf, kind = _leaf(line), MovementKind(envelope.type)
     if kind is MovementKind.ADJUSTMENT:
-        change = line.quantity("quantity", least=-MAX_QUANTITY)
-        if change == 0:
+        if units == 0:
             refuse("invalid_field", line.where("quantity"), "adjusts by 0", "send a number that is not 0")
-        return (Leg(here, change, _counter(line), leaf),)
-    units = line.quantity("quantity", least=1)
+        return (Leg(here, units, _counter(line), leaf),)
     match kind:
         case MovementKind.RECEIPT:
             return (Leg(here, units, leaf=leaf),)

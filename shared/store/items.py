@@ -76,6 +76,7 @@ class Items:
         ItemChangedError
             When one of them is no longer as it was before; those written by then stay.
         """
+        changes = [pair for pair in changes if pair[0] != pair[1]]
         plain = [pair for pair in changes if not (pair[0].kit_components | pair[1].kit_components)]
         for start in range(0, len(plain), ITEMS_AT_ONCE):
             chunk = plain[start : start + ITEMS_AT_ONCE]

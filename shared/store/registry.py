@@ -221,6 +221,7 @@ def _source(item: Item) -> Source:
         options=said["options"],
         clock_skew=timedelta(seconds=said.get("clock_skew_s", 0)),
         coarsest_count=timedelta(seconds=said.get("coarsest_count_s", 0)),
+        freshness=timedelta(seconds=said["freshness_s"]) if said.get("freshness_s") else None,
     )
 
 

@@ -282,6 +282,7 @@ class House:
             self.desk,
             self.failures,
             self.cases,
+            self.registry,
             self.clock,
         )
         self.case_desk = CaseDesk(self.cases, self.inbox, self.registry, self.sweep, self.lanes, self.clock)

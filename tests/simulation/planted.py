@@ -195,7 +195,7 @@ def parked_although_reopened() -> list[Replacement]:
 
 def unknown_code_dropped() -> list[Replacement]:
     """An event under a code that nobody has mapped is left out without a case."""
-    return [(record, "_unknown_codes", lambda *_: [])]
+    return [(record, "unknown_code_cases", lambda *_: [])]
 
 
 # ---- reservations -------------------------------------------------------------------------------------------------
