@@ -57,12 +57,12 @@ _PROBLEMS = (
         _TYPE.EXPIRED_TOKEN, 401, "unauthorized", "Unauthorized", "the token has expired", _AUTHENTICATE
     ),
     _Problem(
-        _TYPE.ACCESS_DENIED,
-        403,
-        "forbidden",
-        "Forbidden",
-        "the token does not allow this call",
-        "ask for a token with the scope that this call needs",
+        _TYPE.ACCESS_DENIED,  # the authorizer denies nothing but a token that is not good
+        401,
+        "unauthorized",
+        "Unauthorized",
+        "the token is not good",
+        _AUTHENTICATE,
     ),
     _Problem(
         _TYPE.WAF_FILTERED,

@@ -7,6 +7,10 @@
 
 A REST API and not an HTTP API, because only the former can have a web application firewall. Every media type is
 binary here: a signature is over the raw bytes, and API Gateway must not re-encode a single one.
+
+A path reaches the function as it was sent, still percent-encoded (an HTTP API, and the local runtime, decode it); the
+query arrives decoded, once, everywhere. What may hold any character, a SKU above all, is therefore asked for in the
+query: ``GET /v1/stock?sku=A%2FB``.
 """
 
 from __future__ import annotations
@@ -29,7 +33,8 @@ from infra.stacks.data import DataStack
 from infra.stacks.processing import ProcessingStack
 
 # The policy that authorize_request returns depends on the token alone and fits every path under /v1, so it may serve
-# the token's next calls too; a token is honoured for at most this long after it has expired.
+# the token's next calls too; a token is honoured for at most this long after it has expired. One that is not good is
+# denied by such a policy, too, which is answered with 401 (see ``problem_responses``): to ask again costs nothing.
 AUTHORIZER_CACHE = Duration.seconds(60)
 
 # Requests a second, sustained and in a burst, within an account's own 10,000 and 5,000.

@@ -137,7 +137,7 @@ def test_known_bad_inputs_and_floods_are_blocked_everywhere(prod: Templates) -> 
     ("response", "status"),
     [
         ("UNAUTHORIZED", 401),
-        ("ACCESS_DENIED", 403),
+        ("ACCESS_DENIED", 401),
         ("WAF_FILTERED", 403),
         ("MISSING_AUTHENTICATION_TOKEN", 404),
         ("REQUEST_TOO_LARGE", 413),
