@@ -32,6 +32,7 @@ from shared.domain.network import Listing
 from shared.domain.stock import ChannelId, MessageId, Sku
 from shared.operations.apply_message import MessageApplier
 from shared.operations.case_desk import CaseDesk
+from shared.operations.count_desk import CountDesk
 from shared.operations.dead_letters import DeadLetterDesk
 from shared.operations.fan_out import FanOut, Hint, Lane, change_of
 from shared.operations.ingest import Drop, FileIngester
@@ -181,7 +182,10 @@ class House:
             self.registry,
             clock,
         )
-        self.case_desk = CaseDesk(self.cases, self.inbox, self.registry, self.sweep, self.lanes, clock)
+        self.count_desk = CountDesk(stock, self.registry, self.cases, clock)
+        self.case_desk = CaseDesk(
+            self.cases, self.inbox, self.registry, self.sweep, self.lanes, self.count_desk, clock
+        )
         self.verifier = Verifier(self.stock)
 
     # ---- transports ---------------------------------------------------------------------------------------------

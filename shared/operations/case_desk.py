@@ -12,7 +12,9 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from shared.domain.cases import RETRIED, Case, CaseKind, CaseStatus
-from shared.domain.stock import ChannelId, MessageId, Sku, SourceId
+from shared.domain.fold import Decision, NoLongerWaitsError
+from shared.domain.stock import ChannelId, EventKey, MessageId, Quantity, Sku, SourceId
+from shared.operations.count_desk import DECIDED_HERE, CountDesk
 from shared.operations.fan_out import Hint, Lane, Lanes
 from shared.operations.sweep import Sweep
 from shared.store.cases import Cases
@@ -98,8 +100,10 @@ class CaseDesk:
         registry: Registry,
         sweep: Sweep,
         lanes: Lanes,
+        counts: CountDesk,
         clock: Callable[[], datetime],
     ) -> None:
+        self._counts = counts
         self._cases = cases
         self._inbox = inbox
         self._registry = registry
@@ -150,6 +154,47 @@ class CaseDesk:
         code = Code(SourceId(str(case.facts["source"])), str(case.facts["kind"]), str(case.facts["code"]))
         self._registry.map_codes({code: sku}, owner=actor)
         return self.retry(case_id)
+
+    def approve_count(
+        self, case_id: str, actor: str, seen: Quantity | None = None, at: datetime | None = None
+    ) -> None:
+        """Apply a count that waits.
+
+        One beyond its limit is approved against the ledger's number that the approver has ``seen``; one that is
+        suspended is given the instant ``at`` which it was taken.
+
+        Raises
+        ------
+        CaseNotFoundError, NotPossibleError, ChangedSinceSeenError, PostingContendedError
+        """
+        case = self._cases.get(case_id)
+        is_approval = case.kind is CaseKind.COUNT_APPROVAL
+        if (seen if is_approval else at) is None:
+            needed = "the number that you saw (seen)" if is_approval else "the instant it was taken (at)"
+            raise NotPossibleError(f"approving a case of kind {case.kind} needs {needed}; {case.remedy}")
+        decision = Decision(EventKey(str(case.facts.get("event_key"))), accept=True, seen=seen, at=at)
+        self._decide_count(case, decision, actor)
+
+    def reject_count(self, case_id: str, reason: str, actor: str) -> None:
+        """Drop a count that waits: it will never be applied; a corrected one is another.
+
+        Raises
+        ------
+        CaseNotFoundError, NotPossibleError, PostingContendedError
+        """
+        case = self._cases.get(case_id)
+        decision = Decision(EventKey(str(case.facts.get("event_key"))), accept=False)
+        self._decide_count(case, decision, actor, reason)
+
+    def _decide_count(self, case: Case, decision: Decision, actor: str, reason: str = "") -> None:
+        if case.kind not in DECIDED_HERE:
+            raise NotPossibleError(f"a case of kind {case.kind} is about no count that waits; {case.remedy}")
+        if case.status is not CaseStatus.OPEN:
+            raise NotPossibleError(f"the case is {case.status} already; only an open one can be decided")
+        try:
+            self._counts.decide(case, decision, actor, reason)
+        except NoLongerWaitsError as error:
+            raise NotPossibleError("the count does not wait any more; look at the stock's journal") from error
 
     def ignore(self, case_id: str, reason: str, actor: str) -> None:
         """Close a case for a stated reason; it opens again if its cause shows again.

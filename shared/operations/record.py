@@ -15,6 +15,7 @@ from shared.domain.drift import Observation
 from shared.domain.events import Count, Event, instant
 from shared.domain.messages import Message
 from shared.domain.network import Source
+from shared.operations.count_desk import tell as tell_of_counts
 from shared.operations.measure import Unmeasured
 from shared.operations.post import Outcome, Poster, Result
 from shared.operations.resolve import Resolution, observation_of, resolve, tally
@@ -76,6 +77,7 @@ class Recorder:
         ]
         for case in cases:
             self._cases.file(case)
+        tell_of_counts(results, self._cases, now)
         settled = self._settled_meanwhile(resolution, source)
         if settled:
             # Mapped between our look-up and our filing: whoever mapped it did not see this message parked.

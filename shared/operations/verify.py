@@ -159,7 +159,7 @@ class Verifier:
         seen = sums[key]
         if family == "BAL" and item["sk"] == "-":
             _add_balance(seen, item)
-        elif family == "BAL":
+        elif family == "BAL" and "leaf" in item:
             _add_clocks(seen, item)
         elif family == "JRN":
             recorded = entry(key, item)

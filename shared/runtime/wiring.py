@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, cast
 
 from shared.operations.apply_message import MessageApplier
 from shared.operations.case_desk import CaseDesk
+from shared.operations.count_desk import CountDesk
 from shared.operations.dead_letters import DeadLetterDesk
 from shared.operations.fan_out import FanOut
 from shared.operations.ingest import FileIngester
@@ -204,8 +205,12 @@ class House:
         )
 
     @cached_property
+    def count_desk(self) -> CountDesk:
+        return CountDesk(self.stock, self.registry, self.cases, now)
+
+    @cached_property
     def case_desk(self) -> CaseDesk:
-        return CaseDesk(self.cases, self.inbox, self.registry, self.sweep, self.lanes, now)
+        return CaseDesk(self.cases, self.inbox, self.registry, self.sweep, self.lanes, self.count_desk, now)
 
     @cached_property
     def verifier(self) -> Verifier:

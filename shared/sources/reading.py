@@ -12,6 +12,7 @@ would blur a digest), naive times, and numbers where an identifier is meant (a n
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from decimal import Decimal
@@ -181,6 +182,11 @@ def event_key(source: str, *parts: str) -> EventKey:
             f"send shorter identifiers: at most {MAX_KEY_BYTES} bytes in all",
         )
     return EventKey(key)
+
+
+def in_order(version: str) -> str:
+    """Write a version so that text order is its order: ``9`` comes before ``10``."""
+    return re.sub(r"[0-9]+", lambda digits: digits[0].zfill(20), version)
 
 
 def _key_part(text: str) -> str:

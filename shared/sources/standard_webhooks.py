@@ -53,7 +53,16 @@ from shared.domain.network import Source
 from shared.domain.stock import WHOLE, Counter, Leaf, LocationId, Sku
 from shared.domain.units import Measure
 from shared.sources.contract import Delivery, Fault, Report, Request
-from shared.sources.reading import MAX_QUANTITY, Fields, UnreadableError, event_key, parse_json, refuse, shown
+from shared.sources.reading import (
+    MAX_QUANTITY,
+    Fields,
+    UnreadableError,
+    event_key,
+    in_order,
+    parse_json,
+    refuse,
+    shown,
+)
 from shared.sources.standard_signature import verify
 
 _PREFIX = "stock."
@@ -199,7 +208,8 @@ def _event(envelope: _Envelope, line: Fields, quantity: int) -> Event:
             origin=origin,
             element=_element(line, envelope.source),
             leaf=_leaf(line),
-            version=envelope.version,
+            version=in_order(envelope.version),
+            document=f"{envelope.document}/{line_id}",
         )
     return Movement(
         key=key,

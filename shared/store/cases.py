@@ -7,7 +7,7 @@ one instant, and a page must be able to end between any two of them.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import cast
@@ -98,6 +98,17 @@ class Cases:
             closed = refused.refusals[0].found or {}
             again = written if closed.get("resolution") == RETRIED else {**written, **opened}
             self._table.write([Update(case_key(case.id), set=again, add={"occurrences": 1})])
+
+    def file_once(self, case: Case) -> None:
+        """Open a case unless it was ever opened: what is noted with an event is told again with each repetition."""
+        if self._table.get(case_key(case.id)) is None:
+            self.file(case)
+
+    def amend(self, case_id: str, facts: Mapping[str, Fact], at: datetime) -> None:
+        """Bring some facts of a case up to date."""
+        case = self.get(case_id)
+        told: dict[str, Value] = {**case.facts, **facts}
+        self._table.write([Update(case_key(case_id), set={"facts": told, "updated_at": instant(at)})])
 
     def get(self, case_id: str) -> Case:
         """Return a case.

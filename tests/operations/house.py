@@ -41,6 +41,7 @@ from shared.domain.stock import (
 )
 from shared.operations.apply_message import MessageApplier
 from shared.operations.case_desk import CaseDesk
+from shared.operations.count_desk import CountDesk
 from shared.operations.dead_letters import DeadLetter, DeadLetterDesk
 from shared.operations.fan_out import FanOut, Hint, Lane, change_of
 from shared.operations.ingest import FileIngester
@@ -285,7 +286,10 @@ class House:
             self.registry,
             self.clock,
         )
-        self.case_desk = CaseDesk(self.cases, self.inbox, self.registry, self.sweep, self.lanes, self.clock)
+        self.count_desk = CountDesk(self.stock, self.registry, self.cases, self.clock, pause=self.clock.sleep)
+        self.case_desk = CaseDesk(
+            self.cases, self.inbox, self.registry, self.sweep, self.lanes, self.count_desk, self.clock
+        )
         self.verifier = Verifier(self.stock)
         self._stock_read = 0
         self._inbox_read = 0

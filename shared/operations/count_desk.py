@@ -1,0 +1,169 @@
+"""Counts that need a person: the cases that posting them came to, and what was decided.
+
+What waits stands in the ledger itself, and what posting noted is kept with the event that caused it; so a case that a
+crash kept from being filed is filed when the message is recorded again, and one that was decided is not opened twice.
+"""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import Callable, Iterable, Sequence
+from datetime import datetime
+
+from shared.domain.cases import Case, CaseKind, case_id
+from shared.domain.events import instant
+from shared.domain.fold import ChangedSinceSeenError, Decision, NoLongerWaitsError, fold
+from shared.domain.ledger import Why
+from shared.domain.stock import EventKey, LocationId, Sku, StockKey
+from shared.operations.facts import Note, NoteKind, Result
+from shared.operations.post import ATTEMPTS, PostingContendedError, count_rules
+from shared.store.cases import Cases
+from shared.store.layout import event_key
+from shared.store.ledger import Ledger, posting_actions, promise_action
+from shared.store.registry import Registry
+from shared.store.table import (
+    Absent,
+    Put,
+    Table,
+    ThrottledError,
+    UnknownOutcomeError,
+    WriteConflictError,
+    WriteRefusedError,
+)
+
+DECIDED_HERE = frozenset({CaseKind.COUNT_APPROVAL, CaseKind.COUNT_SUSPENDED})
+
+_KIND_OF = {Why.APPROVAL: CaseKind.COUNT_APPROVAL, Why.SUSPENDED: CaseKind.COUNT_SUSPENDED}
+
+
+def tell(results: Iterable[Result], cases: Cases, now: datetime) -> None:
+    """File and close the cases that posting came to; telling it again changes nothing."""
+    for result in results:
+        for note in result.notes:
+            if note.kind is NoteKind.SETTLED:
+                for kind in DECIDED_HERE:
+                    cases.close(case_id(kind, note.count), "the ledger explains the count now", now)
+            else:
+                cases.file_once(_case(note, now))
+
+
+class CountDesk:
+    """Carries out decisions about counts that wait."""
+
+    def __init__(
+        self,
+        table: Table,
+        registry: Registry,
+        cases: Cases,
+        clock: Callable[[], datetime],
+        pause: Callable[[float], None] = time.sleep,
+    ) -> None:
+        self._table = table
+        self._ledger = Ledger(table)
+        self._registry = registry
+        self._cases = cases
+        self._clock = clock
+        self._pause = pause
+
+    def decide(self, case: Case, decision: Decision, actor: str, reason: str = "") -> None:
+        """Accept or reject the count of a case, and close the case.
+
+        Raises
+        ------
+        NoLongerWaitsError
+            When the count does not wait any more; the case is closed then too.
+        ChangedSinceSeenError
+            When the ledger's number is no longer what was seen; the case shows the new one then.
+        PostingContendedError
+            When others kept changing the stock key.
+        """
+        key = StockKey(Sku(str(case.facts["sku"])), LocationId(str(case.facts["location"])))
+        try:
+            settled = self._write(key, decision, actor, reason)
+        except NoLongerWaitsError:
+            self._cases.close(case.id, "the count does not wait any more", self._clock())
+            raise
+        except ChangedSinceSeenError as changed:
+            self._cases.amend(case.id, {"known": changed.known}, self._clock())
+            raise
+        verdict = "accepted" if decision.accept else "rejected"
+        because = f": {reason}" if reason else ""
+        self._cases.close(case.id, f"{verdict} by {actor}{because}", self._clock())
+        for other in settled:
+            for kind in DECIDED_HERE:
+                self._cases.close(case_id(kind, other), "the ledger explains the count now", self._clock())
+
+    def _write(self, key: StockKey, decision: Decision, actor: str, reason: str) -> Sequence[EventKey]:
+        made = event_key(EventKey(f"onecount/decision/{decision.count}"))
+        for attempt in range(ATTEMPTS):
+            now = self._clock()
+            known = self._table.get(made)
+            if known is not None and known["actor"] == actor and known["accept"] == decision.accept:
+                return []
+            balance = self._ledger.balances([key])[key]
+            rules = count_rules(self._registry.network(), key.location)
+            posting = fold(self._ledger.state(balance, [], rules), [], decision)
+            record = Put(
+                made,
+                {
+                    "effect": "accept" if decision.accept else "reject",
+                    "sku": key.sku,
+                    "source": "onecount",
+                    "message_id": "",
+                    "refs": [],
+                    "posted_at": instant(now),
+                    "accept": decision.accept,
+                    "actor": actor,
+                    "reason": reason,
+                    "seen": decision.seen,
+                    "at": None if decision.at is None else instant(decision.at),
+                },
+                (Absent(),),
+            )
+            try:
+                self._table.write(
+                    [
+                        record,
+                        *posting_actions(posting, now),
+                        promise_action(key, posting.available_delta, now),
+                    ]
+                )
+            except (WriteRefusedError, WriteConflictError, ThrottledError, UnknownOutcomeError):
+                self._pause(random.uniform(0.5, 1) * min(0.5, 0.01 * 2**attempt))  # noqa: S311
+            else:
+                return posting.settled
+        raise PostingContendedError([], [])
+
+
+def _case(note: Note, now: datetime) -> Case:
+    facts = {"sku": note.key.sku, "location": note.key.location, "event_key": note.count, **note.facts}
+    if note.kind is NoteKind.DISPUTED:
+        return Case(
+            id=case_id(CaseKind.COUNT_DISPUTED, note.count, str(note.facts["other"])),
+            kind=CaseKind.COUNT_DISPUTED,
+            title=(
+                f"two counts of {note.key} at one instant disagree: {note.facts['one_says']} by {note.facts['one']}, "
+                f"{note.facts['other_says']} by {note.facts['other']}"
+            ),
+            remedy="the one that ranks higher by version stands; have the location recounted, then ignore this case",
+            opened_at=now,
+            updated_at=now,
+            facts=facts,
+        )
+    why = Why(str(note.facts["why"]))
+    slot, quantity, known = note.facts["slot"], note.facts["quantity"], note.facts["known"]
+    if why is Why.APPROVAL:
+        title = f"a count says {quantity} {slot} of {note.key}, the ledger {known}: it waits for an approver"
+        remedy = f"approve it with the number that you saw (--seen {known}), reject it, or have it recounted"
+    else:
+        lowest, highest = note.facts["lowest"], note.facts["highest"]
+        title = (
+            f"a count of {quantity} {slot} of {note.key} was taken so near other changes that it means anything from "
+            f"{lowest} to {highest}"
+        )
+        remedy = (
+            "find out at what instant it was taken and approve it with that (--at), or reject it and recount"
+        )
+    kind = _KIND_OF[why]
+    return Case(case_id(kind, note.count), kind, title, remedy, now, now, facts)

@@ -1,0 +1,270 @@
+"""Counts that wait, stored: the same as the pure rules say, with their cases, their decisions and what they withhold."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from shared.domain.cases import CaseKind, CaseStatus
+from shared.domain.fold import ChangedSinceSeenError
+from shared.domain.ledger import Slot
+from shared.domain.network import Grain, Tolerance
+from shared.domain.stock import WHOLE, Counter, Leaf, SourceId
+from shared.operations.case_desk import NotPossibleError
+from shared.operations.post import count_rules
+from shared.store.registry import Network
+from shared.store.table import Action, UnknownOutcomeError, WriteConflictError
+from tests.domain import oracle
+from tests.domain.oracle import Book, Fact
+from tests.operations.deliveries import body
+from tests.operations.house import EAST, WMS, Crash, House, Interruption, at, network
+
+LIMIT = Tolerance(percent_hundredths=1_000, units=2)
+
+
+def careful(**rules: Any) -> Network:
+    """The tests' network with rules about counts at the east location."""
+    plain = network()
+    place = replace(plain.locations[EAST], **rules)
+    return replace(plain, locations={**plain.locations, EAST: place})
+
+
+def hasty_clocks(grain: Grain = Grain.LOCATION, forgiven: int = 0) -> Network:
+    """The tests' network where the OMS's clock may be off, and the WMS counts whole minutes."""
+    plain = careful(grain=grain, undecided_within=Tolerance(0, forgiven))
+    oms = replace(plain.sources[WMS], id=SourceId("oms"), clock_skew=timedelta(minutes=2))
+    wms = replace(plain.sources[WMS], coarsest_count=timedelta(minutes=4))
+    return replace(plain, sources={**plain.sources, WMS: wms, oms.id: oms})
+
+
+def tell(house: House, *bodies: tuple[str, dict[str, object]]) -> None:
+    for source, said in bodies:
+        house.applier.apply(house.store(source, said))
+    house.settle()
+
+
+def moved(kind: str, document: str, minute: float, units: int) -> tuple[str, dict[str, object]]:
+    """Return what the WMS reports of a movement."""
+    return "wms", body(kind, document, {"sku": "TEA", "quantity": units}, occurred_at=at(minute))
+
+
+def counted(document: str, minute: float, units: int, **more: object) -> tuple[str, dict[str, object]]:
+    """Return what the WMS reports of a cycle count."""
+    return "wms", body("count", document, {"sku": "TEA", "quantity": units}, occurred_at=at(minute), **more)
+
+
+def case_of(house: House, kind: CaseKind) -> str:
+    [case] = [c.id for c in house.cases.list(CaseStatus.OPEN) if c.kind is kind]
+    return case
+
+
+def test_a_count_beyond_the_limit_is_a_case_with_both_numbers_and_applies_when_approved() -> None:
+    house = House(careful(approve_beyond=LIMIT))
+    tell(house, moved("receipt", "R1", 0, 100), counted("C1", 5, 60))
+
+    case = house.cases.get(case_of(house, CaseKind.COUNT_APPROVAL))
+    assert (case.facts["quantity"], case.facts["known"]) == (60, 100)
+    assert house.on_hand() == 100
+
+    house.case_desk.approve_count(case.id, "ann", seen=100)
+
+    assert house.on_hand() == house.available() == 60
+    assert house.cases.get(case.id).resolution == "accepted by ann"
+    house.assert_exact()
+
+
+def test_an_approval_is_bound_to_the_number_that_was_seen() -> None:
+    house = House(careful(approve_beyond=LIMIT))
+    tell(house, moved("receipt", "R1", 0, 100), counted("C1", 5, 60), moved("receipt", "R2", 2, 30))
+    case = case_of(house, CaseKind.COUNT_APPROVAL)
+
+    with pytest.raises(ChangedSinceSeenError):
+        house.case_desk.approve_count(case, "ann", seen=100)
+
+    assert house.on_hand() == 130
+    assert house.cases.get(case).facts["known"] == 130
+    house.case_desk.approve_count(case, "ann", seen=130)
+    assert house.on_hand() == 60
+
+
+def test_an_approval_says_what_was_seen() -> None:
+    house = House(careful(approve_beyond=LIMIT))
+    tell(house, moved("receipt", "R1", 0, 100), counted("C1", 5, 60))
+    with pytest.raises(NotPossibleError, match="seen"):
+        house.case_desk.approve_count(case_of(house, CaseKind.COUNT_APPROVAL), "ann")
+
+
+def test_a_case_closes_by_itself_when_a_late_movement_explains_the_count() -> None:
+    house = House(careful(approve_beyond=LIMIT))
+    tell(house, moved("receipt", "R1", 0, 100), counted("C1", 5, 60), moved("shipment", "S1", 2, 40))
+    assert house.on_hand() == 60
+    assert house.open_cases() == []
+
+
+def test_a_rejected_count_stays_out_also_when_its_message_is_replayed() -> None:
+    house = House(careful(approve_beyond=LIMIT))
+    message = house.store(*counted("C1", 5, 60))
+    tell(house, moved("receipt", "R1", 0, 100))
+    house.applier.apply(message)
+    house.case_desk.reject_count(case_of(house, CaseKind.COUNT_APPROVAL), "counted the wrong shelf", "ann")
+
+    house.sweep.apply_again(message)
+    house.settle()
+
+    assert house.on_hand() == 100
+    assert house.open_cases() == []
+    house.assert_exact()
+
+
+def test_a_crash_between_posting_and_filing_does_not_lose_the_case() -> None:
+    house = House(careful(approve_beyond=LIMIT))
+    tell(house, moved("receipt", "R1", 0, 100))
+    message = house.store(*counted("C1", 5, 60))
+
+    def crash(_n: int, _actions: Sequence[Action]) -> None:
+        raise Crash
+
+    house.stock.faults = Interruption(after=crash)
+    with pytest.raises(Crash):
+        house.applier.apply(message)
+    house.stock.faults = None
+    house.applier.apply(message)
+
+    assert house.cases.get(case_of(house, CaseKind.COUNT_APPROVAL)).facts["known"] == 100
+
+
+@pytest.mark.parametrize("written", [True, False])
+def test_a_decision_whose_answer_never_came_is_made_once(written: bool) -> None:
+    house = House(careful(approve_beyond=LIMIT))
+    tell(house, moved("receipt", "R1", 0, 100), counted("C1", 5, 60))
+
+    def silence(_n: int, _actions: Sequence[Action]) -> None:
+        house.stock.faults = None
+        raise UnknownOutcomeError
+
+    house.stock.faults = Interruption(**{"after" if written else "before": silence})
+    house.case_desk.approve_count(case_of(house, CaseKind.COUNT_APPROVAL), "ann", seen=100)
+
+    assert house.on_hand() == house.available() == 60
+    house.assert_exact()
+
+
+def test_a_suspended_count_withholds_the_lowest_outcome_until_its_instant_is_known() -> None:
+    house = House(hasty_clocks())
+    house.post(
+        oracle.movement("opening", 0, 12),
+        oracle.count("c", 8, 10, since=4),
+        oracle.movement("ship", 6, -3, source="oms"),
+    )
+    assert (house.on_hand(oracle.KEY), house.available(oracle.KEY)) == (9, 7)
+    assert house.view.quantities(oracle.KEY)["withheld"] == 2
+    assert house.view.quantities(oracle.KEY)["reserved"] == 0
+    house.assert_exact()
+
+
+def test_two_documents_that_disagree_about_one_instant_are_a_case_also_after_a_crash() -> None:
+    house = House()
+    tell(house, counted("C1", 5, 60))
+    other = house.store(*counted("C2", 5, 61))
+
+    def crash(_n: int, _actions: Sequence[Action]) -> None:
+        raise Crash
+
+    house.stock.faults = Interruption(after=crash)
+    with pytest.raises(Crash):
+        house.applier.apply(other)
+    house.stock.faults = None
+    house.applier.apply(other)
+    house.applier.apply(other)
+
+    case = house.cases.get(case_of(house, CaseKind.COUNT_DISPUTED))
+    assert {case.facts["one_says"], case.facts["other_says"]} == {60, 61}
+
+
+def test_a_count_document_is_corrected_by_its_next_version_at_another_time() -> None:
+    house = House()
+    tell(
+        house,
+        moved("receipt", "R1", 0, 10),
+        counted("C1", 5, 60, version="9"),
+        counted("C1", 3, 12, version="10"),
+        moved("receipt", "R2", 4, 1),
+    )
+    assert house.on_hand() == 13
+    house.assert_exact()
+
+
+facts = st.lists(
+    st.one_of(
+        st.tuples(
+            st.just("move"),
+            st.sampled_from([0, 1, 2.5, 59, 60, 61, 130]),
+            st.integers(-9, 9),
+            st.sampled_from(["wms", "oms"]),
+            st.sampled_from([WHOLE, Leaf("A"), Leaf("#%")]),
+        ),
+        st.tuples(
+            st.just("count"),
+            st.sampled_from([1, 2, 3, 60, 62, 131]),
+            st.integers(0, 30),
+            st.sampled_from([0, 3, "x", "y"]),
+            st.sampled_from([WHOLE, Leaf("A")]),
+        ),
+    ),
+    max_size=9,
+)
+
+
+def made(drawn: Sequence[tuple[str, float, int, object, Leaf]]) -> list[Fact]:
+    events: list[Fact] = []
+    for i, (kind, minute, quantity, more, leaf) in enumerate(drawn):
+        if kind == "move":
+            events.append(oracle.movement(f"e{i}", minute, quantity, leaf, str(more)))
+        elif isinstance(more, int):
+            events.append(oracle.count(f"e{i}", minute, quantity, leaf=leaf, since=minute - more))
+        else:
+            events.append(oracle.count(f"e{i}", minute, quantity, str(i), leaf, str(more)))
+    return events
+
+
+@pytest.mark.parametrize("forgiven", [0, 1_000], ids=["suspends", "forgives"])
+@settings(max_examples=120, deadline=None)
+@given(facts, st.data())
+def test_what_is_stored_is_what_the_pure_rules_say_whatever_interrupts_it(
+    forgiven: int, drawn: list[tuple[str, float, int, object, Leaf]], data: st.DataObject
+) -> None:
+    declared = hasty_clocks(Grain.BIN, forgiven)
+    house, book = House(declared), Book(count_rules(declared, EAST))
+    rest = made(drawn)
+    while rest:
+        size = data.draw(st.integers(1, len(rest)))
+        batch, rest = rest[:size], rest[size:]
+        trouble = data.draw(st.sampled_from([None, "before", "after"]))
+        error = data.draw(st.sampled_from([UnknownOutcomeError, WriteConflictError]))
+
+        def once(_n: int, _actions: Sequence[Action], error: type[Exception] = error) -> None:
+            house.stock.faults = None
+            raise error
+
+        if trouble == "before" or (trouble == "after" and error is UnknownOutcomeError):
+            house.stock.faults = Interruption(**{trouble: once})
+        house.post(*batch)
+        house.stock.faults = None
+        book.post(batch)
+
+    house.assert_exact()
+    assert house.ledger.waiting(oracle.KEY) == list(book.waiting) if book.waiting else True
+    assert house.available(oracle.KEY) == book.available
+    for minute in (-1, 0, 0.5, 1, 2, 2.5, 3, 4, 59, 60, 61, 62, 100, 130, 131, 999):
+        stored = house.ledger.as_of(oracle.KEY, at(minute))[Counter.ON_HAND]
+        assert stored == book.as_of(oracle.SLOT, at(minute))
+    leaves = house.ledger.leaves(oracle.KEY)
+    for leaf in (Leaf("A"), Leaf("#%")):
+        stored = leaves.get(leaf, {}).get(Counter.ON_HAND, 0)
+        assert stored == book.as_of(Slot(leaf, Counter.ON_HAND), at(999))
