@@ -15,6 +15,7 @@ from shared.operations.case_desk import CaseDesk
 from shared.operations.dead_letters import DeadLetterDesk
 from shared.operations.fan_out import FanOut
 from shared.operations.ingest import FileIngester
+from shared.operations.order_watch import OrderWatch
 from shared.operations.post import Poster
 from shared.operations.push import Pusher
 from shared.operations.receive import Receiver
@@ -173,6 +174,10 @@ class House:
     @cached_property
     def reserver(self) -> Reserver:
         return Reserver(self.stock, self.registry, now)
+
+    @cached_property
+    def order_watch(self) -> OrderWatch:
+        return OrderWatch(self.stock, self.registry, self.cases, now)
 
     @cached_property
     def reconciler(self) -> Reconciler:
