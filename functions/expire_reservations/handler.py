@@ -1,4 +1,5 @@
-"""Every minute: gives back reservations whose time is over and that nobody has asked for since."""
+"""Every minute: gives back reservations whose time is over and that nobody has asked for since, and keeps the cases
+of open orders true."""
 
 from __future__ import annotations
 
@@ -6,7 +7,6 @@ import logging
 from functools import cache
 from typing import Any
 
-from shared.operations.reserve import Reserver
 from shared.runtime.logging import log_to_stdout
 from shared.runtime.settings import ExpireReservationsSettings
 from shared.runtime.wiring import House
@@ -16,13 +16,13 @@ log = logging.getLogger(__name__)
 
 
 @cache
-def reserver() -> Reserver:
-    return House(ExpireReservationsSettings.read()).reserver
+def house() -> House:
+    return House(ExpireReservationsSettings.read())
 
 
 def handle(_event: dict[str, Any], _context: object) -> dict[str, int]:
-    """Give back what is due."""
-    expired = reserver().expire_due()
+    """Give back what is due, then look at the open orders."""
+    expired = house().reserver.expire_due()
     if expired:
         log.info("reservations_expired", extra={"reservations": expired})
-    return {"expired": expired}
+    return {"expired": expired, **house().order_watch.run()}

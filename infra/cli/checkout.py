@@ -13,7 +13,7 @@ from infra.cli.target import ROOT
 
 if TYPE_CHECKING:
     from infra.local.doctor import Finding
-    from infra.local.runtime import RuntimeInfo, RuntimeStatus
+    from infra.local.runtime_info import RuntimeInfo, RuntimeStatus
 
 Say = Callable[[str], None]
 
@@ -21,8 +21,15 @@ Say = Callable[[str], None]
 class Runtime(Protocol):
     """Starts, stops and describes the local runtime."""
 
-    def up(self, network: Path | None, say: Say) -> RuntimeInfo:
-        """Bring it to the present sources; return where to reach it."""
+    def network(self) -> Path:
+        """Return the network file that was deployed last; the demo's if there has been none."""
+        ...
+
+    def up(self, network: Path, may_remove: bool, say: Say) -> RuntimeInfo:
+        """Bring it to the present sources; return where to reach it.
+
+        ``may_remove`` lets what has been applied there lose its queues and secrets.
+        """
         ...
 
     def down(self, wipe: bool, say: Say) -> bool:
@@ -45,10 +52,15 @@ class Runtime(Protocol):
 class CheckoutRuntime:
     """The runtime that lives in this checkout's ``.onecount``."""
 
-    def up(self, network: Path | None, say: Say) -> RuntimeInfo:
+    def network(self) -> Path:
+        from infra.local.runtime import network_of
+
+        return network_of(ROOT)
+
+    def up(self, network: Path, may_remove: bool, say: Say) -> RuntimeInfo:
         from infra.local.runtime import up
 
-        return up(ROOT, network=network, say=say)
+        return up(ROOT, network=network, may_remove=may_remove, say=say)
 
     def down(self, wipe: bool, say: Say) -> bool:
         from infra.local.runtime import down

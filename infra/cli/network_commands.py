@@ -41,7 +41,7 @@ def apply(session: Session, file: Path, yes: bool) -> None:
     Sources, locations, channels and rules. Channels whose rules change are looked at anew. What is declared but
     not in the file stays as it is.
     """
-    said = _checked(file)
+    said = checked(file, "applied")
     target = session.target
     diff = compare(target.registry.network(fresh=True), said)
     _require_infrastructure(target, diff, file)
@@ -85,8 +85,13 @@ def _summary(diff: NetworkDiff, queued: Mapping[str, int]) -> Iterator[str]:
         yield f"{channel}: a fresh look is queued for {number} listings"
 
 
-def _checked(file: Path) -> Network:
+def checked(file: Path, done: str) -> Network:
     """Read the file; everything that is wrong with it is told at once.
+
+    Parameters
+    ----------
+    done
+        What then was not done to the file: "applied", "deployed".
 
     Raises
     ------
@@ -100,8 +105,8 @@ def _checked(file: Path) -> Network:
     if mistakes:
         many = "1 mistake" if len(mistakes) == 1 else f"{len(mistakes)} mistakes"
         raise CommandError(
-            f"{file} has {many}; nothing was applied",
-            "correct each field named above, then apply again",
+            f"{file} has {many}; nothing was {done}",
+            "correct each field named above, then run the same command again",
             [str(mistake) for mistake in mistakes],
         )
     return network

@@ -9,40 +9,52 @@ from typing import TYPE_CHECKING
 import click
 
 from infra.cli.console import CommandError, Session, command, fields, table
+from infra.cli.network_commands import checked
 
 if TYPE_CHECKING:
-    from infra.local.runtime import RuntimeInfo
+    from infra.local.runtime_info import RuntimeInfo
 
 
 @command("up", targeted=False)
 @click.option(
     "--network",
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
-    help="Network file whose sources and channels get queues and secrets.  [default: the demo network]",
+    help="Network file whose sources and channels get queues and secrets.  "
+    "[default: the one of the last `up`, at first the demo's]",
 )
+@click.option("--remove", is_flag=True, help="Delete queues and secrets of what the file no longer declares.")
 @click.pass_obj
-def up(session: Session, network: Path | None) -> None:
+def up(session: Session, network: Path | None, remove: bool) -> None:
     """Start the local runtime and say where to reach it.
 
-    It keeps its state over restarts; sources that changed since are deployed.
+    It keeps its state over restarts; sources that changed since are deployed. A file with mistakes is refused, and so
+    is one that lacks a source or channel which has been applied here, unless --remove is given.
     """
-    info = session.runtime.up(network, session.say)
-    session.show(asdict(info), _addresses(info))
+    file = network or session.runtime.network()
+    if not file.exists():
+        raise CommandError(
+            f"the network file {file}, which was deployed last, is gone; nothing was started",
+            "put it back, or name another: `onecount up --network FILE`",
+        )
+    checked(file, "deployed")
+    info = session.runtime.up(file, remove, session.say)
+    session.show({**asdict(info), "network": str(file)}, _addresses(info, file))
 
 
-def _addresses(info: RuntimeInfo) -> list[str]:
+def _addresses(info: RuntimeInfo, network: Path) -> list[str]:
     return [
         *fields(
             {
                 "webhooks": info.webhook_url,
                 "API": f"{info.api_url}/v1",
                 "drop bucket": f"{info.bucket} (at {info.endpoint})",
+                "network": str(network),
             }
         ),
         "",
         "try:",
         f'  curl -H "Authorization: Bearer $(.venv/bin/onecount token --scope viewer)" "{info.api_url}/v1/cases"',
-        "  .venv/bin/onecount apply infra/local/network.yaml",
+        f"  .venv/bin/onecount apply {network}",
     ]
 
 
@@ -66,7 +78,7 @@ def status(session: Session) -> None:
     rows = [(name, "running" if pid else "not running", pid) for name, pid in found.processes.items()]
     lines = table(("part", "state", "process"), rows)
     if found.info is not None:
-        lines += ["", *_addresses(found.info)]
+        lines += ["", *_addresses(found.info, session.runtime.network())]
     if not found.is_up:
         lines += ["", "start it with `onecount up`"]
     session.show({"up": found.is_up, **asdict(found)}, lines)

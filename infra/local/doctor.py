@@ -19,8 +19,9 @@ from pathlib import Path
 from botocore.exceptions import BotoCoreError, ClientError
 
 from infra.local.clients import client
+from infra.local.parts import PARTS, PREFERRED_PORT, answers
 from infra.local.processes import Processes, port_is_free
-from infra.local.runtime import PARTS, PREFERRED_PORT, RuntimeInfo, answers
+from infra.local.runtime_info import RuntimeInfo
 from infra.local.state import FOLDER, StateDirectory, read_json
 
 PYTHON = (3, 11)

@@ -13,13 +13,15 @@ Settings that were measured to matter
 ``LAMBDA_WARM_TTL_SECONDS``     how long the extra workers of a burst stay (about 70 MB each)
 ``LOG_LEVEL=WARNING``           at INFO every call and every line of every function is logged twice
 
-Two things are added to it, in its own process
-----------------------------------------------
+What is added to it, in its own process
+---------------------------------------
 ``remember_expressions``  It reads the text of an expression anew for every item that it looks at, and ours are a few
                           dozen texts. What was read is kept, which takes a third off each transaction (96 items:
                           11.6 to 7.4 ms). What an expression means is left to it.
 ``keep_streams``          It saves tables without their change streams: what had not been delivered when it was
                           stopped never would be. AWS keeps a stream for 24 hours, and so it does now.
+``note_saves``            It saves its state when it is stopped gently. That it did is noted (see ``saved_state``).
+Its files are for their owner alone: there are secrets among them.
 """
 
 from __future__ import annotations
@@ -32,18 +34,21 @@ from pathlib import Path
 from typing import Any
 
 from infra.local.processes import end_with_parent
+from infra.local.saved_state import SavedState
 from infra.local.state import StateDirectory
 
 REGION = "us-east-1"
 ACCOUNT = "000000000000"
 CREDENTIALS = {"aws_access_key_id": "test", "aws_secret_access_key": "test"}
+OWNER_ONLY = 0o077
 _EXPRESSIONS_KEPT = 4_096
 _INHERITED = ("PATH", "HOME", "LANG", "LC_ALL", "SYSTEMROOT")
 
 
-def environment(state: StateDirectory, port: int) -> dict[str, str]:
+def environment(state: StateDirectory, port: int, *, keeps_state: bool = True) -> dict[str, str]:
     """Everything the runtime and its functions are told by their environment."""
     inherited = {name: os.environ[name] for name in _INHERITED if name in os.environ}
+    persists = "1" if keeps_state else "0"
     return inherited | {
         "BIND_HOST": "127.0.0.1",
         "GATEWAY_PORT": str(port),
@@ -55,9 +60,9 @@ def environment(state: StateDirectory, port: int) -> dict[str, str]:
         "AWS_ACCESS_KEY_ID": CREDENTIALS["aws_access_key_id"],
         "AWS_SECRET_ACCESS_KEY": CREDENTIALS["aws_secret_access_key"],
         "AWS_EC2_METADATA_DISABLED": "true",
-        "PERSIST_STATE": "1",
+        "PERSIST_STATE": persists,
         "STATE_DIR": str(state.server / "state"),
-        "S3_PERSIST": "1",
+        "S3_PERSIST": persists,
         "S3_DATA_DIR": str(state.server / "s3"),
         "TMPDIR": str(state.temporary),
         "IOT_MTLS_ENABLED": "0",
@@ -109,13 +114,37 @@ def keep_streams() -> None:
     dynamodb.load_persisted_state = restore_with_streams
 
 
+def note_saves(state: StateDirectory) -> None:
+    """Note that the runtime has begun, and, once it has really written its tables, that it has saved."""
+    from ministack import app
+
+    note, save_all = SavedState(state), app.save_all
+    tables = state.server / "state" / "dynamodb.json"
+
+    def save_and_note(services: dict[str, Any]) -> None:
+        tables_before = _written_at(tables)
+        save_all(services)
+        if _written_at(tables) != tables_before:
+            note.saved()
+
+    app.save_all = save_and_note
+    note.began()
+
+
+def _written_at(file: Path) -> int | None:
+    return file.stat().st_mtime_ns if file.exists() else None
+
+
 def main() -> None:
-    """Serve until SIGTERM; with ``--parent PID`` also no longer than that process lives."""
+    """``STATE_FOLDER [--parent PID]``: serve until SIGTERM, and no longer than that process lives."""
     arguments, sys.argv = sys.argv[1:], ["ministack"]
-    if arguments[:1] == ["--parent"]:
-        threading.Thread(target=end_with_parent, args=(int(arguments[1]),), daemon=True).start()
+    os.umask(OWNER_ONLY)
+    if "--parent" in arguments:
+        parent = int(arguments[arguments.index("--parent") + 1])
+        threading.Thread(target=end_with_parent, args=(parent,), daemon=True).start()
     remember_expressions()
     keep_streams()
+    note_saves(StateDirectory(Path(arguments[0])))
     from ministack.app import main as serve
 
     serve()

@@ -3,10 +3,11 @@
     .onecount/
       lock               one `up` or `down` at a time
       settings.json      ports and issuer, chosen once, so that URLs survive a restart
+      network.json       the network file that was deployed last
       runtime.json       what is running now: URLs, names, process ids
       pids/              one file for each child process
       logs/              their output
-      server/            the embedded runtime's own state, saved when it is stopped gently
+      server/            the embedded runtime's own state, saved when it is stopped gently; for its owner alone
       checkpoints/       how far the stream pump has come
       issuer/            the signing key (0600)
       assemblies/        synthesized templates by source hash (shared by every runtime of the checkout)
@@ -64,6 +65,10 @@ class StateDirectory:
         return self.root / "runtime.json"
 
     @property
+    def network(self) -> Path:
+        return self.root / "network.json"
+
+    @property
     def mappings(self) -> Path:
         return self.root / "mappings.json"
 
@@ -110,6 +115,7 @@ class StateDirectory:
         try:
             for folder in (self.pids, self.logs, self.server, self.checkpoints, self.issuer, self.temporary):
                 folder.mkdir(parents=True, exist_ok=True)
+            self.server.chmod(0o700)  # it holds secrets
         except OSError as error:
             raise LocalRuntimeError(
                 f"{self.root} cannot be written: {error.strerror or error}.",

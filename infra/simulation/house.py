@@ -36,6 +36,7 @@ from shared.operations.count_desk import CountDesk
 from shared.operations.dead_letters import DeadLetterDesk
 from shared.operations.fan_out import FanOut, Hint, Lane, change_of
 from shared.operations.ingest import Drop, FileIngester
+from shared.operations.order_watch import OrderWatch
 from shared.operations.post import Poster, PostingContendedError
 from shared.operations.push import Pusher
 from shared.operations.receive import Receiver
@@ -166,6 +167,7 @@ class House:
         self.ingester = FileIngester(self.inbox, self.registry, recorder, self.cases, self.bucket, clock)
         self.view = StockView(stock, self.registry, clock)
         self.reserver = Reserver(stock, self.registry, clock, pause)
+        self.order_watch = OrderWatch(stock, self.registry, self.cases, clock)
         self.reconciler = Reconciler(self.view, observations, self.cases, clock)
         self.fan_out = FanOut(stock, self.registry, self.lanes)
         desk = DeadLetterDesk(self.shelf, self.cases, self.listings, self.registry, clock)
@@ -316,6 +318,7 @@ class House:
         self.scheduler.actor = Actor("expire_reservations", self.scheduler.seconds + 58)
         try:
             self.reserver.expire_due()
+            self.order_watch.run()
         except (Crash, TableError, ReservationBusyError):
             self.chaos.strike("expiry cut short")
         finally:

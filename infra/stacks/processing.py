@@ -223,9 +223,10 @@ class ProcessingStack(Stack):
             "expire_reservations",
             timeout=Duration.seconds(58),
             memory_mb=512,
-            tables={"stock": READ_WRITE, "registry": READ},
+            tables={"stock": READ_WRITE, "registry": READ, "cases": READ_WRITE},
         )
-        self._each_minute("ReservationsEachMinute", function, "Give back reservations whose time is over")
+        what = "Give back reservations whose time is over, and keep the cases of open orders true"
+        self._each_minute("ReservationsEachMinute", function, what)
 
     def _each_minute(self, id_: str, function: PythonFunction, what: str) -> None:
         """Run a function each minute; a run that fails is not repeated, for the next finds the same work."""

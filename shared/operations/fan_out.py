@@ -18,10 +18,11 @@ from shared.domain.events import instant
 from shared.domain.network import Listing
 from shared.domain.stock import ChannelId, Quantity, Sku, StockKey
 from shared.store.bulk import write_each
-from shared.store.layout import SHARDS, promise_key
+from shared.store.layout import SHARDS
 from shared.store.ledger import stock_key_of
+from shared.store.promises import fanned_out
 from shared.store.registry import Registry
-from shared.store.table import Equals, Item, Table, Update
+from shared.store.table import Item, Table, Update
 
 
 class Lane(StrEnum):
@@ -100,7 +101,7 @@ class FanOut:
                     lanes[listing] = lane
         failed = self._send(lanes, at)
         told = [change for key, change in latest.items() if not sold_on.get(key, set()) & failed.keys()]
-        write_each(self._table, [_clear(change) for change in told])
+        write_each(self._table, [_clear(change, at) for change in told])
         if failed:
             raise OSError(f"no hints could be queued for {', '.join(failed)}: {next(iter(failed.values()))}")
         return len(lanes)
@@ -141,14 +142,8 @@ class FanOut:
             yield (channel.id, change.key.sku), Lane.URGENT if crosses_zero else Lane.BULK
 
 
-def _clear(change: Change) -> Update:
-    """Take the mark off, unless the key has changed again: that change will announce itself."""
-    return Update(
-        promise_key(change.key),
-        set={"fanned_out_seq": change.change_seq},
-        remove=("dirty_pk", "dirty_sk"),
-        conditions=(Equals("change_seq", change.change_seq),),
-    )
+def _clear(change: Change, at: datetime) -> Update:
+    return fanned_out(change.key, change.after, change.change_seq, at)
 
 
 def change_of(new: Item, old: Item | None) -> Change:

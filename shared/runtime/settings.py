@@ -118,10 +118,11 @@ class CollectFailuresSettings(Settings):
 
 
 class ExpireReservationsSettings(Settings):
-    """``expire_reservations``: gives back reservations whose time is over."""
+    """``expire_reservations``: gives back reservations whose time is over, and keeps the cases of orders true."""
 
     stock_table: str
     registry_table: str
+    cases_table: str
 
 
 class InventoryApiSettings(Settings):

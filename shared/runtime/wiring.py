@@ -16,6 +16,7 @@ from shared.operations.count_desk import CountDesk
 from shared.operations.dead_letters import DeadLetterDesk
 from shared.operations.fan_out import FanOut
 from shared.operations.ingest import FileIngester
+from shared.operations.order_watch import OrderWatch
 from shared.operations.post import Poster
 from shared.operations.push import Pusher
 from shared.operations.receive import Receiver
@@ -174,6 +175,10 @@ class House:
     @cached_property
     def reserver(self) -> Reserver:
         return Reserver(self.stock, self.registry, now)
+
+    @cached_property
+    def order_watch(self) -> OrderWatch:
+        return OrderWatch(self.stock, self.registry, self.cases, now)
 
     @cached_property
     def reconciler(self) -> Reconciler:

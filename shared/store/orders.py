@@ -2,7 +2,8 @@
 
 The line is its own idempotency item: it remembers the event keys applied to it and what each did. It is listed under
 the stock key where it lies; for every other location where it holds units, or ever has, a ``PART`` beside it lists it
-there too. While units are claimed as shipped that the authority has said nothing of, it is listed under ``claimed``.
+there too. While units are claimed as shipped that the authority has said nothing of, it is listed under ``claimed``,
+and under ``disputed`` while one of its documents was told with two contents.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from datetime import datetime, timedelta
 from typing import cast
 
 from shared.domain.events import instant, parse_instant
+from shared.domain.items import Component
 from shared.domain.reservation import Held, OrderLine, Stated
 from shared.domain.stock import ChannelId, EventKey, LocationId, Quantity, Sku, StockKey
 from shared.store.layout import SHARDS, line_key, order_key, part, shard
@@ -51,12 +53,17 @@ class Orders:
             for item in self._table.get_many(list(dict.fromkeys(names))).values():
                 yield order_line(item)
 
-    def claimed_before(self, before: datetime, limit: int = 100) -> Iterator[OrderLine]:
+    def claimed_before(self, before: datetime) -> Iterator[OrderLine]:
         """Yield lines with units that somebody claimed as shipped before an instant, and the authority did not."""
+        yield from self._watched("claimed", instant(before))
+
+    def disputed(self) -> Iterator[OrderLine]:
+        """Yield lines of which one document was told with two contents."""
+        yield from self._watched("disputed", None)
+
+    def _watched(self, why: str, last: str | None, limit: int = 1000) -> Iterator[OrderLine]:
         for number in range(SHARDS):
-            names = list(
-                self._table.query_index("expiring", f"claimed#{number}", last=instant(before), limit=limit)
-            )
+            names = list(self._table.query_index("expiring", f"{why}#{number}", last=last, limit=limit))
             for item in self._table.get_many(names).values():
                 yield order_line(item)
 
@@ -90,7 +97,15 @@ def line_put(line: OrderLine, changed_at: datetime) -> Put:
         "order_lines_pk": _index_key(place, shard(line.order)),
         "order_lines_sk": instant(changed_at),
     }
-    if claimed is not None:
+    if line.kit_from is not None:
+        attributes["kit"] = [[component.sku, component.quantity] for component in line.kit]
+        attributes["kit_from"] = instant(line.kit_from)
+    if line.part_of:
+        attributes["part_of"] = line.part_of
+    if line.disputed:
+        attributes["expiring_pk"] = f"disputed#{shard(line.order)}"
+        attributes["expiring_sk"] = instant(changed_at)
+    elif claimed is not None:
         attributes["expiring_pk"] = f"claimed#{shard(line.order)}"
         attributes["expiring_sk"] = instant(claimed.since)
     return Put(line_key(line.order, line.line), attributes, (condition,))
@@ -115,6 +130,8 @@ def order_line(item: Item) -> OrderLine:
     history = cast("list[tuple[str, int, str, str]]", item["history"])
     shares = cast("list[tuple[str, int]]", item["shares"])
     channel = cast("str | None", item["channel"])
+    kit = cast("list[tuple[str, int]]", item.get("kit", []))
+    kit_from = cast("str | None", item.get("kit_from"))
     return OrderLine(
         order=cast(str, item["order"]),
         line=cast(str, item["line"]),
@@ -127,6 +144,9 @@ def order_line(item: Item) -> OrderLine:
             for at, quantity, key, location in history
         ),
         shares=tuple((LocationId(location), units) for location, units in shares),
+        kit=tuple(Component(Sku(sku), quantity) for sku, quantity in kit),
+        kit_from=None if kit_from is None else parse_instant(kit_from),
+        part_of=cast(str, item.get("part_of", "")),
         **{kind: _documents(item[kind]) for kind in _KINDS},
     )
 

@@ -45,6 +45,7 @@ from shared.operations.count_desk import CountDesk
 from shared.operations.dead_letters import DeadLetter, DeadLetterDesk
 from shared.operations.fan_out import FanOut, Hint, Lane, change_of
 from shared.operations.ingest import FileIngester
+from shared.operations.order_watch import OrderWatch
 from shared.operations.post import Fact, Poster, Result
 from shared.operations.push import Later, Pusher
 from shared.operations.receive import Receiver
@@ -271,6 +272,7 @@ class House:
         )
         self.view = StockView(self.stock, self.registry, self.clock)
         self.reserver = Reserver(self.stock, self.registry, self.clock, lambda _: None)
+        self.order_watch = OrderWatch(self.stock, self.registry, self.cases, self.clock)
         self.reconciler = Reconciler(self.view, self.observations, self.cases, self.clock)
         self.fan_out = FanOut(self.stock, self.registry, self.lanes)
         self.desk = DeadLetterDesk(self.letters, self.cases, self.listings, self.registry, self.clock)

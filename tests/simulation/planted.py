@@ -316,7 +316,7 @@ def mark_cleared_before_queued() -> list[Replacement]:
     def changed(self: fan_out.FanOut, changes: Any, at: Any) -> int:
         changes = list(changes)
         latest = {change.key: change for change in sorted(changes, key=lambda change: change.change_seq)}
-        write_each(self._table, [fan_out._clear(change) for change in latest.values()])
+        write_each(self._table, [fan_out._clear(change, at) for change in latest.values()])
         return original(self, changes, at)
 
     return [(fan_out.FanOut, "changed", changed)]

@@ -17,9 +17,9 @@ from infra.cli.app import onecount
 from infra.cli.checkout import Say
 from infra.cli.console import CommandError, Session
 from infra.cli.http_door import Answer, Api
-from infra.cli.target import Target
+from infra.cli.target import ROOT, Target
 from infra.local.doctor import Finding
-from infra.local.runtime import RuntimeInfo, RuntimeStatus
+from infra.local.runtime_info import RuntimeInfo, RuntimeStatus
 from infra.network_file import read_network
 from shared.domain.cases import Case, CaseKind, CaseStatus
 from shared.domain.events import Count, Origin, effect_hash
@@ -143,14 +143,18 @@ class FakeRuntime:
 
     def __init__(self) -> None:
         self.is_up = True
-        self.networks: list[Path | None] = []
+        self.ups: list[tuple[Path, bool]] = []
+        self.last_network = ROOT / "infra" / "local" / "network.yaml"
         self.demo_code = 0
         self.wiped: list[bool] = []
         self.findings = [Finding("Python", True, "3.11.7"), Finding("Node", True, "v20.1.0")]
 
-    def up(self, network: Path | None, say: Say) -> RuntimeInfo:
+    def network(self) -> Path:
+        return self.last_network
+
+    def up(self, network: Path, may_remove: bool, say: Say) -> RuntimeInfo:
         say("starting")
-        self.networks.append(network)
+        self.ups.append((network, may_remove))
         self.is_up = True
         return INFO
 

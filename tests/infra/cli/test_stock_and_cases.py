@@ -10,7 +10,7 @@ from shared.domain.stock import ChannelId, LocationId, Sku, StockKey
 from shared.operations.fan_out import Lane
 from shared.store.layout import balance_key
 from shared.store.table import Update
-from tests.infra.cli.arrange import INFO, Bench
+from tests.infra.cli.arrange import INFO, NETWORK, Bench
 
 SHORT = {
     "title": "Insufficient stock",
@@ -176,11 +176,11 @@ def test_a_token_is_minted_for_the_local_runtime_only(bench: Bench) -> None:
 
 
 def test_up_says_where_everything_is_and_how_to_try_it(bench: Bench) -> None:
-    network = bench.file("n.yaml", "{}")
+    network = bench.file("n.yaml", NETWORK)
 
     result = bench.run("up", "--network", network)
 
-    assert [str(path) for path in bench.runtime.networks] == [network]
+    assert [str(path) for path, _ in bench.runtime.ups] == [network]
     for said in (INFO.webhook_url, f"{INFO.api_url}/v1", INFO.bucket, "curl -H"):
         assert said in result.stdout
     assert result.stderr == "starting\n"

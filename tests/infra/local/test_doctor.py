@@ -12,8 +12,8 @@ import pytest
 
 from infra.local import doctor
 from infra.local.doctor import Finding
+from infra.local.parts import PARTS
 from infra.local.processes import free_port, start_time_of
-from infra.local.runtime import PARTS
 from infra.local.state import StateDirectory, write_json
 
 ROOT = Path(__file__).resolve().parents[3]

@@ -186,7 +186,8 @@ def test_state_addresses_and_checkpoints_survive_a_stop_and_a_changed_function_i
         os.kill(second.pids["server"], signal.SIGKILL)
         os.kill(second.pids["pump"], signal.SIGKILL)
         third = runtime.start()
-        assert any("without being stopped" in line for line in told)
+        [lost] = [line for line in told if "is lost" in line]
+        assert "without saving its state: what was written since 20" in lost
         assert third.api_url == first.api_url
         assert [item["sk"] for item in seen(runtime, "stream")] == ["kept/x"]
         put_work(runtime, "kept", "z")
@@ -262,3 +263,41 @@ def _with_an_unknown_type(good: Assembly) -> Assembly:
     resources = {**core.template["Resources"], "Strange": {"Type": "AWS::No::Such", "Properties": {}}}
     broken = replace(core, template={**core.template, "Resources": resources})
     return replace(good, stacks=(doors, broken), digest="broken")
+
+
+@pytest.mark.system
+def test_what_is_said_to_be_lost_is_lost_and_nothing_else_is(tmp_path: Path) -> None:
+    told: list[str] = []
+    folder = tmp_path / "state"
+    runtime = LocalRuntime(
+        ROOT, StateDirectory(folder), lambda: miniature(tmp_path / "a"), tied=True, say=told.append
+    )
+    try:
+        first = runtime.start()
+        put_work(runtime, "lost", "x")
+        os.kill(first.pids["server"], signal.SIGKILL)
+        runtime.start()
+        assert [line for line in told if "is lost" in line] == [
+            "the runtime ended without saving its state, for the first time it ran: all of it is lost"
+        ]
+        assert seen(runtime, "stream") == []
+
+        told.clear()
+        put_work(runtime, "kept", "y")
+        runtime.settle()
+        _end_as_a_shutdown_of_the_machine_would(runtime)
+        runtime.start()
+        assert [line for line in told if "is lost" in line] == []
+        assert [item["sk"] for item in seen(runtime, "stream")] == ["kept/y"]
+        saved = folder / "server" / "state"
+        assert {oct(file.stat().st_mode & 0o777) for file in saved.rglob("*.json")} == {"0o600"}
+        assert oct((folder / "server").stat().st_mode & 0o777) == "0o700"
+    finally:
+        runtime.stop(wipe=True)
+
+
+def _end_as_a_shutdown_of_the_machine_would(runtime: LocalRuntime) -> None:
+    pids = [pid for pid in runtime.running().values() if pid is not None]
+    for pid in pids:
+        os.kill(pid, signal.SIGTERM)
+    _await(lambda: not any(runtime.running().values()))

@@ -1,0 +1,245 @@
+"""Orders, refunds, fulfilments and returns of a shop: by the door, in every order, against what the warehouse says."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from datetime import timedelta
+from itertools import permutations
+from typing import Any
+
+import pytest
+
+from shared.domain.cases import CaseStatus
+from shared.domain.events import Movement, MovementKind
+from shared.domain.messages import FETCHED_AT
+from shared.domain.network import Channel, Location
+from shared.domain.stock import SourceId, StockKey
+from shared.store.registry import Network
+from tests.operations.house import EAST, KEY, NOON, SHOP, TEA, WEST, WMS, House, at, count, movement, network
+
+AT_WEST = StockKey(TEA, WEST)
+SHOPIFY = SourceId("shopify")
+ORDER, LINE = "shop/1", "11"
+
+
+def shipped(name: str, minute: float, units: int) -> Movement:
+    return movement(name, minute, -units, order=(ORDER, LINE), kind=MovementKind.SHIPMENT)
+
+
+def snapshot_only() -> Network:
+    """West only sends snapshots: what is shipped there, the shop says."""
+    declared = network()
+    shop = declared.channels[SHOP]
+    return Network(
+        {
+            **declared.sources,
+            SHOPIFY: replace(declared.sources[SHOPIFY], locations={"77": EAST, "88": WEST}),
+        },
+        {EAST: declared.locations[EAST], WEST: Location(WEST, SourceId("files"), SHOPIFY)},
+        {SHOP: replace(shop, locations={EAST: "77", WEST: "88"})},
+    )
+
+
+def line(**fields: Any) -> dict[str, Any]:
+    return {"id": 11, "sku": "TEA", "quantity": 5, "current_quantity": 5, "fulfillable_quantity": 5} | fields
+
+
+def order(minute: float, *, refunds: list[Any] | None = None, **fields: Any) -> tuple[str, dict[str, Any]]:
+    body = {"id": 1, "updated_at": at(minute).isoformat(), "refunds": refunds or [], "fulfillments": []}
+    lined = {name: fields.pop(name) for name in list(fields) if name.endswith("quantity")}
+    return "orders/updated", body | {"line_items": [line(**lined)]} | fields
+
+
+def refund(
+    minute: float, units: int, restock: str = "cancel", number: int = 801, place: int = 88
+) -> dict[str, Any]:
+    part = {"id": number, "line_item_id": 11, "quantity": units, "restock_type": restock, "line_item": line()}
+    part |= {"location_id": place if restock == "return" else None}
+    return {"id": 800, "order_id": 1, "created_at": at(minute).isoformat(), "refund_line_items": [part]}
+
+
+def fulfilment(minute: float, units: int, place: int = 77, status: str = "success") -> dict[str, Any]:
+    return {
+        "id": 900,
+        "order_id": 1,
+        "status": status,
+        "location_id": place,
+        "created_at": at(minute).isoformat(),
+        "updated_at": at(minute + 1).isoformat(),
+        "line_items": [line(quantity=units)],
+    }
+
+
+def hear(house: House, topic: str, body: dict[str, Any], delivery: str = "", fetched: str = "") -> None:
+    """Deliver a document; the same one under another delivery id is a message of its own."""
+    headers = {"x-shopify-topic": topic, "delivery": delivery}
+    house.store("shopify", json.dumps(body).encode(), **headers | ({FETCHED_AT: fetched} if fetched else {}))
+    house.settle()
+
+
+def stands(house: House) -> tuple[int, int, int, int]:
+    return house.on_hand(), house.available(), house.on_hand(AT_WEST), house.available(AT_WEST)
+
+
+EVERY = [
+    order(0),
+    ("refunds/create", refund(1, 2)),
+    order(1, current_quantity=3, fulfillable_quantity=3, refunds=[refund(1, 2)]),
+    ("fulfillments/create", fulfilment(2, 1)),
+    (
+        "orders/cancelled",
+        order(
+            3,
+            current_quantity=0,
+            fulfillable_quantity=0,
+            cancelled_at=at(3).isoformat(),
+            refunds=[refund(1, 2), refund(3, 3, number=802)],
+        )[1],
+    ),
+]
+
+
+@pytest.mark.parametrize("which", list(permutations(range(len(EVERY))))[::7])
+def test_an_order_with_its_refunds_its_claim_and_its_cancellation_ends_alike(which: tuple[int, ...]) -> None:
+    house = House(snapshot_only())
+    house.clock.advance(hours=1)
+    house.post(movement("r", -5, 10))
+    for number, index in enumerate(which):
+        hear(house, *EVERY[index], delivery=str(number))
+        hear(house, *EVERY[index], delivery=f"{number}-again")
+
+    assert stands(house) == (10, 10, 0, 0)
+    house.assert_exact()
+    assert house.open_cases() == []
+
+
+def test_a_refund_of_shipped_units_restocks_nothing_until_the_warehouse_receives_them() -> None:
+    house = House()
+    house.clock.advance(hours=1)
+    house.post(movement("r", -5, 10))
+    hear(house, *order(0))
+    house.post(shipped("s", 1, 5))
+    hear(house, "refunds/create", refund(2, 2, "return", place=77))
+    assert (house.on_hand(), house.available()) == (5, 5)
+
+    house.post(movement("back", 3, 2, kind=MovementKind.RETURN))
+    assert (house.on_hand(), house.available()) == (7, 7)
+    house.assert_exact()
+
+
+def test_where_only_snapshots_come_a_fulfilment_ships_and_the_next_snapshot_contains_it() -> None:
+    house = House(snapshot_only())
+    house.clock.advance(hours=1)
+    house.post(movement("r", -5, 10, key=AT_WEST))
+    hear(house, *order(0))
+    hear(house, "fulfillments/create", fulfilment(1, 2, place=88))
+    hear(house, *order(2, fulfillable_quantity=3, fulfillments=[fulfilment(1, 2, place=88)]))
+
+    assert stands(house) == (0, -3, 8, 8)
+    house.post(count("snapshot", 30, 8, key=AT_WEST))
+    assert stands(house) == (0, -3, 8, 8)
+    house.assert_exact()
+
+
+@pytest.mark.parametrize("which", list(permutations(range(3))))
+def test_a_fulfilment_called_off_puts_the_units_back_in_every_order(which: tuple[int, ...]) -> None:
+    documents = [
+        order(0),
+        ("fulfillments/create", fulfilment(1, 2, place=88)),
+        ("fulfillments/update", fulfilment(1, 2, place=88, status="cancelled")),
+    ]
+    house = House(snapshot_only())
+    house.clock.advance(hours=1)
+    house.post(movement("r", -5, 10, key=AT_WEST))
+    for index in which:
+        hear(house, *documents[index], delivery=str(index))
+
+    assert stands(house) == (0, -5, 10, 10)
+    house.assert_exact()
+
+
+def test_where_the_shop_moves_stock_its_returned_units_come_back() -> None:
+    house = House(snapshot_only())
+    house.clock.advance(hours=1)
+    hear(house, "fulfillments/create", fulfilment(1, 5, place=88))
+    hear(house, *order(0))
+    hear(house, "refunds/create", refund(2, 2, "return"))
+
+    assert stands(house) == (0, 0, -3, -3)
+    house.assert_exact()
+
+
+def test_a_claim_that_the_warehouse_does_not_confirm_in_time_is_a_case_until_it_ships() -> None:
+    house = House()
+    house.clock.advance(hours=1)
+    house.post(movement("r", -5, 10))
+    hear(house, *order(0))
+    hear(house, "fulfillments/create", fulfilment(1, 2))
+    assert house.available() == 5
+
+    house.order_watch.run()
+    assert house.open_cases() == []
+
+    house.clock.advance(hours=24)
+    house.order_watch.run()
+    [case] = house.cases.list(CaseStatus.OPEN)
+    assert (case.kind, case.facts["units"], case.facts["authority"]) == ("posting_delay", 2, WMS)
+    house.order_watch.run()
+    assert house.cases.get(case.id).occurrences == 1
+
+    house.post(shipped("s", 60, 2))
+    house.order_watch.run()
+    assert house.open_cases() == []
+    assert house.available() == 5
+    house.assert_exact()
+
+
+def test_two_contents_of_one_version_are_a_case_until_the_order_is_fetched() -> None:
+    house = House()
+    house.clock.advance(hours=1)
+    house.post(movement("r", -5, 10))
+    hear(house, *order(0, quantity=5))
+    hear(house, *order(0, current_quantity=3, fulfillable_quantity=3))
+    assert house.available() == 5
+    house.order_watch.run()
+    [case] = house.cases.list(CaseStatus.OPEN)
+    assert (case.kind, case.facts["order"]) == ("order_disputed", ORDER)
+
+    fetched = (NOON + timedelta(minutes=5)).isoformat()
+    hear(house, *order(0, current_quantity=3, fulfillable_quantity=3), fetched=fetched)
+    house.order_watch.run()
+    assert house.available() == 7
+    assert house.open_cases() == []
+    house.assert_exact()
+
+
+def test_what_is_owed_and_not_there_is_a_case_that_names_who_waits_and_stock_resolves_it() -> None:
+    first = Channel(SHOP, "scripted", {EAST: "77"}, EAST, sells_down=True, priority=50)
+    house = House(replace(network(), channels={SHOP: first}))
+    house.clock.advance(hours=1)
+    house.post(movement("r", -5, 6))
+    for number, minute in ((2, 1), (1, 2), (3, 3)):
+        body = order(minute)[1] | {"id": number}
+        body["line_items"][0] |= {"quantity": 3, "current_quantity": 3, "fulfillable_quantity": 3}
+        hear(house, "orders/create", body)
+
+    house.order_watch.run()
+    [case] = house.cases.list(CaseStatus.OPEN)
+    assert (case.kind, case.facts["exposure"], case.facts["lines"]) == ("oversold", 3, 1)
+    assert case.facts["order_1"] == "shop/3 line 11: 3 of 3 missing"
+    assert [(c.line.order, c.covered) for c in house.order_watch.backorders(KEY)] == [
+        ("shop/2", 3),
+        ("shop/1", 3),
+        ("shop/3", 0),
+    ]
+
+    house.post(movement("more", 10, 2))
+    house.settle()
+    house.order_watch.run()
+    assert house.cases.get(case.id).facts["exposure"] == 1
+
+    house.post(movement("enough", 11, 1))
+    house.settle()
+    house.order_watch.run()
+    assert house.open_cases() == []
