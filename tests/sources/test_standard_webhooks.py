@@ -246,7 +246,7 @@ class TestMovements:
 class TestCounts:
     def test_a_count_is_absolute_as_of_its_time(self) -> None:
         count = only_count(document("stock.count", line(quantity=0), version="002"))
-        assert (count.quantity, count.element, count.version) == (0, "on_hand", "002")
+        assert (count.quantity, count.element, count.version) == (0, "on_hand", "00000000000000000002")
         assert count.as_of == datetime(2026, 11, 21, 8, 30, tzinfo=UTC)
         assert count.key == "wms/D-1/1/count/002"
 
