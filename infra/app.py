@@ -7,7 +7,8 @@ cdk-nag's AwsSolutions rules run at synthesis, and a finding that nobody acknowl
 | context      | meaning                                                                        |
 |--------------|--------------------------------------------------------------------------------|
 | stage        | ``local``, ``dev`` (the default) or ``prod``                                     |
-| network      | path of a network.yaml; its ``sources`` and ``channels`` get infrastructure      |
+| network      | path of a network.yaml; its ``sources`` and ``channels`` get infrastructure, and |
+|              | those of what it no longer declares go. Only ``local`` has a default: the demo's |
 | issuer, audience, jwks_url | the OpenID Connect issuer of the tokens that ``/v1`` accepts       |
 | alarm_email  | optional: who is told of alarms                                                  |
 """
@@ -16,22 +17,23 @@ from __future__ import annotations
 
 import argparse
 import os
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 
 from aws_cdk import App, Tags, Validations
 from cdk_nag import AwsSolutionsChecks
 
-from infra.building_blocks.bundling import ROOT
-from infra.building_blocks.deployment import ConnectedSystems, Deployment
-from infra.building_blocks.stage import Stage
+from infra.building_blocks.bundling import ROOT, MissingFunctionError
+from infra.building_blocks.deployment import ConnectedSystems, Deployment, NetworkFileError
+from infra.building_blocks.stage import Stage, UnknownStageError
 from infra.stacks.api import ApiStack
 from infra.stacks.data import DataStack
 from infra.stacks.monitoring import MonitoringStack
 from infra.stacks.processing import ProcessingStack
 
 DEFAULT_STAGE = "dev"
-DEFAULT_NETWORK = "infra/local/network.yaml"
+LOCAL_NETWORK = "infra/local/network.yaml"
 
 # Only the flags that change something here; what the CDK recommends for new apps.
 _FLAGS = {
@@ -44,6 +46,16 @@ _FLAGS = {
     "@aws-cdk/core:defaultCrossStackReferences": "strong",  # plain exports, which the embedded runtime knows too
     "@aws-cdk/core:enablePartitionLiterals": True,
 }
+
+
+class NoNetworkError(ValueError):
+    """A stage on AWS was asked for without saying whose network it is."""
+
+    def __init__(self, stage: Stage) -> None:
+        super().__init__(
+            f"stage {stage.name} needs a network file: without one the queues and secrets of every source and "
+            "channel would go; pass -c network=<your network.yaml>"
+        )
 
 
 def build_app(
@@ -74,7 +86,7 @@ def build_app(
 
     Raises
     ------
-    UnknownStageError, NetworkFileError, MissingFunctionError
+    UnknownStageError, NoNetworkError, NetworkFileError, MissingFunctionError
     """
     settings: dict[str, object] = {**_FLAGS, **(context or {})}
     if not bundling:
@@ -85,9 +97,13 @@ def build_app(
         value = argument if argument is not None else app.node.try_get_context(key)
         return None if value in (None, "") else str(value)
 
+    named = Stage(chosen("stage", stage) or DEFAULT_STAGE)
+    file = chosen("network", network) or (LOCAL_NETWORK if named.is_local else None)
+    if file is None:
+        raise NoNetworkError(named)
     deployment = Deployment(
-        stage=Stage(chosen("stage", stage) or DEFAULT_STAGE),
-        systems=ConnectedSystems.read(ROOT / (chosen("network", network) or DEFAULT_NETWORK)),
+        stage=named,
+        systems=ConnectedSystems.read(ROOT / file),
         issuer=chosen("issuer", issuer),
         audience=chosen("audience", audience),
         jwks_url=chosen("jwks_url", jwks_url),
@@ -120,7 +136,11 @@ def main() -> None:
             parser.error(f"-c {pair}: there is no '='; write -c {pair}=<value>")
         context[key] = value
     # Without an outdir the CDK would write to a temporary folder, unless its command line has said where.
-    build_app(context=context, outdir=os.environ.get("CDK_OUTDIR", ROOT / "cdk.out")).synth()
+    try:
+        app = build_app(context=context, outdir=os.environ.get("CDK_OUTDIR", ROOT / "cdk.out"))
+    except (UnknownStageError, NoNetworkError, NetworkFileError, MissingFunctionError) as error:
+        sys.exit(f"error: {error}")
+    app.synth()
 
 
 if __name__ == "__main__":

@@ -2,6 +2,8 @@
 
 Encrypted with the stage's key, TLS only. The visibility timeout is six times the consumer's timeout, as Lambda
 asks, so that a message is not delivered again while its first delivery is still being worked on.
+
+In production a queue outlives its stack, and a channel that is no longer declared: there may be messages in it.
 """
 
 from __future__ import annotations
@@ -57,6 +59,7 @@ class QueueWithDeadLetters(Construct):
             visibility_timeout=Duration.seconds(6 * int(consumer_timeout.to_seconds())),
             retention_period=Duration.days(4),
             dead_letter_queue=sqs.DeadLetterQueue(queue=self.dead_letters, max_receive_count=MAX_RECEIVES),
+            removal_policy=key.removal_policy,
         )
 
     def grant_send(self, function: PythonFunction) -> None:
@@ -153,4 +156,5 @@ def _queue(scope: Construct, id_: str, name: str, key: StageKey) -> sqs.Queue:
         enforce_ssl=True,
         visibility_timeout=_DEAD_LETTER_VISIBILITY,
         retention_period=DEAD_LETTER_RETENTION,
+        removal_policy=key.removal_policy,
     )

@@ -16,10 +16,15 @@ from infra.building_blocks.stage import Stage
 
 
 class StageKey(Construct):
-    """The customer key of a stage. ``key`` is the KMS key itself."""
+    """The customer key of a stage.
+
+    ``key`` is the KMS key itself; ``removal_policy`` is what becomes of it, and so of what it encrypts, when its
+    stack goes.
+    """
 
     def __init__(self, scope: Construct, id_: str, *, stage: Stage) -> None:
         super().__init__(scope, id_)
+        self.removal_policy = stage.removal_policy
         self.key = kms.Key(
             self,
             "Key",

@@ -1,4 +1,4 @@
-"""Cases and dead letters: what needs a decision, what was given up, and how both go on."""
+"""Cases and dead letters: what needs a decision, one by one or all of a kind; what was given up; and how both go on."""
 
 from __future__ import annotations
 
@@ -7,25 +7,113 @@ from typing import Any
 
 import click
 
-from infra.cli.console import Session, brief, command, fields, table
+from infra.cli.console import CommandError, Session, brief, command, fields, table
+from infra.cli.pages import more, pages
 
 _STATES = ("open", "resolved", "ignored")
 
 
 @command("cases")
+@click.argument("action", type=click.Choice(["list", "retry", "ignore"]), default="list")
+@click.option("--status", type=click.Choice(_STATES), help="list: where they stand.  [default: open]")
 @click.option(
-    "--status", type=click.Choice(_STATES), default="open", show_default=True, help="Where they stand."
+    "--kind", metavar="KIND", help="Only of this kind, as `case` shows it (drift, unknown_code ...)."
 )
-@click.option(
-    "--limit", type=click.IntRange(1, 200), default=50, show_default=True, help="How many, newest first."
-)
+@click.option("--source", metavar="ID", help="Only about this source.")
+@click.option("--channel", metavar="ID", help="Only about this channel.")
+@click.option("--message", metavar="ID", help="Only from this message or file.")
+@click.option("--limit", type=click.IntRange(1), help="list: how many, newest first.  [default: 50]")
+@click.option("--cursor", help="list: go on where an earlier list ended.")
+@click.option("--all", "everything", is_flag=True, help="list: all there are.")
+@click.option("--reason", help="ignore: why.")
+@click.option("--dry-run", is_flag=True, help="retry, ignore: only count them.")
+@click.option("--yes", is_flag=True, help="retry, ignore: without asking.")
 @click.pass_obj
-def cases(session: Session, status: str, limit: int) -> None:
-    """List what waits for a decision."""
-    found = session.target.api.get("cases", status=status, limit=limit)
-    rows = [(c["id"], brief(c["opened_at"]), c["occurrences"], c["title"]) for c in found["cases"]]
+def cases(
+    session: Session,
+    /,
+    action: str,
+    kind: str | None,
+    source: str | None,
+    channel: str | None,
+    message: str | None,
+    **given: Any,
+) -> None:
+    """List what waits for a decision, or decide all of a kind.
+
+    `cases retry --kind K` and `cases ignore --kind K --reason R` count the open cases that are meant, ask, and then
+    act on each of them.
+    """
+    only = {"kind": kind, "source": source, "channel": channel, "message": message}
+    belongs = {
+        "list": ("status", "limit", "cursor", "everything"),
+        "retry": ("dry_run", "yes"),
+        "ignore": ("reason", "dry_run", "yes"),
+    }[action]
+    for name, value in given.items():
+        if value not in (None, False) and name not in belongs:
+            option = "all" if name == "everything" else name.replace("_", "-")
+            raise click.UsageError(f"{action} takes no --{option}")
+    if action == "list":
+        _list(session, only, given)
+        return
+    if kind is None:
+        raise click.UsageError(f"{action} needs --kind: which cases are meant")
+    if action == "ignore" and given["reason"] is None:
+        raise click.UsageError("ignore needs --reason")
+    wanted = {"action": action, **only, "reason": given["reason"]}
+    _decide(session, {name: value for name, value in wanted.items() if value is not None}, given)
+
+
+def _list(session: Session, only: Mapping[str, str | None], given: Mapping[str, Any]) -> None:
+    status, api = given["status"] or "open", session.target.api
+    found, cursor = pages(
+        lambda size, at: api.get("cases", status=status, limit=size, cursor=at, **only),
+        "cases",
+        None if given["everything"] else given["limit"] or 50,
+        given["cursor"],
+    )
+    rows = [(c["id"], brief(c["opened_at"]), c["occurrences"], c["title"]) for c in found]
     lines = table(("case", "opened", "times", "what"), rows) if rows else [f"no {status} cases"]
-    session.show(found, lines)
+    session.show({"cases": found, "cursor": cursor}, [*lines, *more(cursor)])
+
+
+def _decide(session: Session, wanted: dict[str, Any], given: Mapping[str, Any]) -> None:
+    """Count the cases that are meant, ask, and act on all of them, as many calls as that takes."""
+    counted = _all_of(session, {**wanted, "dry_run": True})
+    if given["dry_run"]:
+        session.show({"matched": counted["matched"]}, [f"{counted['matched']} open cases are meant"])
+        return
+    if counted["matched"] and not given["yes"] and not _agreed(wanted["action"], counted["matched"]):
+        raise CommandError("nothing was done", "answer y, or pass --yes where nobody can answer")
+    done = _all_of(session, wanted) if counted["matched"] else counted
+    refused = [f"{case}: {reason}" for case, reason in done["refused"].items()]
+    lines = fields({"meant": done["matched"], "done": done["done"], "not possible": len(refused)})
+    session.show(done, [*lines, *refused])
+
+
+def _all_of(session: Session, wanted: Mapping[str, Any]) -> dict[str, Any]:
+    whole: dict[str, Any] = {"matched": 0, "done": 0, "refused": {}}
+    cursor: str | None = None
+    while True:
+        going_on = {} if cursor is None else {"cursor": cursor}
+        part = session.target.api.post("cases", "actions", body={**wanted, **going_on})
+        whole["matched"] += part["matched"]
+        whole["done"] += part["done"]
+        whole["refused"] |= part["refused"]
+        cursor = part["cursor"]
+        if cursor is None:
+            return whole
+        if part["done"]:
+            session.say(f"{whole['done']} done")
+
+
+def _agreed(action: str, number: int) -> bool:
+    try:
+        return click.confirm(f"{action} {number} open cases?", err=True)
+    except click.Abort:  # nobody is there to answer
+        click.echo(err=True)
+        return False
 
 
 @command("case")
@@ -65,6 +153,7 @@ def _case(found: Mapping[str, Any]) -> list[str]:
         name.replace("_", " "): found.get(name)
         for name in (
             "id",
+            "kind",
             "status",
             "title",
             "remedy",

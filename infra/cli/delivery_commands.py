@@ -5,13 +5,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import UTC, datetime
-from typing import BinaryIO
+from typing import Any, BinaryIO
 from urllib.parse import quote
 
 import click
 
-from infra.cli.console import CommandError, Session, command, fields, file_name
+from infra.cli.console import CommandError, Session, command, fields, file_name, table
 from infra.cli.http_door import answered
 from infra.cli.signing import require_secret, signed_headers
 from infra.cli.target import Target
@@ -79,11 +80,45 @@ def drop(session: Session, source: str, file: BinaryIO, name: str | None) -> Non
 @click.argument("message_id")
 @click.pass_obj
 def message(session: Session, message_id: str) -> None:
-    """Show a raw message, and where it stands."""
-    found = session.target.api.get("messages", message_id)
-    head = {name: value for name, value in found.items() if name not in ("headers", "body")}
+    """Show a raw message, and what became of each event."""
+    found = _whole(session, message_id)
+    head = {
+        name: value
+        for name, value in found.items()
+        if name not in ("headers", "body", "events", "more_events")
+    }
     headers = {f"header {name}": value for name, value in found.get("headers", {}).items()}
-    session.show(found, [*fields(head | headers), "", str(found.get("body", ""))])
+    session.show(found, [*fields(head | headers), *_events(found), "", str(found.get("body", ""))])
+
+
+def _whole(session: Session, message_id: str) -> dict[str, Any]:
+    """Return a message with all of its body, which comes in parts if it is long."""
+    found = session.target.api.get("messages", message_id)
+    offset = found.pop("next_offset", None)
+    while offset is not None:
+        part = session.target.api.get("messages", message_id, offset=offset)
+        found["body"] += part["body"]
+        offset = part.get("next_offset")
+    return found
+
+
+def _events(found: Mapping[str, Any]) -> list[str]:
+    rows = [
+        (
+            event["event"],
+            event["what"],
+            ", ".join(f"{at['sku']}@{at['location']}" for at in event["stock_keys"]) or event["code"],
+            event["quantity"],
+            event["outcome"],
+            event["reason"],
+        )
+        for event in found.get("events", ())
+    ]
+    if not rows:
+        return []
+    headers = ("event", "what", "stock key", "quantity", "outcome", "why")
+    more = ["... and more events, which are not shown"] if found.get("more_events") else []
+    return ["", *table(headers, rows), *more]
 
 
 @command("replay")

@@ -16,6 +16,7 @@ import click
 from infra.cli.console import CommandError, Session, command, known_errors, printable
 from infra.cli.fresh_look import queue_fresh_look
 from infra.cli.network_diff import Entry, NetworkDiff, compare
+from infra.cli.signing import check_signing_secret, current_secret
 from infra.cli.target import LOCAL, Target
 from infra.network_file import Mistake, NetworkFileError, read_network
 from shared.channels.registry import ChannelOptionError, UnknownConnectorError, build_channel
@@ -45,6 +46,7 @@ def apply(session: Session, file: Path, yes: bool) -> None:
     target = session.target
     diff = compare(target.registry.network(fresh=True), said)
     _require_infrastructure(target, diff, file)
+    _require_safe_secrets(target, said)
     for line in diff.lines():
         click.echo(printable(line), err=session.as_json)  # before the question, and never inside the JSON
     queued: dict[str, int] = {}
@@ -184,6 +186,14 @@ def _require_infrastructure(target: Target, diff: NetworkDiff, file: Path) -> No
         f"stage {target.stage} has no queues and secrets for {', '.join(missing)}; nothing was applied",
         f"deploy them first (`{first}`), then apply again",
     )
+
+
+def _require_safe_secrets(target: Target, said: Network) -> None:
+    """Refuse a source whose stored secret lets others sign for it: it was stored before there was a rule."""
+    for source in said.sources.values():
+        secret = current_secret(target.secrets.text("source", source.id))
+        if secret is not None:
+            check_signing_secret(source, secret)
 
 
 def _connected(entries: Iterable[Entry]) -> Iterator[Entry]:

@@ -14,11 +14,11 @@ import click
 
 from infra.cli.console import CommandError, Session, command
 from infra.cli.delivery_commands import declared_source
-from infra.cli.signing import current_secret
+from infra.cli.signing import check_signing_secret, current_secret
 from infra.cli.target import Target
 from shared.channels.registry import ChannelOptionError, build_channel
 from shared.channels.transport import HttpTransport
-from shared.domain.stock import ChannelId
+from shared.domain.stock import ChannelId, SourceId
 
 
 @click.group("secret")
@@ -44,6 +44,8 @@ def set_secret(session: Session, kind: str, name: str) -> None:
     text = json.dumps({"current": fresh} if before is None else {"current": fresh, "previous": before})
     if kind == "channel":
         _check_channel(target, name, text)
+    else:
+        _check_source(target, name, fresh)
     changed = fresh != before
     if changed:
         target.secrets.store(kind, name, text)
@@ -74,6 +76,12 @@ def _refuse_unknown(target: Target, kind: str, name: str) -> None:
         f"there is no secret for {kind} {name} in stage {target.stage}",
         "a deployment makes it: deploy the network file that declares it",
     )
+
+
+def _check_source(target: Target, name: str, fresh: str) -> None:
+    source = target.registry.network(fresh=True).sources.get(SourceId(name))
+    if source is not None:  # else made by the deployment, not yet applied: `apply` checks what is stored
+        check_signing_secret(source, fresh)
 
 
 def _check_channel(target: Target, name: str, text: str) -> None:

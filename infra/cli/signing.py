@@ -13,6 +13,10 @@ from infra.cli.console import CommandError
 from shared.channels.standard_webhooks import SECRET_PREFIX, sign
 from shared.domain.network import Source
 
+PUBLIC_PREFIX = "whpk_"
+PUBLIC_KEY_BYTES = 32
+LEAST_KEY_BYTES = 24
+
 
 def current_secret(text: str) -> str | None:
     """Return the current secret out of the stored JSON, None where it holds none."""
@@ -36,6 +40,41 @@ def require_secret(text: str, kind: str, name: str) -> str:
         remedy = f"deploy the network that declares it, or store one: `onecount secret set {kind} {name}`"
         raise CommandError(f"{kind} {name} has no usable secret", remedy)
     return current
+
+
+def check_signing_secret(source: Source, secret: str) -> None:
+    """Refuse a secret under which anybody could sign as ``source``, or nobody.
+
+    Standard Webhooks want keys of 24 to 64 bytes; what a shop or another system of its own kind gives out is taken.
+
+    Raises
+    ------
+    CommandError
+    """
+    if source.connector != "standard_webhooks":
+        return
+    remedy = (
+        'make one and give it to the sender too: printf "whsec_%s" "$(openssl rand -base64 32)" | '
+        f"onecount secret set source {source.id}"
+    )
+    is_public = secret.startswith(PUBLIC_PREFIX)
+    try:
+        key = base64.b64decode(
+            secret.removeprefix(PUBLIC_PREFIX if is_public else SECRET_PREFIX), validate=True
+        )
+    except binascii.Error as error:
+        reason = f"the secret of source {source.id} is not base64, so it verifies no signature"
+        raise CommandError(reason, remedy) from error
+    size = "1 byte" if len(key) == 1 else f"{len(key)} bytes"
+    if is_public and len(key) != PUBLIC_KEY_BYTES:
+        reason = f"the public key of source {source.id} has {size}; one of ed25519 has {PUBLIC_KEY_BYTES}"
+        raise CommandError(reason, f"store the sender's own whpk_..., or a shared secret: {remedy}")
+    if not is_public and len(key) < LEAST_KEY_BYTES:
+        reason = (
+            f"the secret of source {source.id} holds a key of {size}, which can be guessed; "
+            f"Standard Webhooks want {LEAST_KEY_BYTES} to 64"
+        )
+        raise CommandError(reason, remedy)
 
 
 def signed_headers(
@@ -80,7 +119,7 @@ def _standard(secret: str, delivery_id: str, now: datetime, body: bytes) -> dict
 
 def _key(secret: str) -> bytes:
     """Return the key inside a Standard Webhooks secret, which the source's side takes with or without its prefix."""
-    if secret.startswith("whpk_"):
+    if secret.startswith(PUBLIC_PREFIX):
         raise CommandError(
             "this source signs with a key pair, and only its public half is stored here",
             "send from the source itself",

@@ -9,6 +9,7 @@ from typing import Any
 import click
 
 from infra.cli.console import CommandError, Session, brief, command, fields, table
+from infra.cli.pages import more, pages
 from shared.operations.verify import Discrepancy, Verifier
 
 _QUANTITIES = (
@@ -20,7 +21,6 @@ _QUANTITIES = (
     "incoming",
     "in_transit",
 )
-_PAGE = 200
 
 
 @command("stock")
@@ -31,9 +31,9 @@ def stock(session: Session, sku: str, as_of: str | None) -> None:
     """Show every system's number of an item side by side.
 
     Our quantities at each location, what each source says and how far it is off, what each channel may sell and
-    why, and what it shows.
+    why, and what it shows. What channels may sell is a matter of now: it is left out with --as-of.
     """
-    found = session.target.api.get("stock", sku, as_of=as_of)
+    found = session.target.api.get("stock", sku=sku, as_of=as_of)
     session.show(found, _side_by_side(found))
 
 
@@ -75,7 +75,7 @@ def _side_by_side(found: Mapping[str, Any]) -> Iterator[str]:
                 for place, s in sources
             ],
         )
-    if found["channels"]:
+    if found.get("channels"):
         yield ""
         yield from table(
             ("location", "channel", "may sell", "because", "shows", "confirmed at"),
@@ -107,18 +107,20 @@ def _confirmed(channel: Mapping[str, Any]) -> str | None:
 @click.option(
     "--limit", type=click.IntRange(1), default=100, show_default=True, help="Entries, newest first."
 )
+@click.option("--cursor", help="Go on where an earlier list ended.")
+@click.option("--all", "everything", is_flag=True, help="List them to the end.")
 @click.pass_obj
-def journal(session: Session, sku: str, location: str, limit: int) -> None:
+def journal(
+    session: Session, sku: str, location: str, limit: int, cursor: str | None, everything: bool
+) -> None:
     """List every line that made a balance, newest first."""
-    entries: list[dict[str, Any]] = []
-    cursor: str | None = None
-    while len(entries) < limit:
-        size = min(_PAGE, limit - len(entries))
-        page = session.target.api.get("stock", sku, "journal", location=location, limit=size, cursor=cursor)
-        entries += page["entries"]
-        cursor = page["cursor"]
-        if cursor is None or not page["entries"]:
-            break
+    api = session.target.api
+    entries, behind = pages(
+        lambda size, at: api.get("journal", sku=sku, location=location, limit=size, cursor=at),
+        "entries",
+        None if everything else limit,
+        cursor,
+    )
     rows = [
         (
             e["seq"],
@@ -134,7 +136,10 @@ def journal(session: Session, sku: str, location: str, limit: int) -> None:
         for line in e["lines"]
     ]
     headers = ("seq", "valid at", "posted at", "counter", "leaf", "quantity", "cause", "event")
-    session.show({"sku": sku, "location": location, "entries": entries}, table(headers, rows))
+    session.show(
+        {"sku": sku, "location": location, "entries": entries, "cursor": behind},
+        [*table(headers, rows), *more(behind)],
+    )
 
 
 @command("verify")

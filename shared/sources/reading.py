@@ -85,8 +85,12 @@ def parse_json(body: bytes) -> object:
         _malformed(f"byte {error.start} is not UTF-8", "send the body as UTF-8")
     except RecursionError:
         _malformed("the JSON is nested too deeply", "send the documented shape")
-    except ValueError as error:
-        _malformed(f"not JSON: {ascii(str(error))[1:120]}", "send the body as one JSON object")
+    except json.JSONDecodeError as error:
+        _malformed(
+            f"not JSON at line {error.lineno}, column {error.colno}", "send the body as one JSON object"
+        )
+    except ValueError:  # Python turns no more than some thousand digits into a number
+        _malformed("a number has more digits than any quantity", "send whole numbers of units")
 
 
 def _object_without_duplicates(pairs: list[tuple[str, object]]) -> dict[str, object]:

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -10,7 +13,8 @@ import pytest
 from aws_cdk import Stack
 from aws_cdk import aws_sqs as sqs
 
-from infra.app import build_app
+from infra.app import NoNetworkError, build_app
+from infra.building_blocks.bundling import ROOT
 from infra.building_blocks.deployment import ConnectedSystems, NetworkFileError
 from infra.building_blocks.stage import UnknownStageError
 from tests.infra.templates import Templates
@@ -62,6 +66,44 @@ def test_an_issuer_that_context_does_not_name_must_be_named_when_deploying(
 def test_an_unknown_stage_is_refused(network_file: Path, tmp_path: Path) -> None:
     with pytest.raises(UnknownStageError, match="'staging' is not one of local, dev, prod"):
         build_app(stage="staging", network=network_file, outdir=tmp_path, bundling=False)
+
+
+@pytest.mark.parametrize("stage", ["dev", "prod"])
+def test_a_stage_on_aws_is_never_deployed_with_the_demos_network_by_default(
+    tmp_path: Path, stage: str
+) -> None:
+    context = json.loads((ROOT / "cdk.json").read_text())["context"]
+    with pytest.raises(NoNetworkError, match=f"stage {stage} .*-c network=<your network.yaml>"):
+        build_app(stage=stage, outdir=tmp_path, bundling=False, context=context)
+
+
+@pytest.mark.parametrize(
+    ("context", "said"),
+    [
+        (["stage=staging"], "error: stage: 'staging' is not one of local, dev, prod"),
+        (["stage=prod"], "error: stage prod "),
+        (["stage=prod", "network=nowhere.yaml"], "nowhere.yaml: file: it does not exist"),
+    ],
+)
+def test_on_the_command_line_a_refusal_is_one_line(tmp_path: Path, context: list[str], said: str) -> None:
+    arguments = [part for pair in context for part in ("-c", pair)]
+    ran = subprocess.run(  # noqa: S603 - our own app
+        [sys.executable, "-m", "infra.app", *arguments],
+        cwd=ROOT,
+        env={
+            **os.environ,
+            "CDK_OUTDIR": str(tmp_path),
+            "JSII_SILENCE_WARNING_END_OF_LIFE_NODE_VERSION": "20",
+        },
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+    assert ran.returncode == 1
+    lines = [line for line in ran.stderr.splitlines() if not line.startswith("b'!!")]
+    assert len(lines) == 1
+    assert said in lines[0]
 
 
 def test_a_missing_network_file_is_named(tmp_path: Path) -> None:

@@ -97,6 +97,7 @@ STORES = (
     "AWS::KMS::Key",
     "AWS::SecretsManager::Secret",
     "AWS::Logs::LogGroup",
+    "AWS::SQS::Queue",
 )
 
 

@@ -277,17 +277,20 @@ class Bench:
         if asked.method != "GET" or not asked.path.startswith("/api/v1/"):
             return None
         what, *rest = [unquote(part) for part in asked.path.removeprefix("/api/v1/").split("/")]
-        if what == "stock" and rest[1:] == ["journal"]:
-            key = StockKey(Sku(rest[0]), LocationId(asked.query["location"]))
+        query = asked.query
+        if what == "journal":
+            key = StockKey(Sku(query["sku"]), LocationId(query["location"]))
             entries = [views.journal_view(entry) for entry in Ledger(self.stock).journal(key)]
             return 200, {"entries": entries, "cursor": None}
         if what == "stock":
-            return 200, views.item_view(StockView(self.stock, self.registry, lambda: NOON).item(Sku(rest[0])))
+            as_of = datetime.fromisoformat(query["as_of"]) if "as_of" in query else None
+            view = StockView(self.stock, self.registry, lambda: NOON)
+            return 200, views.item_view(view.item(Sku(query["sku"]), as_of))
         if what == "cases" and rest:
             return 200, views.case_view(self.cases.get(rest[0]))
         if what == "cases":
-            found = self.cases.list(CaseStatus(asked.query["status"]))
-            return 200, {"cases": [views.case_view(case) for case in found]}
+            page = self.cases.page(CaseStatus(query["status"]), int(query["limit"]), query.get("cursor"))
+            return 200, {"cases": [views.case_view(case) for case in page.cases], "cursor": page.cursor}
         return None
 
 

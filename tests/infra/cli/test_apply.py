@@ -170,6 +170,17 @@ def test_a_system_without_queues_and_secret_is_deployed_before_it_is_applied(ben
     assert SourceId("tms") not in bench.registry.network(fresh=True).sources
 
 
+def test_a_source_whose_stored_secret_could_be_guessed_is_not_applied(bare: Bench) -> None:
+    bare.secrets.store("source", "erp", '{"current": "whsec_eA=="}')
+
+    result = bare.run("apply", edited(bare), "--yes")
+
+    assert result.exit_code == 1
+    assert "the secret of source erp" in result.stderr
+    assert "onecount secret set source erp" in result.stderr
+    assert bare.registry.network(fresh=True).sources == {}
+
+
 def test_a_file_that_is_not_there_is_said(bench: Bench) -> None:
     result = bench.run("apply", str(bench.folder / "none.yaml"), "--yes")
 

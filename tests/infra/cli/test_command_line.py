@@ -15,6 +15,7 @@ from infra.cli.console import Session, printable, table
 from infra.cli.target import ROOT
 from tests.infra.cli.arrange import NETWORK, Bench, refused
 
+NEW_SECRET = "whsec_" + "bmV3" * 8
 RESERVATION = {
     "id": "r1",
     "channel": "shop",
@@ -108,7 +109,7 @@ def calls(bench: Bench) -> dict[str, list[str]]:
 
 @pytest.mark.parametrize("name", ALL)
 def test_every_command_answers_in_json(name: str, bench: Bench, calls: dict[str, list[str]]) -> None:
-    result = bench.run(*calls[name], "--json", stdin="a-new-secret")
+    result = bench.run(*calls[name], "--json", stdin=NEW_SECRET)
 
     assert result.exit_code == 0, result.output
     assert isinstance(json.loads(result.stdout), dict)
@@ -116,7 +117,7 @@ def test_every_command_answers_in_json(name: str, bench: Bench, calls: dict[str,
 
 @pytest.mark.parametrize("name", ALL)
 def test_every_command_answers_in_words(name: str, bench: Bench, calls: dict[str, list[str]]) -> None:
-    result = bench.run(*calls[name], stdin="a-new-secret")
+    result = bench.run(*calls[name], stdin=NEW_SECRET)
 
     assert result.exit_code == 0, result.output
     assert result.output.strip()

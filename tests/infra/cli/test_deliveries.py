@@ -146,6 +146,42 @@ def test_a_secret_that_no_header_carries_is_refused(bench: Bench, given: str) ->
     assert json.loads(bench.secrets.text("source", "erp")) == {"current": KEY_TEXT}
 
 
+def standard(key: bytes) -> str:
+    return "whsec_" + base64.b64encode(key).decode()
+
+
+@pytest.mark.parametrize(
+    ("given", "reason"),
+    [
+        (standard(b"x"), "1 byte"),
+        (standard(b"k" * 23), "23 bytes"),
+        ("hunter2", "not base64"),
+        ("whpk_" + base64.b64encode(b"short").decode(), "5 bytes"),
+    ],
+)
+def test_a_signing_secret_that_could_be_guessed_or_signs_nothing_is_refused(
+    bench: Bench, given: str, reason: str
+) -> None:
+    result = bench.run("secret", "set", "source", "erp", stdin=given)
+
+    assert result.exit_code == 1
+    assert reason in result.stderr
+    assert "openssl rand -base64 32" in result.stderr
+    assert given not in result.stderr
+    assert json.loads(bench.secrets.text("source", "erp")) == {"current": KEY_TEXT}
+
+
+@pytest.mark.parametrize(
+    "given", [standard(b"k" * 24), standard(b"k" * 64), "whpk_" + base64.b64encode(b"k" * 32).decode()]
+)
+def test_a_signing_secret_as_the_specification_wants_it_is_taken(bench: Bench, given: str) -> None:
+    assert bench.run("secret", "set", "source", "erp", stdin=given).exit_code == 0
+
+
+def test_the_secret_of_a_source_that_signs_otherwise_is_its_own_affair(bench: Bench) -> None:
+    assert bench.run("secret", "set", "source", "shopify", stdin="shpss_0123456789abcdef").exit_code == 0
+
+
 def test_a_secret_that_the_channel_could_not_use_does_not_replace_one_that_works(bench: Bench) -> None:
     result = bench.run("secret", "set", "channel", "shop", stdin="plain")
 

@@ -29,7 +29,7 @@ def test_an_item_is_shown_side_by_side(bench: Bench) -> None:
     assert lines[4].split()[:6] == ["east", "5", "0", "0", "0", "5"]
     assert lines[-1].split()[:3] == ["east", "shop", "3"]
     assert "available 5, safety_stock -2" in lines[-1]
-    assert bench.http.asked[0].url.endswith("/v1/stock/A%2F1")
+    assert bench.http.asked[0].url.endswith("/v1/stock?sku=A%2F1")
 
 
 def test_an_instant_is_asked_for_as_it_was_given(bench: Bench) -> None:
@@ -37,7 +37,7 @@ def test_an_instant_is_asked_for_as_it_was_given(bench: Bench) -> None:
 
     bench.run("stock", "A", "--as-of", "2026-11-01T12:00:00+01:00")
 
-    assert bench.http.asked[0].query == {"as_of": "2026-11-01T12:00:00+01:00"}
+    assert bench.http.asked[0].query == {"sku": "A", "as_of": "2026-11-01T12:00:00+01:00"}
 
 
 def test_the_journal_lists_every_line_with_its_event(bench: Bench) -> None:
@@ -53,7 +53,7 @@ def test_the_journal_is_read_page_by_page_up_to_the_limit(bench: Bench) -> None:
     entry = {"seq": 0, "posted_at": "2026-11-02T12:00:00Z", "lines": []}
     bench.http.answer(
         "GET",
-        "/api/v1/stock/A/journal",
+        "/api/v1/journal",
         200,
         {"entries": [{**entry, "seq": n} for n in range(200)], "cursor": "9"},
     )
