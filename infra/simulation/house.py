@@ -184,7 +184,7 @@ class House:
             self.registry,
             clock,
         )
-        self.count_desk = CountDesk(stock, self.registry, self.cases, clock)
+        self.count_desk = CountDesk(poster, self.registry, self.cases, clock)
         self.case_desk = CaseDesk(
             self.cases, self.inbox, self.registry, self.sweep, self.lanes, self.count_desk, clock
         )

@@ -85,10 +85,19 @@ class Decision:
     at: datetime | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class Retraction:
+    """Takes a count out again, as if it had never been taken: the compensation of a count that is undone."""
+
+    key: EventKey
+    slot: Slot
+    mark: CountMark
+
+
 def needs(
     key: StockKey,
     clocks: Mapping[Slot, Clock],
-    events: Iterable[Event],
+    events: Iterable[Event | Retraction],
     documents: Mapping[CountDocument, CountMark] = MappingProxyType({}),
     waiting: Sequence[Waiting] = (),
     rules: Rules = NO_RULES,
@@ -99,7 +108,10 @@ def needs(
     retracted: set[Slot] = set()
     stretches: dict[Slot, list[tuple[datetime, datetime]]] = {}
     events = list(events)
-    touched = list(slots_of(key, events))
+    retractions = [event for event in events if isinstance(event, Retraction)]
+    told = [event for event in events if not isinstance(event, Retraction)]
+    touched = [*slots_of(key, told), *((event.slot, event.mark.as_of) for event in retractions)]
+    retracted.update(event.slot for event in retractions)
 
     def look(slot: Slot, at: datetime) -> None:
         for counted in _with_whole(slot):
@@ -122,7 +134,7 @@ def needs(
         look(slot, at)
         if rules.widest:
             stretch(slot, at - 2 * rules.widest, at + 2 * rules.widest)
-    for event in events:
+    for event in told:
         if isinstance(event, Count):
             balance_at(count_slot(event), event.as_of)
             if rules.widest:
@@ -143,7 +155,9 @@ def needs(
     )
 
 
-def fold(state: LedgerState, events: Iterable[Movement | Count], decision: Decision | None = None) -> Posting:
+def fold(
+    state: LedgerState, events: Iterable[Movement | Count | Retraction], decision: Decision | None = None
+) -> Posting:
     """Turn a batch of events about one stock key, or a decision about a count that waits, into one posting.
 
     The events must have distinct keys, none of them posted before, and each must concern ``state.key``. Legs of
@@ -160,8 +174,11 @@ def fold(state: LedgerState, events: Iterable[Movement | Count], decision: Decis
             for leg in event.legs:
                 if leg.location == state.key.location:
                     draft.move(Slot(leg.leaf, leg.counter), leg.quantity, event.occurred_at, event.key)
-        else:
+        elif isinstance(event, Count):
             draft.count(event)
+        else:
+            draft.withdraw(draft.slot(event.slot), event.mark.event_key, event.key)
+            draft.judge(event.slot.counter)
     if decision is not None:
         draft.decide(decision)
     return draft.posting()

@@ -6,31 +6,20 @@ crash kept from being filed is filed when the message is recorded again, and one
 
 from __future__ import annotations
 
-import random
-import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from datetime import datetime
 
 from shared.domain.cases import Case, CaseKind, case_id
 from shared.domain.events import instant
-from shared.domain.fold import ChangedSinceSeenError, Decision, NoLongerWaitsError, fold
+from shared.domain.fold import ChangedSinceSeenError, Decision, NoLongerWaitsError
 from shared.domain.ledger import Why
 from shared.domain.stock import EventKey, LocationId, Sku, StockKey
 from shared.operations.facts import Note, NoteKind, Result
-from shared.operations.post import ATTEMPTS, PostingContendedError, count_rules
+from shared.operations.post import Poster
 from shared.store.cases import Cases
 from shared.store.layout import event_key
-from shared.store.ledger import Ledger, posting_actions, promise_action
 from shared.store.registry import Registry
-from shared.store.table import (
-    Absent,
-    Put,
-    Table,
-    ThrottledError,
-    UnknownOutcomeError,
-    WriteConflictError,
-    WriteRefusedError,
-)
+from shared.store.table import Absent, Put
 
 DECIDED_HERE = frozenset({CaseKind.COUNT_APPROVAL, CaseKind.COUNT_SUSPENDED})
 
@@ -52,19 +41,12 @@ class CountDesk:
     """Carries out decisions about counts that wait."""
 
     def __init__(
-        self,
-        table: Table,
-        registry: Registry,
-        cases: Cases,
-        clock: Callable[[], datetime],
-        pause: Callable[[float], None] = time.sleep,
+        self, poster: Poster, registry: Registry, cases: Cases, clock: Callable[[], datetime]
     ) -> None:
-        self._table = table
-        self._ledger = Ledger(table)
+        self._poster = poster
         self._registry = registry
         self._cases = cases
         self._clock = clock
-        self._pause = pause
 
     def decide(self, case: Case, decision: Decision, actor: str, reason: str = "") -> None:
         """Accept or reject the count of a case, and close the case.
@@ -79,8 +61,9 @@ class CountDesk:
             When others kept changing the stock key.
         """
         key = StockKey(Sku(str(case.facts["sku"])), LocationId(str(case.facts["location"])))
+        record = _record(key, decision, actor, reason, self._clock())
         try:
-            settled = self._write(key, decision, actor, reason)
+            posting = self._poster.amend(key, self._registry.network(), record, (), decision)
         except NoLongerWaitsError:
             self._cases.close(case.id, "the count does not wait any more", self._clock())
             raise
@@ -90,50 +73,28 @@ class CountDesk:
         verdict = "accepted" if decision.accept else "rejected"
         because = f": {reason}" if reason else ""
         self._cases.close(case.id, f"{verdict} by {actor}{because}", self._clock())
-        for other in settled:
+        for other in () if posting is None else posting.settled:
             for kind in DECIDED_HERE:
                 self._cases.close(case_id(kind, other), "the ledger explains the count now", self._clock())
 
-    def _write(self, key: StockKey, decision: Decision, actor: str, reason: str) -> Sequence[EventKey]:
-        made = event_key(EventKey(f"onecount/decision/{decision.count}"))
-        for attempt in range(ATTEMPTS):
-            now = self._clock()
-            known = self._table.get(made)
-            if known is not None and known["actor"] == actor and known["accept"] == decision.accept:
-                return []
-            balance = self._ledger.balances([key])[key]
-            rules = count_rules(self._registry.network(), key.location)
-            posting = fold(self._ledger.state(balance, [], rules), [], decision)
-            record = Put(
-                made,
-                {
-                    "effect": "accept" if decision.accept else "reject",
-                    "sku": key.sku,
-                    "source": "onecount",
-                    "message_id": "",
-                    "refs": [],
-                    "posted_at": instant(now),
-                    "accept": decision.accept,
-                    "actor": actor,
-                    "reason": reason,
-                    "seen": decision.seen,
-                    "at": None if decision.at is None else instant(decision.at),
-                },
-                (Absent(),),
-            )
-            try:
-                self._table.write(
-                    [
-                        record,
-                        *posting_actions(posting, now),
-                        promise_action(key, posting.available_delta, now),
-                    ]
-                )
-            except (WriteRefusedError, WriteConflictError, ThrottledError, UnknownOutcomeError):
-                self._pause(random.uniform(0.5, 1) * min(0.5, 0.01 * 2**attempt))  # noqa: S311
-            else:
-                return posting.settled
-        raise PostingContendedError([], [])
+
+def _record(key: StockKey, decision: Decision, actor: str, reason: str, now: datetime) -> Put:
+    """Return what is kept of a decision for ever: who decided what, why, and on which figures."""
+    return Put(
+        event_key(EventKey(f"onecount/decision/{decision.count}")),
+        {
+            "effect": "accept" if decision.accept else "reject",
+            "sku": key.sku,
+            "source": "onecount",
+            "message_id": "",
+            "refs": [["decides", decision.count], ["decided_by", actor], ["because", reason]],
+            "posted_at": instant(now),
+            "entries": [],
+            "seen": decision.seen,
+            "at": None if decision.at is None else instant(decision.at),
+        },
+        (Absent(),),
+    )
 
 
 def _case(note: Note, now: datetime) -> Case:

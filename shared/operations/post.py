@@ -19,13 +19,13 @@ from __future__ import annotations
 import random
 import time
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any, cast
 
 from shared.domain.events import Count, Demand, Movement, instant
-from shared.domain.fold import fold
+from shared.domain.fold import Decision, Retraction, fold
 from shared.domain.ledger import NO_RULES, Posting, Rules
 from shared.domain.stock import EventKey, LocationId, Quantity, Sku, StockKey
 from shared.operations.facts import (
@@ -212,14 +212,46 @@ class Poster:
             event = cast("Movement | Count", fact.event)
             for key in stock_keys(event):
                 touching[key].append(event)
+        entries: dict[StockKey, int] = {}
         for key, balance in self._ledger.balances(touching).items() if touching else ():
+            entries[key] = balance.seq
             state = self._ledger.state(balance, touching[key], count_rules(network, key.location))
             posting = fold(state, touching[key])
             plan.actions += posting_actions(posting, now)
             available[key] += posting.available_delta
             plan.waits.update(count.mark.event_key for count in posting.began_to_wait)
             plan.notes[touching[key][0].key] += notes_of(posting)
-        plan.actions += [_event_put(fact, plan.notes.get(fact.event.key, ()), now) for fact in facts]
+        plan.actions += [_event_put(fact, entries, plan.notes.get(fact.event.key, ()), now) for fact in facts]
+
+    def amend(
+        self,
+        key: StockKey,
+        network: Network,
+        record: Put,
+        events: Sequence[Retraction],
+        decision: Decision | None = None,
+    ) -> Posting | None:
+        """Write what an operator decided about counts of one stock key, once; None when ``record`` is there already.
+
+        Raises
+        ------
+        NoLongerWaitsError, ChangedSinceSeenError, PostingContendedError
+        """
+        for attempt in range(ATTEMPTS):
+            if self._table.get(record.key) is not None:
+                return None
+            now = self._clock()
+            balance = self._ledger.balances([key])[key]
+            state = self._ledger.state(balance, events, count_rules(network, key.location))
+            posting = fold(state, events, decision)
+            actions = [record, *posting_actions(posting, now)]
+            try:
+                self._table.write([*actions, promise_action(key, posting.available_delta, now)])
+            except (WriteRefusedError, WriteConflictError, ThrottledError, UnknownOutcomeError):
+                self._back_off(attempt)
+            else:
+                return posting
+        raise PostingContendedError([], [])
 
     def _back_off(self, attempt: int) -> None:
         """Wait a random time that doubles with each attempt, 10 ms to about a second."""
@@ -271,7 +303,8 @@ def notes_of(posting: Posting) -> list[Note]:
     return notes
 
 
-def _event_put(fact: Fact, notes: Sequence[Note], now: datetime) -> Put:
+def _event_put(fact: Fact, entries: Mapping[StockKey, int], notes: Sequence[Note], now: datetime) -> Put:
+    """Write an event's own item: what it did, where it came from, and in which journal entries it stands."""
     event = fact.event
     written: dict[str, Value] = {
         "effect": fact.effect,
@@ -280,6 +313,7 @@ def _event_put(fact: Fact, notes: Sequence[Note], now: datetime) -> Put:
         "message_id": event.origin.message_id,
         "refs": [list(ref) for ref in event.origin.refs],
         "posted_at": instant(now),
+        "entries": [[key.location, entries[key]] for key in stock_keys(event)],
     }
     if notes:
         written["notes"] = [

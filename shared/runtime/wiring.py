@@ -25,6 +25,7 @@ from shared.operations.record import Recorder
 from shared.operations.reserve import Reserver
 from shared.operations.stock_view import StockView
 from shared.operations.sweep import Sweep
+from shared.operations.undo import Undoer
 from shared.operations.verify import Verifier
 from shared.runtime.aws import (
     ManagedSecrets,
@@ -152,8 +153,12 @@ class House:
         return Receiver(self.inbox, self.registry, self.secrets, now, limit)
 
     @cached_property
+    def poster(self) -> Poster:
+        return Poster(self.stock, now)
+
+    @cached_property
     def recorder(self) -> Recorder:
-        return Recorder(Poster(self.stock, now), self.observations, self.cases, self.registry, now)
+        return Recorder(self.poster, self.observations, self.cases, self.registry, now)
 
     @cached_property
     def applier(self) -> MessageApplier:
@@ -211,7 +216,11 @@ class House:
 
     @cached_property
     def count_desk(self) -> CountDesk:
-        return CountDesk(self.stock, self.registry, self.cases, now)
+        return CountDesk(self.poster, self.registry, self.cases, now)
+
+    @cached_property
+    def undoer(self) -> Undoer:
+        return Undoer(self.stock, self.registry, self.poster, now)
 
     @cached_property
     def case_desk(self) -> CaseDesk:

@@ -23,7 +23,7 @@ from datetime import datetime, timedelta
 from typing import Any, cast
 
 from shared.domain.events import Count, Movement, instant, parse_instant
-from shared.domain.fold import needs
+from shared.domain.fold import Retraction, needs
 from shared.domain.ledger import (
     NO_RULES,
     AsOfKey,
@@ -41,6 +41,7 @@ from shared.domain.ledger import (
     Waiting,
     Why,
     count_document,
+    count_slot,
     slots_of,
 )
 from shared.domain.stock import (
@@ -137,7 +138,7 @@ class Ledger:
         return {key: _balance(key, found.get(at)) for at, key in wanted.items()}
 
     def state(
-        self, balance: Balance, events: Sequence[Movement | Count], rules: Rules = NO_RULES
+        self, balance: Balance, events: Sequence[Movement | Count | Retraction], rules: Rules = NO_RULES
     ) -> LedgerState:
         """Complete a balance with all that ``fold`` must know for some events.
 
@@ -145,9 +146,11 @@ class Ledger:
         """
         key = balance.key
         waiting = self.waiting(key) if balance.counts_waiting else []
-        leaves = {slot.leaf for slot, _ in slots_of(key, events)} | {count.slot.leaf for count in waiting}
+        told = [event for event in events if not isinstance(event, Retraction)]
+        leaves = {slot.leaf for slot, _ in slots_of(key, told)} | {count.slot.leaf for count in waiting}
+        leaves.update(event.slot.leaf for event in events if isinstance(event, Retraction))
         clocks = {**balance.clocks, **self._leaf_clocks(key, leaves)}
-        documents = self._documents(key, events)
+        documents = self._documents(key, told)
         wanted = needs(key, clocks, events, documents, waiting, rules)
         counts = {
             slot: [
@@ -169,6 +172,17 @@ class Ledger:
         """Return the counts of a stock key that wait for a decision."""
         item = self._table.get(waiting_key(key))
         return [] if item is None else [_waiting(row) for row in cast("list[list[Value]]", item["counts"])]
+
+    def find_count(self, key: StockKey, event: Count, within: timedelta) -> CountMark | None:
+        """Return how a count stands or waits, which may be up to ``within`` from its own time; None if it does not."""
+        counts = self._table.query(
+            count_partition(key, count_slot(event)),
+            first=instant(event.as_of - within),
+            last=instant(event.as_of + within) + "$",
+        )
+        standing = [count_mark(item) for item in counts]
+        waiting = [count.mark for count in self.waiting(key)]
+        return next((mark for mark in [*standing, *waiting] if mark.event_key == event.key), None)
 
     def leaves(self, key: StockKey) -> dict[Leaf, dict[Counter, Quantity]]:
         """Return what lies on each bin or lot that was ever named; the rest of the location's total is on none."""

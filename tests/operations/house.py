@@ -54,6 +54,7 @@ from shared.operations.record import Recorder
 from shared.operations.reserve import Reserver
 from shared.operations.stock_view import StockView
 from shared.operations.sweep import Sweep
+from shared.operations.undo import Undoer
 from shared.operations.verify import Verifier
 from shared.store.attributes import item_from_image
 from shared.store.cases import Cases
@@ -288,10 +289,11 @@ class House:
             self.registry,
             self.clock,
         )
-        self.count_desk = CountDesk(self.stock, self.registry, self.cases, self.clock, pause=self.clock.sleep)
+        self.count_desk = CountDesk(self.poster, self.registry, self.cases, self.clock)
         self.case_desk = CaseDesk(
             self.cases, self.inbox, self.registry, self.sweep, self.lanes, self.count_desk, self.clock
         )
+        self.undoer = Undoer(self.stock, self.registry, self.poster, self.clock)
         self.verifier = Verifier(self.stock)
         self._stock_read = 0
         self._inbox_read = 0

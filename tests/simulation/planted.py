@@ -62,7 +62,7 @@ def _unconditional(action: Any) -> Any:
 def no_idempotency_condition() -> list[Replacement]:
     """An event's own item is written without asking whether it is there already."""
     original = post._event_put
-    return [(post, "_event_put", lambda fact, notes, now: _unconditional(original(fact, notes, now)))]
+    return [(post, "_event_put", lambda *what: _unconditional(original(*what)))]
 
 
 def no_sequence_condition() -> list[Replacement]:
