@@ -1,7 +1,7 @@
 """How every command speaks: one answer on stdout, progress on stderr, and errors that end with what to do.
 
 ``--json`` turns the answer (and an error) into one JSON document on stdout. Exit codes: 0 done, 1 it could not be
-done or something is wrong, 2 the command line itself is wrong.
+done or something is wrong, 2 the command line itself is wrong, 141 whoever read the answer (``| head``) had enough.
 
 Texts come from other systems (titles, message bodies), so what could steer a terminal is taken out before printing.
 """
@@ -9,7 +9,9 @@ Texts come from other systems (titles, message bodies), so what could steer a te
 from __future__ import annotations
 
 import json
+import os
 import re
+import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import cached_property
 from pathlib import PurePath
@@ -23,6 +25,9 @@ from shared.store.table import TableError
 if TYPE_CHECKING:
     from infra.cli.checkout import Runtime
     from infra.cli.target import Target
+
+READER_GONE = 141
+"""Exit code when whoever read the output has closed it, as a shell says it: 128 + SIGPIPE."""
 
 Resolve = Callable[["str | None"], "Target"]
 
@@ -113,9 +118,18 @@ class Command(click.Command):
         """Run it; what an operator can act on becomes an error message and exit code 1."""
         try:
             return super().invoke(ctx)
+        except BrokenPipeError:
+            _let_go_of_stdout()
+            ctx.exit(READER_GONE)
         except known_errors() as error:
             session_of(ctx).fail(_explained(error))
             ctx.exit(1)
+
+
+def _let_go_of_stdout() -> None:
+    """Have what is still to be written go nowhere, or Python would complain about it when it ends."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, sys.stdout.fileno())
 
 
 def command(name: str, *, targeted: bool = True) -> Callable[[Callable[..., Any]], Command]:

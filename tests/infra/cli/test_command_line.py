@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
 import re
+import subprocess
+import sys
 from collections.abc import Iterator
 
 import click
@@ -141,6 +144,36 @@ def test_a_target_that_is_not_there_is_an_error_with_its_remedy(bench: Bench, as
         assert (said["reason"], said["remedy"]) == ("it does not run", "start it")
     else:
         assert result.stderr == "error: it does not run\nremedy: start it\n"
+
+
+MUCH = """
+from infra.cli.console import Session, command
+import click
+
+@command("much", targeted=False)
+@click.pass_obj
+def much(session):
+    session.show({"lines": ["a line"] * 100_000}, ["a line"] * 100_000)
+
+much(obj=Session(None, None))
+"""
+
+
+@pytest.mark.parametrize("as_json", [False, True])
+def test_a_reader_that_has_seen_enough_ends_the_command_without_a_word(as_json: bool) -> None:
+    command = [sys.executable, "-c", MUCH, *(["--json"] if as_json else [])]
+    buffered = {name: value for name, value in os.environ.items() if name != "PYTHONUNBUFFERED"}
+    with subprocess.Popen(  # noqa: S603 - our own
+        command, cwd=ROOT, env=buffered, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as running:
+        assert running.stdout is not None
+        assert running.stderr is not None
+        assert running.stdout.readline()
+        running.stdout.close()
+        said = running.stderr.read()
+
+    assert said == ""
+    assert running.returncode == 141
 
 
 def test_a_wrong_command_line_exits_with_2(bench: Bench) -> None:
