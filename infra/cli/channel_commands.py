@@ -11,6 +11,8 @@ from infra.cli.console import CommandError, Session, command, fields, table
 from infra.cli.fresh_look import queue_fresh_look
 from shared.domain.stock import ChannelId
 
+LONGEST_LIFETIME_S = 30 * 24 * 3600
+
 
 def _lines(_: click.Context, __: click.Parameter, given: tuple[str, ...]) -> list[dict[str, Any]]:
     """Read ``SKU=QTY``; a SKU may itself hold an equals sign."""
@@ -35,10 +37,20 @@ def _lines(_: click.Context, __: click.Parameter, given: tuple[str, ...]) -> lis
     help="May be repeated; all or none.",
 )
 @click.option("--key", required=True, help="Idempotency key: the same again gives the same reservation.")
+@click.option(
+    "--expires-in-s",
+    type=click.IntRange(1, LONGEST_LIFETIME_S),
+    help="Seconds after which what is still open is given back by itself.  [default: never]",
+)
 @click.pass_obj
-def reserve(session: Session, channel: str, lines: list[dict[str, Any]], key: str) -> None:
+def reserve(
+    session: Session, channel: str, lines: list[dict[str, Any]], key: str, expires_in_s: int | None
+) -> None:
     """Reserve stock for a channel: all lines or none."""
-    made = session.target.api.post("reservations", body={"channel": channel, "lines": lines}, key=key)
+    wanted: dict[str, Any] = {"channel": channel, "lines": lines}
+    if expires_in_s is not None:
+        wanted["expires_in_s"] = expires_in_s
+    made = session.target.api.post("reservations", body=wanted, key=key)
     session.show(made, _reservation(made))
 
 
@@ -57,6 +69,8 @@ def release(session: Session, reservation_id: str) -> None:
 def _reservation(made: Mapping[str, Any]) -> list[str]:
     rows = [(line["sku"], line["location"], line["quantity"], line["open"]) for line in made["lines"]]
     head = {name: made[name] for name in ("id", "channel", "status")}
+    if made.get("expires_at"):
+        head["expires_at"] = made["expires_at"]
     return [*fields(head), "", *table(("sku", "location", "quantity", "open"), rows)]
 
 

@@ -98,6 +98,18 @@ def test_a_reservation_is_asked_for_with_all_its_lines_under_its_key(bench: Benc
     }
 
 
+def test_a_reservation_may_be_asked_for_with_a_lifetime_which_is_shown(bench: Bench) -> None:
+    made = {"id": "r1", "channel": "shop", "status": "confirmed", "lines": []}
+    bench.http.answer("POST", "/api/v1/reservations", 201, {**made, "expires_at": "2026-11-02T12:15:00Z"})
+    wanted = ["reserve", "--channel", "shop", "--line", "A=2", "--key", "k"]
+
+    result = bench.run(*wanted, "--expires-in-s", "900")
+
+    assert json.loads(bench.http.asked[0].body)["expires_in_s"] == 900
+    assert "2026-11-02T12:15:00Z" in result.stdout
+    assert bench.run(*wanted, "--expires-in-s", "0").exit_code == 2
+
+
 def test_a_shortfall_is_told_line_by_line(bench: Bench) -> None:
     bench.http.answer("POST", "/api/v1/reservations", 409, SHORT)
 
