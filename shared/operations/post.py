@@ -190,7 +190,7 @@ class Poster:
         lines = plan_lines(self._orders, facts, network.channels, now, uncertain)
         plan, available = _Plan(lines.actions, lines.decided, lines.pending), lines.available
         stock = [fact for fact in plan.pending if not isinstance(fact.event, Demand)]
-        self._plan_stock(stock, network, plan, available, now)
+        self._plan_stock(stock, lines.exploded, network, plan, available, now)
         plan.actions += [
             promise_action(key, change, now)
             for key, change in available.items()
@@ -201,27 +201,33 @@ class Poster:
     def _plan_stock(
         self,
         facts: Sequence[Fact],
+        exploded: Mapping[EventKey, Sequence[Movement]],
         network: Network,
         plan: _Plan,
         available: defaultdict[StockKey, Quantity],
         now: datetime,
     ) -> None:
-        """Fold movements and counts into one posting for each stock key they touch."""
+        """Fold movements and counts into one posting for each stock key they touch; whole kits as components."""
         touching: defaultdict[StockKey, list[Movement | Count]] = defaultdict(list)
         for fact in facts:
             event = cast("Movement | Count", fact.event)
-            for key in stock_keys(event):
-                touching[key].append(event)
-        entries: dict[StockKey, int] = {}
+            for part in exploded.get(event.key, [event]):
+                for key in stock_keys(part):
+                    touching[key].append(part)
+        entries: defaultdict[EventKey, list[Value]] = defaultdict(list)
         for key, balance in self._ledger.balances(touching).items() if touching else ():
-            entries[key] = balance.seq
+            for touched in dict.fromkeys(part.key for part in touching[key]):
+                entries[touched].append([key.sku, key.location, balance.seq])
             state = self._ledger.state(balance, touching[key], count_rules(network, key.location))
             posting = fold(state, touching[key])
             plan.actions += posting_actions(posting, now)
             available[key] += posting.available_delta
             plan.waits.update(count.mark.event_key for count in posting.began_to_wait)
             plan.notes[touching[key][0].key] += notes_of(posting)
-        plan.actions += [_event_put(fact, entries, plan.notes.get(fact.event.key, ()), now) for fact in facts]
+        plan.actions += [
+            _event_put(fact, entries[fact.event.key], plan.notes.get(fact.event.key, ()), now)
+            for fact in facts
+        ]
 
     def amend(
         self,
@@ -303,7 +309,7 @@ def notes_of(posting: Posting) -> list[Note]:
     return notes
 
 
-def _event_put(fact: Fact, entries: Mapping[StockKey, int], notes: Sequence[Note], now: datetime) -> Put:
+def _event_put(fact: Fact, entries: Sequence[Value], notes: Sequence[Note], now: datetime) -> Put:
     """Write an event's own item: what it did, where it came from, and in which journal entries it stands."""
     event = fact.event
     written: dict[str, Value] = {
@@ -313,7 +319,7 @@ def _event_put(fact: Fact, entries: Mapping[StockKey, int], notes: Sequence[Note
         "message_id": event.origin.message_id,
         "refs": [list(ref) for ref in event.origin.refs],
         "posted_at": instant(now),
-        "entries": [[key.location, entries[key]] for key in stock_keys(event)],
+        "entries": entries,
     }
     if notes:
         written["notes"] = [

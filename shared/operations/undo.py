@@ -27,7 +27,7 @@ from shared.domain.fold import Retraction, fold
 from shared.domain.ledger import Cause, Line, count_slot
 from shared.domain.messages import Message
 from shared.domain.network import Source
-from shared.domain.stock import Counter, EventKey, LocationId, Quantity, SourceId, StockKey
+from shared.domain.stock import Counter, EventKey, LocationId, Quantity, Sku, SourceId, StockKey
 from shared.operations.facts import Fact, Outcome
 from shared.operations.post import Poster, count_rules
 from shared.operations.resolve import resolve
@@ -152,6 +152,8 @@ class Undoer:
                 done.kept[event.key] = f"message {cast(str, item['message_id'])} brought it first"
             elif event_key(_undo_key(event.key)) in found:
                 done.already += 1
+            elif fact.kit is not None:
+                done.kept[event.key] = "whole kits are taken back by adjusting their components"
             elif isinstance(event, Movement):
                 steps.movements.append(_compensation(event, self._lines(item, event), message, actor, reason))
                 done.events += 1
@@ -168,14 +170,14 @@ class Undoer:
         steps.retractions.setdefault(key, []).append(Retraction(_undo_key(event.key), slot, mark))
         done.events += 1
 
-    def _lines(self, item: Item, event: Movement) -> Iterator[tuple[LocationId, Line]]:
+    def _lines(self, item: Item, event: Movement) -> Iterator[tuple[StockKey, Line]]:
         """Yield what a movement wrote, from the journal entries that it stands in."""
-        for location, seq in cast("list[tuple[str, int]]", item["entries"]):
-            key = StockKey(event.sku, LocationId(location))
+        for sku, location, seq in cast("list[tuple[str, str, int]]", item["entries"]):
+            key = StockKey(Sku(sku), LocationId(location))
             for entry in self._ledger.entries(key, seq, seq):
                 for line in entry.lines:
                     if line.event_key == event.key and line.cause is Cause.MOVEMENT:
-                        yield key.location, line
+                        yield key, line
 
     def _foresee(self, steps: _Steps, network: Network, done: Undone) -> None:
         for key, balance in self._ledger.balances(steps.keys()).items() if steps.keys() else ():
@@ -203,12 +205,12 @@ def _undo_key(key: EventKey) -> EventKey:
 
 def _compensation(
     event: Movement,
-    lines: Iterable[tuple[LocationId, Line]],
+    lines: Iterable[tuple[StockKey, Line]],
     message: Message,
     actor: str,
     reason: str,
 ) -> Movement:
-    legs = tuple(Leg(location, -line.quantity, line.slot.counter, line.slot.leaf) for location, line in lines)
+    legs = tuple(Leg(key.location, -line.quantity, line.slot.counter, line.slot.leaf) for key, line in lines)
     refs = tuple(sorted({**dict(event.origin.refs), "undone_by": actor, "undone_because": reason}.items()))
     return Movement(
         _undo_key(event.key),

@@ -25,6 +25,7 @@ def bins() -> House:
 
 
 def told(house: House, kind: str, document: str, minute: float, units: int, **more: object) -> MessageId:
+    house.clock.now = at(180)
     line = {"sku": "TEA", "quantity": units, **more}
     message = house.store("wms", body(kind, document, line, occurred_at=at(minute)))
     house.applier.apply(message)
