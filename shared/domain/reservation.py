@@ -94,6 +94,8 @@ class OrderLine:
         By the authority's event.
     shares
         The locations that sourcing chose, with the units that each serves; empty: all from home.
+    dedicated
+        Units that it took of what is set aside for its channel.
     applied
         Event key to effect hash of the demand events that are in this line; of several, joined by ``|``.
     history
@@ -114,6 +116,7 @@ class OrderLine:
     unfulfilled: Documents = field(default_factory=dict)
     returns: Documents = field(default_factory=dict)
     shares: tuple[tuple[LocationId, Quantity], ...] = ()
+    dedicated: Quantity = 0
 
     @property
     def ordered(self) -> Quantity:
@@ -144,6 +147,11 @@ class OrderLine:
     def kept(self) -> Quantity:
         """Units that the order's channel has taken off its own number: those taken, less those that it put back."""
         return self.taken - _units(self.returns.values())
+
+    @property
+    def given_back(self) -> Quantity:
+        """Units that go back to what is set aside for its channel when all that is open is released."""
+        return min(self.open, max(0, self.dedicated - self.shipped))
 
     @property
     def place(self) -> StockKey:

@@ -20,6 +20,7 @@ stock         ORDER#order                     ``-``, LINE#line             an or
 stock         OBS#sku                         location#source#element      what a source last said
 stock         LISTING#channel#sku             location                     what a channel shows
 stock         PACE#channel                    ``-``                        a channel's rate limit and breaker
+stock         HEARD#source                    location                     when it last said anything of there
 inbox         MSG#message                     ``-``                        a raw message
 registry      SOURCE, LOCATION, CHANNEL       id                           the declared network
 registry      ITEM#sku                        ``-``, V#n, KIT#kit          an item, its changes, the kits it is in
@@ -134,6 +135,10 @@ def observation_key(sku: Sku, location: LocationId, source: SourceId, element: s
 
 def listing_state_key(channel: ChannelId, key: StockKey) -> Key:
     return Key(f"LISTING#{part(channel)}#{part(key.sku)}", part(key.location))
+
+
+def heard_key(source: str, location: LocationId) -> Key:
+    return Key(f"HEARD#{part(source)}", part(location))
 
 
 def pace_key(channel: ChannelId) -> Key:

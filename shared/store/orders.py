@@ -93,6 +93,7 @@ def line_put(line: OrderLine, changed_at: datetime) -> Put:
         "applied": {str(key): effect for key, effect in line.applied.items()},
         "history": [[instant(h.at), h.quantity, h.event_key, h.location] for h in line.history],
         "shares": [list(share) for share in line.shares],
+        "dedicated": line.dedicated,
         "open": line.open,
         "order_lines_pk": _index_key(place, shard(line.order)),
         "order_lines_sk": instant(changed_at),
@@ -143,6 +144,7 @@ def order_line(item: Item) -> OrderLine:
             Held(parse_instant(at), quantity, EventKey(key), LocationId(location))
             for at, quantity, key, location in history
         ),
+        dedicated=cast(int, item.get("dedicated", 0)),
         shares=tuple((LocationId(location), units) for location, units in shares),
         kit=tuple(Component(Sku(sku), quantity) for sku, quantity in kit),
         kit_from=None if kit_from is None else parse_instant(kit_from),
