@@ -18,7 +18,7 @@ from shared.domain.stock import SourceId, StockKey
 from shared.operations.stock_view import StockView
 from shared.store.cases import Cases
 from shared.store.ledger import Moved
-from shared.store.observations import Observations, Subject
+from shared.store.observations import Observations, Said, Subject
 
 DEFAULT_TOLERANCE = Tolerance(percent_hundredths=50, units=0)
 """Half a per cent of what the ledger says."""
@@ -51,9 +51,9 @@ class Reconciler:
 
         An announcement may be late or repeated: not what it says is compared, but what has been said since.
         """
-        said = self._observations.find({_subject(seen) for seen in observations})
-        self._compare(said)
-        self._observations.compared(said)
+        recalled = self._observations.recall({_subject(seen) for seen in observations})
+        self._compare(recalled)
+        self._observations.compared(recalled)
 
     def waiting(self, since: datetime) -> Iterator[Observation]:
         """Yield observations that have waited for their comparison since before an instant."""
@@ -81,14 +81,15 @@ class Reconciler:
         doubtful = [(key, source, element) for key in rewritten for source, element in elements]
         self._compare(
             [
-                seen
-                for seen in self._observations.find({*still_open, *doubtful})
+                said
+                for said in self._observations.recall({*still_open, *doubtful})
+                for seen in [said.last]
                 if _subject(seen) in still_open or seen.as_of >= rewritten[StockKey(seen.sku, seen.location)]
             ]
         )
 
-    def _compare(self, observations: Sequence[Observation]) -> None:
-        comparisons = self._view.compare(observations)
+    def _compare(self, recalled: Sequence[Said]) -> None:
+        comparisons = self._view.compare([said.last for said in recalled])
         agreeing = [found for found in comparisons if not found.exceeds(self._tolerance)]
         for case in self._cases.which_open(_case_of(found.observation) for found in agreeing):
             self._cases.close(case, "the numbers agree again", self._clock())

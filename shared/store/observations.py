@@ -2,16 +2,22 @@
 
 Only a newer statement replaces an older one. Each lists itself as not compared in the same write, so that a
 comparison whose announcement was lost is found by a sweep.
+
+The item also keeps the numbers said before, added in the same write: root cause asks what a source *used* to say. They
+are cut to the newest ``KEPT`` when the statement is compared, which nobody can do to a newer one by mistake. A
+statement that the ledger was posted from begins anew: what was said before it was settled by it.
 """
 
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Sequence
-from datetime import datetime
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from typing import TypeAlias, cast
 
 from shared.domain.drift import Observation
 from shared.domain.events import instant, parse_instant
+from shared.domain.root_cause import Statement
 from shared.domain.stock import LocationId, Sku, SourceId, StockKey
 from shared.store.bulk import write_each
 from shared.store.layout import SHARDS, observation_key, shard
@@ -28,6 +34,20 @@ from shared.store.table import (
 
 Subject: TypeAlias = "tuple[StockKey, SourceId, str]"
 """What an observation is about: a stock key, by whom, and which element of it."""
+
+
+KEPT = 50
+"""Statements of one number that are remembered."""
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+@dataclass(frozen=True, slots=True)
+class Said:
+    """What a source last said, and its statements up to that, oldest first."""
+
+    last: Observation
+    statements: tuple[Statement, ...]
 
 
 class Observations:
@@ -58,18 +78,23 @@ class Observations:
 
     def find(self, subjects: Collection[Subject]) -> list[Observation]:
         """Return what is known of some subjects: (stock key, source, element)."""
-        keys = [observation_key(key.sku, key.location, source, element) for key, source, element in subjects]
-        return [observation(item) for item in self._table.get_many(keys).values()]
+        return [said.last for said in self.recall(subjects)]
 
-    def compared(self, observations: Sequence[Observation]) -> None:
+    def recall(self, subjects: Collection[Subject]) -> list[Said]:
+        """Return what is known of some subjects, with what was said before."""
+        keys = [observation_key(key.sku, key.location, source, element) for key, source, element in subjects]
+        return [said(item) for item in self._table.get_many(keys).values()]
+
+    def compared(self, recalled: Sequence[Said]) -> None:
         """Take observations off the list of those to compare, but for those that newer ones have replaced."""
         updates = {
             update.key: update
-            for seen in observations
+            for one in recalled
+            for seen in [one.last]
             for update in [
                 Update(
                     observation_key(seen.sku, seen.location, seen.source, seen.element),
-                    set={"compared": True},
+                    set={"compared": True, "said": _packed(one.statements[-KEPT:])},
                     remove=("observed_pk", "observed_sk"),
                     conditions=(Equals("rank", _rank(seen)),),
                 )
@@ -100,6 +125,26 @@ def observation(item: Item) -> Observation:
     )
 
 
+def said(item: Item) -> Said:
+    """Read a stored observation with the statements before it."""
+    last = observation(item)
+    numbers = cast("list[int]", item.get("said", []))
+    known = {
+        _EPOCH + timedelta(microseconds=numbers[n]): numbers[n + 1] for n in range(0, len(numbers) - 1, 2)
+    }
+    known[last.as_of] = last.quantity
+    return Said(last, tuple(Statement(known[at], at) for at in sorted(known)))
+
+
+def _packed(statements: Sequence[Statement]) -> list[int]:
+    """Write statements as pairs of numbers: microseconds since 1970, and the quantity."""
+    return [
+        number
+        for one in statements
+        for number in ((one.as_of - _EPOCH) // timedelta(microseconds=1), one.quantity)
+    ]
+
+
 def _rank(seen: Observation) -> str:
     return f"{instant(seen.as_of)}#{seen.version}"
 
@@ -116,10 +161,12 @@ def _update(seen: Observation, at: datetime, agreed: bool) -> Update:
         "rank": _rank(seen),
         "received_at": instant(at),
     }
+    now = _packed([Statement(seen.quantity, seen.as_of)])
     marks: dict[str, Value] = {"observed_pk": f"observed#{shard(seen.sku)}", "observed_sk": instant(at)}
     return Update(
         observation_key(seen.sku, seen.location, seen.source, seen.element),
-        set={**written, "compared": True} if agreed else {**written, **marks},
+        set={**written, "compared": True, "said": now} if agreed else {**written, **marks},
+        append={} if agreed else {"said": now},
         remove=tuple(marks) if agreed else ("compared",),
         conditions=(AnyOf((AttributeAbsent("rank"), LessThan("rank", _rank(seen)))),),
     )

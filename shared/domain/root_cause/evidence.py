@@ -1,0 +1,115 @@
+"""What root cause is found from: a source's own statements, and what the ledger knows to have happened meanwhile.
+
+All of it is about one stock key, except ``Mirror``. Quantities are base units. How far back the evidence reaches is
+said by ``Account.complete_since``: what is older is not known, and nothing is concluded from its absence.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from enum import StrEnum
+
+from shared.domain.drift import Formula
+from shared.domain.stock import EventKey, Quantity, SourceId, StockKey
+
+
+class Nature(StrEnum):
+    """What kind of thing changed a stock key."""
+
+    MOVEMENT = "movement"
+    COUNT = "count"
+    RESERVED = "reserved"
+    RELEASED = "released"
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """What one event did to a stock key at one instant.
+
+    Attributes
+    ----------
+    at, posted_at
+        When it became true, and when we learnt it.
+    amounts
+        Signed change of each quantity (``on_hand``, ``quality_hold``, ``damaged``, ``incoming``, ``in_transit``,
+        ``reserved``); those that are not named did not change.
+    order
+        The order whose units were reserved or released; empty otherwise.
+    """
+
+    event: EventKey
+    nature: Nature
+    at: datetime
+    posted_at: datetime
+    amounts: Mapping[str, Quantity]
+    order: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Statement:
+    """What the source said at one instant of its own."""
+
+    quantity: Quantity
+    as_of: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """A movement that the source told of without being believed: it changed its own number, and not ours."""
+
+    event: EventKey
+    at: datetime
+    quantity: Quantity
+
+
+@dataclass(frozen=True, slots=True)
+class Mirror:
+    """The same source's differences on another stock key, by the instant of each statement.
+
+    ``changes`` are what the ledger knows to have happened there, by its effect on the number that is compared.
+    """
+
+    key: StockKey
+    drifts: Sequence[tuple[datetime, Quantity]]
+    changes: Sequence[tuple[EventKey, datetime, Quantity]] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Account:
+    """Everything that an explanation is found from.
+
+    Attributes
+    ----------
+    meaning
+        What the source's number is declared to mean.
+    level
+        Our quantities as of the newest statement; ``safety_stock`` too where a meaning may name it.
+    statements
+        The source's statements, oldest first; the newest is the one to be explained.
+    changes
+        What happened to the stock key, oldest first, also a little after the newest statement.
+    complete_since
+        From when on ``changes`` has everything; None where it reaches back to the beginning.
+    latency
+        How long the source may take to follow, as declared.
+    packs
+        Unit to base units: the item's pack factors that are whole numbers above 1.
+    told
+        Movements that the source told of and that were not believed.
+    mirrors
+        Other stock keys of the same source that differ too.
+    """
+
+    key: StockKey
+    source: SourceId
+    meaning: Formula
+    level: Mapping[str, Quantity]
+    statements: Sequence[Statement]
+    changes: Sequence[Change]
+    complete_since: datetime | None = None
+    latency: timedelta = timedelta(0)
+    packs: Mapping[str, int] = field(default_factory=dict)
+    told: Sequence[Told] = ()
+    mirrors: Sequence[Mirror] = ()

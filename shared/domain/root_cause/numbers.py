@@ -1,0 +1,218 @@
+"""Suspects that blame no event: the number means something else, has another unit, was set by hand, or is another key's."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from fractions import Fraction
+from itertools import combinations
+
+from shared.domain.drift import Formula, parse_formula
+from shared.domain.root_cause.evidence import Mirror, Nature, Told
+from shared.domain.root_cause.hypothesis import RootCause
+from shared.domain.root_cause.single_events import COUNT_SPREAD, ReadAs
+from shared.domain.root_cause.suspect import WEIGHTS, Suspect, by_event, fits_newest, from_onset, net, without
+from shared.domain.root_cause.timeline import Course, Moment, Timeline
+from shared.domain.stock import EventKey, Quantity
+
+MEANINGS = tuple(
+    parse_formula(text)
+    for text in (
+        "on_hand",
+        "available",
+        "on_hand - quality_hold",
+        "on_hand - damaged",
+        "on_hand - quality_hold - damaged",
+        "on_hand - reserved",
+        "on_hand + incoming",
+        "on_hand + in_transit",
+        "available + incoming",
+        "available + in_transit",
+        "available - safety_stock",
+        "on_hand - safety_stock",
+    )
+)
+"""What a number of stock usually means, whatever was declared."""
+
+IN_MOTION = timedelta(minutes=45)
+"""How long before or after a count goods may have been on their way past the counter."""
+
+ROUND = ((100, 8.0), (50, 5.0), (10, 2.5), (5, 1.5))
+"""What setting a number by hand gains from leaving it round: a multiple, and how much more likely it is by hand."""
+
+
+@dataclass(frozen=True, slots=True)
+class SetByHand:
+    """A number that was changed without any event: by how much, to what, and between which two statements."""
+
+    change: Quantity
+    to: Quantity
+    after: datetime | None
+    before: datetime
+    told: Told | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Moving:
+    """What was on its way while a count was taken."""
+
+    moments: tuple[Moment, ...]
+    count: EventKey | None = None
+
+
+def meant_otherwise(timeline: Timeline) -> Iterator[Suspect]:
+    """Name other formulas that the source's number may follow."""
+    seen: set[tuple[Quantity, ...]] = set()
+    found: list[tuple[Formula, list[Quantity]]] = []
+    for meaning in MEANINGS:
+        if any(term not in timeline.account.level for _, term in meaning.terms):
+            continue
+        course = Course(meaning, timeline.account, timeline.changes)
+        timeline.effort.spend(len(timeline.statements))
+        shifts = [
+            course.at(said.as_of) - expected
+            for said, expected in zip(timeline.statements, timeline.expected, strict=True)
+        ]
+        if tuple(shifts) not in seen and any(shifts):
+            seen.add(tuple(shifts))
+            found.append((meaning, shifts))
+    for meaning, shifts in found:
+        if fits_newest(timeline, shifts[-1]):
+            prior = WEIGHTS[RootCause.DEFINITION_MISMATCH] / len(found)
+            yield Suspect(RootCause.DEFINITION_MISMATCH, prior, shifts, detail=meaning)
+
+
+def in_another_unit(timeline: Timeline) -> Iterator[Suspect]:
+    """Name pack factors by which the whole number may be off, always or from some statement on."""
+    packs = timeline.account.packs
+    for unit, size in packs.items():
+        for factor in (Fraction(size), Fraction(1, size)):
+            whole = [int(expected * factor) - expected for expected in timeline.expected]
+            if not fits_newest(timeline, whole[-1]):
+                continue
+            for onset in dict.fromkeys([0, *timeline.onsets]):
+                shifts = [shift if index >= onset else 0 for index, shift in enumerate(whole)]
+                prior = WEIGHTS[RootCause.UNIT_MISMATCH] / (4 * len(packs))
+                yield Suspect(RootCause.UNIT_MISMATCH, prior, shifts, detail=ReadAs(unit, factor))
+
+
+def set_by_hand(timeline: Timeline) -> Iterator[Suspect]:
+    """Name the places where the number may have been changed by somebody: any size fits, so each fits badly."""
+    for onset in timeline.onsets:
+        for change in dict.fromkeys((timeline.drift, timeline.differences[onset])):
+            if not fits_newest(timeline, change):
+                continue
+            said = timeline.statements[onset]
+            after = timeline.statements[onset - 1].as_of if onset else None
+            told = _told(timeline, change, after, said.as_of)
+            gain = 40.0 if told is not None else _gain(said.quantity)
+            prior = WEIGHTS[RootCause.MANUAL_OVERRIDE] * gain / timeline.scale / len(timeline.onsets)
+            yield Suspect(
+                RootCause.MANUAL_OVERRIDE,
+                prior,
+                from_onset(timeline, onset, change),
+                detail=SetByHand(change, said.quantity, after, said.as_of, told),
+                named=() if told is None else (told.event,),
+            )
+
+
+def _gain(quantity: Quantity) -> float:
+    return next((gain for multiple, gain in ROUND if quantity % multiple == 0), 1.0)
+
+
+def _told(timeline: Timeline, change: Quantity, after: datetime | None, before: datetime) -> Told | None:
+    """Return a movement that the source told of itself, of just this size and at just that time."""
+    return next(
+        (
+            told
+            for told in timeline.account.told
+            if told.quantity == change
+            and told.at <= before
+            and (after is None or told.at > after - max(timeline.latency, timedelta(minutes=1)))
+        ),
+        None,
+    )
+
+
+def on_another_key(timeline: Timeline) -> Iterator[Suspect]:
+    """Name stock keys whose number is off by as much the other way."""
+    mirrors = timeline.account.mirrors
+    for mirror in mirrors:
+        shifts = _mirrored(timeline, mirror)
+        if not fits_newest(timeline, shifts[-1]):
+            continue
+        moments = tuple(m for m in timeline.window if m.amount == -timeline.drift)[-1:]
+        theirs = tuple(
+            event
+            for event, at, amount in mirror.changes
+            if amount == timeline.drift and at <= timeline.newest
+        )[-1:]
+        prior = WEIGHTS[RootCause.MAPPING_SWAP] / len(mirrors)
+        yield Suspect(
+            RootCause.MAPPING_SWAP,
+            prior,
+            shifts,
+            moments,
+            partner=mirror.key,
+            named=() if moments else theirs,
+        )
+
+
+def _mirrored(timeline: Timeline, mirror: Mirror) -> list[Quantity]:
+    """Return the other key's differences with the sign turned, at the statements of this one."""
+    timeline.effort.spend(len(timeline.statements) + len(mirror.drifts))
+    shifts: list[Quantity] = []
+    theirs = sorted(mirror.drifts)
+    position, latest = 0, 0
+    for said in timeline.statements:
+        while position < len(theirs) and theirs[position][0] <= said.as_of:
+            latest = theirs[position][1]
+            position += 1
+        shifts.append(-latest)
+    if theirs and theirs[-1][0] > timeline.newest:
+        shifts[-1] = -theirs[-1][1]
+    return shifts
+
+
+def counted_in_motion(timeline: Timeline) -> Iterator[Suspect]:
+    """Name goods on their way during a count: this statement's own, or the count behind the ledger's number."""
+    yield from _this_count(timeline)
+    counts = [m for m in timeline.window if m.change.nature is Nature.COUNT]
+    for count in counts:
+        near = _near(timeline, count.at)
+        moving = [m for m in near if abs(m.amount) == abs(count.amount)]
+        if not moving or not fits_newest(timeline, -count.amount):
+            continue
+        prior = WEIGHTS[RootCause.COUNT_IN_MOTION] * COUNT_SPREAD / (len(counts) * len(near) * 4)
+        yield Suspect(
+            RootCause.COUNT_IN_MOTION,
+            prior,
+            without(timeline, (count,)),
+            (count,),
+            detail=Moving(tuple(moving), count.event),
+        )
+
+
+def _this_count(timeline: Timeline) -> Iterator[Suspect]:
+    near = list(by_event(_near(timeline, timeline.newest)).values())[:12]
+    sets = [*((one,) for one in near), *combinations(near, 2)]
+    timeline.effort.spend(len(sets))
+    for chosen in sets:
+        moments = tuple(moment for found in chosen for moment in found)
+        shift = sum(m.amount if m.at > timeline.newest else -m.amount for m in moments)
+        if shift != timeline.drift:
+            continue
+        size = max(1, len(near)) if len(chosen) == 1 else 4 * len(sets)
+        shifts = [0] * (len(timeline.statements) - 1) + [shift]
+        prior = WEIGHTS[RootCause.COUNT_IN_MOTION] / size
+        yield Suspect(RootCause.COUNT_IN_MOTION, prior, shifts, moments, detail=Moving(moments))
+
+
+def _near(timeline: Timeline, at: datetime) -> list[Moment]:
+    timeline.effort.spend(len(timeline.moments))
+    return [
+        m
+        for m in timeline.moments
+        if abs(m.at - at) <= IN_MOTION and m.change.nature is Nature.MOVEMENT and net((m,), m.at)
+    ]

@@ -1,0 +1,173 @@
+"""Suspects that blame one event: lost, doubled, read in another unit, its document not recognised, its units not let go."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from fractions import Fraction
+
+from shared.domain.root_cause.evidence import Change, Nature
+from shared.domain.root_cause.hypothesis import RootCause
+from shared.domain.root_cause.references import odd_ones, reference_of
+from shared.domain.root_cause.suspect import (
+    WEIGHTS,
+    Suspect,
+    by_event,
+    fading,
+    fits_newest,
+    from_onset,
+    is_release,
+    net,
+    without,
+)
+from shared.domain.root_cause.timeline import Moment, Timeline, coefficients
+from shared.domain.stock import EventKey, Quantity
+
+DOUBLED_WITHIN_H = 3.0
+"""Half of the events that are counted twice are so within so many hours."""
+
+COUNT_SPREAD = 20
+"""How many different variances a count may have had: what an exact fit of one is worth."""
+
+
+@dataclass(frozen=True, slots=True)
+class ReadAs:
+    """A quantity that was read by a pack factor too large or too small."""
+
+    unit: str
+    factor: Fraction
+
+
+@dataclass(frozen=True, slots=True)
+class OddReference:
+    """A document that is written unlike its kin, or that the source knows under another name."""
+
+    document: str
+    usual: str = ""
+    twin: EventKey | None = None
+
+
+def lost(timeline: Timeline) -> Iterator[Suspect]:
+    """Name events that the source may never have counted."""
+    events = by_event(timeline.window)
+    counts = sum(1 for found in events.values() if found[0].change.nature is Nature.COUNT)
+    plain = max(1, len(events) - counts)
+    for found in events.values():
+        change = found[0].change
+        if is_release(change) or not fits_newest(timeline, -net(found, timeline.newest)):
+            continue
+        shifts = without(timeline, found)
+        if change.nature is Nature.COUNT:
+            prior = WEIGHTS[RootCause.COUNT_NOT_PROPAGATED] / counts
+            yield Suspect(RootCause.COUNT_NOT_PROPAGATED, prior, shifts, found)
+        else:
+            yield Suspect(RootCause.MISSING_EVENT, WEIGHTS[RootCause.MISSING_EVENT] / plain, shifts, found)
+
+
+def doubled(timeline: Timeline) -> Iterator[Suspect]:
+    """Name events that the source may have counted twice, the second time between two of its statements."""
+    events = by_event([m for m in timeline.moments if m.at <= timeline.newest])
+    for onset in timeline.onsets:
+        weights = {
+            event: weight
+            for event, found in events.items()
+            if (weight := _chance_of_doubling(timeline, found[0], onset)) > 0.001
+        }
+        whole = sum(weights.values())
+        for event, weight in weights.items():
+            found = events[event]
+            shift = net(found, timeline.newest)
+            if not fits_newest(timeline, shift):
+                continue
+            prior = WEIGHTS[RootCause.DUPLICATE_EVENT] * weight / whole
+            shifts = from_onset(timeline, onset, shift)
+            unsettled = (found[0].at, found[0].at + timeline.latency)
+            yield Suspect(RootCause.DUPLICATE_EVENT, prior, shifts, found, unsettled)
+
+
+def _chance_of_doubling(timeline: Timeline, moment: Moment, onset: int) -> float:
+    """Weigh by the time from the event to the last statement without the fault; it cannot begin before the event."""
+    if moment.at > timeline.statements[onset].as_of:
+        return 0.0
+    before = timeline.statements[onset - 1].as_of if onset else moment.at
+    hours = max(0.0, (before - moment.at).total_seconds() / 3600)
+    return fading(hours, DOUBLED_WITHIN_H)
+
+
+def misread(timeline: Timeline) -> Iterator[Suspect]:
+    """Name events whose quantity the source may have read by the case instead of the piece, or the other way round."""
+    factors = [
+        ReadAs(unit, factor)
+        for unit, size in timeline.account.packs.items()
+        for factor in (Fraction(size), Fraction(1, size))
+    ]
+    events = by_event([m for m in timeline.window if not is_release(m.change)])
+    for found in events.values():
+        amount = net(found, timeline.newest)
+        for reading in factors:
+            change = amount * (reading.factor - 1)
+            if change.denominator != 1 or not fits_newest(timeline, int(change)):
+                continue
+            prior = WEIGHTS[RootCause.UNIT_MISMATCH] / (len(events) * len(factors))
+            shifts = [int(-change_ * (reading.factor - 1)) for change_ in without(timeline, found)]
+            unsettled = (found[0].at, found[0].at + timeline.latency)
+            yield Suspect(RootCause.UNIT_MISMATCH, prior, shifts, found, unsettled, reading)
+
+
+def unrecognised(timeline: Timeline) -> Iterator[Suspect]:
+    """Name events that the source may have lost, or taken for others, because of how their document is written."""
+    odd = _odd_references(timeline)
+    events = {e: found for e, found in by_event(timeline.window).items() if e in odd}
+    for event, found in events.items():
+        amount = net(found, timeline.newest)
+        prior = WEIGHTS[RootCause.DOCUMENT_REFERENCE] / len(events)
+        if fits_newest(timeline, -amount):
+            shifts = without(timeline, found)
+            yield Suspect(RootCause.DOCUMENT_REFERENCE, prior, shifts, found, detail=odd[event])
+        elif odd[event].twin is not None and fits_newest(timeline, amount):
+            shifts = [-shift for shift in without(timeline, found)]
+            unsettled = (found[0].at, found[0].at + timeline.latency)
+            yield Suspect(RootCause.DOCUMENT_REFERENCE, prior, shifts, found, unsettled, odd[event])
+
+
+def _odd_references(timeline: Timeline) -> dict[EventKey, OddReference]:
+    written: dict[EventKey, OddReference] = {}
+    natures = {m.event for m in timeline.moments if m.change.nature is Nature.MOVEMENT}
+    for event, usual in odd_ones(natures).items():
+        reference = reference_of(event)
+        written[event] = OddReference("" if reference is None else reference.document, usual)
+    theirs: Mapping[str, EventKey] = {
+        found.digits: told.event
+        for told in timeline.account.told
+        if (found := reference_of(told.event)) is not None and found.digits
+    }
+    for event in natures:
+        ours = reference_of(event)
+        twin = None if ours is None else theirs.get(ours.digits)
+        if ours is None or twin is None:
+            continue
+        named = reference_of(twin)
+        if named is not None and named.document != ours.document:
+            written[event] = OddReference(ours.document, twin=twin)
+    return written
+
+
+def not_let_go(timeline: Timeline) -> Iterator[Suspect]:
+    """Name orders whose reserved units the source may still hold, though they are cancelled, expired or shipped."""
+    weight = coefficients(timeline.account.meaning).get("reserved", 0)
+    if not weight:
+        return
+    exact = timeline.last_exact
+    start = None if exact is None else timeline.statements[exact].as_of - timeline.latency
+    released: list[tuple[Change, Quantity]] = [
+        (change, weight * amount)
+        for change in timeline.changes
+        if (amount := change.amounts.get("reserved", 0)) < 0
+        and change.at <= timeline.newest
+        and (start is None or change.at > start)
+    ]
+    for change, amount in released:
+        if fits_newest(timeline, -amount):
+            moments = (Moment(change, amount),)
+            prior = WEIGHTS[RootCause.RESERVATION_LEAK] / len(released)
+            yield Suspect(RootCause.RESERVATION_LEAK, prior, without(timeline, moments), moments)

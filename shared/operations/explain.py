@@ -1,0 +1,241 @@
+"""Explaining a drift: reads what root cause is found from, and puts what was found into the case.
+
+What is read is bounded: the newest entries of the journal and order lines of one stock key, what the source said
+before, and a few other drift cases of the same source. Nothing is written here; the reconciler files the case.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from itertools import islice
+from typing import cast
+
+from shared.domain.cases import Case, CaseKind, CaseStatus, Fact
+from shared.domain.drift import Comparison, Observation, parse_formula
+from shared.domain.events import instant
+from shared.domain.ledger import Cause
+from shared.domain.root_cause import (
+    Account,
+    Change,
+    Explanation,
+    Hypothesis,
+    Mirror,
+    Nature,
+    RootCause,
+    explain,
+    is_within_latency,
+    mirror_of,
+)
+from shared.domain.stock import EventKey, LocationId, Quantity, Sku, SourceId, StockKey
+from shared.operations.stock_view import StockView
+from shared.store.cases import Cases
+from shared.store.ledger import JournalEntry, Ledger
+from shared.store.observations import Observations, Said
+from shared.store.orders import Orders
+from shared.store.registry import Registry
+from shared.store.table import Table
+
+LOOK_BACK = timedelta(hours=72)
+"""How far before the oldest statement the ledger is read: an old batch may be as old as that."""
+
+LOOK_AHEAD = timedelta(minutes=45)
+"""How far behind the newest statement it is read: goods may have been on their way while it was counted."""
+
+MOST_ENTRIES = 400
+"""Journal entries that are read, the newest."""
+
+ENTRIES_AT_ONCE = 100
+
+MOST_ORDER_LINES = 200
+"""Order lines of one stock key that are read."""
+
+MOST_MIRRORS = 3
+"""Other stock keys of the source, off by just as much the other way, that are looked at."""
+
+CASES_LOOKED_AT = 200
+"""Open cases among which mirrors are looked for, the newest."""
+
+RECORDED_LATE = timedelta(minutes=10)
+"""How much later than it is posted something may at most have happened: clocks differ."""
+
+
+class NothingSaidError(LookupError):
+    """The source has said nothing of this stock key, so there is no difference to explain."""
+
+
+class Explainer:
+    """Finds the likely causes of a difference."""
+
+    def __init__(
+        self, table: Table, view: StockView, observations: Observations, cases: Cases, registry: Registry
+    ) -> None:
+        self._ledger = Ledger(table)
+        self._orders = Orders(table)
+        self._view = view
+        self._observations = observations
+        self._cases = cases
+        self._registry = registry
+
+    def explain(self, said: Said, comparison: Comparison) -> Explanation:
+        """Rank what may have caused one difference."""
+        account = self.account(said, comparison)
+        return explain(replace(account, mirrors=tuple(self._mirrors(said.last, comparison.drift))))
+
+    def of_subject(self, key: StockKey, source: SourceId, element: str) -> tuple[Comparison, Explanation]:
+        """Compare what a source says now, and rank what may have caused the difference.
+
+        Raises
+        ------
+        NothingSaidError
+        """
+        for said in self._observations.recall([(key, source, element)]):
+            for comparison in self._view.compare([said.last]):
+                return comparison, self.explain(said, comparison)
+        raise NothingSaidError(f"{source} has said nothing of {element} of {key} that could be compared")
+
+    def is_posting_delay(self, said: Said, comparison: Comparison) -> bool:
+        """Whether a source differs by no more than what it need not have heard of yet, as declared."""
+        source = self._registry.network().sources.get(said.last.source)
+        if source is None or not source.latency:
+            return False
+        return is_within_latency(self.account(said, comparison))
+
+    def account(self, said: Said, comparison: Comparison) -> Account:
+        """Gather what the ledger knows around a source's statements, mirrors apart."""
+        seen = said.last
+        key = StockKey(seen.sku, seen.location)
+        network = self._registry.network()
+        source = network.sources.get(seen.source)
+        channel = None if source is None or source.channel is None else network.channels.get(source.channel)
+        level = dict(self._view.quantities(key, seen.as_of))
+        meaning = parse_formula(comparison.meaning)
+        level["safety_stock"] = 0 if channel is None else channel.safety_stock
+        level["available_to_promise"] = level.get("available", 0)
+        # What the view compared with is the truth; a meaning that is no plain sum differs by a constant here.
+        off = comparison.expected - meaning.evaluate(level)
+        since = said.statements[0].as_of - LOOK_BACK
+        entries, complete_since = self._entries(key, since)
+        changes = _changes(entries, self._held(key, since), since, seen.as_of + LOOK_AHEAD)
+        statements = [replace(one, quantity=one.quantity - off) for one in said.statements]
+        return Account(
+            key,
+            seen.source,
+            meaning,
+            level,
+            statements,
+            changes,
+            complete_since,
+            timedelta(0) if source is None else source.latency,
+            self._packs(seen.sku, seen.as_of),
+        )
+
+    def _entries(self, key: StockKey, since: datetime) -> tuple[list[JournalEntry], datetime | None]:
+        """Return journal entries back to an instant, or as far as is read; and from when on nothing is missing."""
+        found: list[JournalEntry] = []
+        before: int | None = None
+        while len(found) < MOST_ENTRIES:
+            page = self._ledger.journal(key, before_seq=before, limit=ENTRIES_AT_ONCE)
+            found += page
+            if not page or page[-1].seq == 0:
+                return found, None
+            before = page[-1].seq
+            if page[-1].posted_at + RECORDED_LATE < since:
+                break
+        return found, found[-1].posted_at + RECORDED_LATE
+
+    def _held(self, key: StockKey, since: datetime) -> Iterator[tuple[str, datetime, Quantity, EventKey]]:
+        lines = self._orders.of_stock_key(key, changed_since=since)
+        for line in islice(lines, MOST_ORDER_LINES):
+            for held in line.history:
+                if held.location == key.location:
+                    yield line.order, held.at, held.quantity, held.event_key
+
+    def _packs(self, sku: Sku, at: datetime) -> dict[str, int]:
+        item = self._registry.items.find([sku]).get(sku)
+        if item is None:
+            return {}
+        factors = item.at(at).packs.items()
+        return {unit: int(factor) for unit, factor in factors if factor.denominator == 1 and int(factor) > 1}
+
+    def _mirrors(self, seen: Observation, drift: Quantity) -> Iterator[Mirror]:
+        """Yield the source's differences on stock keys that are off by as much the other way."""
+        page = self._cases.page(CaseStatus.OPEN, CASES_LOOKED_AT)
+        opposite = [
+            (StockKey(Sku(str(facts["sku"])), LocationId(str(facts["location"]))), seen.source, seen.element)
+            for case in page.cases
+            for facts in [case.facts]
+            if case.kind is CaseKind.DRIFT
+            and facts.get("source") == seen.source
+            and facts.get("element") == seen.element
+            and facts.get("drift") == -drift
+        ]
+        recalled = self._observations.recall(opposite[:MOST_MIRRORS]) if opposite else []
+        comparisons = {c.observation: c for c in self._view.compare([said.last for said in recalled])}
+        for said in recalled:
+            if said.last in comparisons:
+                yield mirror_of(self.account(said, comparisons[said.last]))
+
+
+@dataclass(slots=True)
+class _Gathered:
+    """What one event did at one instant, while it is put together from lines and order lines."""
+
+    nature: Nature
+    posted_at: datetime
+    order: str
+    amounts: defaultdict[str, Quantity]
+
+
+def _changes(
+    entries: Iterable[JournalEntry],
+    held: Iterable[tuple[str, datetime, Quantity, EventKey]],
+    since: datetime,
+    until: datetime,
+) -> list[Change]:
+    """Put together what each event did: its journal lines of all leaves, and the units it reserved or let go."""
+    found: dict[tuple[EventKey, datetime], _Gathered] = {}
+    for entry in entries:
+        for line in entry.lines:
+            nature = Nature.COUNT if line.cause in (Cause.COUNT, Cause.RETRACTED) else Nature.MOVEMENT
+            gathered = found.setdefault(
+                (line.event_key, line.valid_at), _Gathered(nature, entry.posted_at, "", defaultdict(int))
+            )
+            gathered.amounts[line.slot.counter] += line.quantity
+    for order, at, quantity, event in held:
+        nature = Nature.RESERVED if quantity > 0 else Nature.RELEASED
+        gathered = found.setdefault((event, at), _Gathered(nature, at, order, defaultdict(int)))
+        gathered.amounts["reserved"] += quantity
+        gathered.order = order
+    return [
+        Change(event, one.nature, at, one.posted_at, dict(one.amounts), one.order)
+        for (event, at), one in sorted(found.items(), key=_when)
+        if since <= at <= until
+    ]
+
+
+def _when(item: tuple[tuple[EventKey, datetime], _Gathered]) -> tuple[datetime, EventKey]:
+    (event, at), _ = item
+    return at, event
+
+
+def explained(case: Case, explanation: Explanation) -> Case:
+    """Put the first hypotheses into a case: its title, its remedy, its facts."""
+    first = explanation.first
+    facts: dict[str, Fact] = {**case.facts, "cause": first.cause, "confidence": first.confidence}
+    if first.events:
+        facts["guilty_event"] = first.events[0]
+    for number, hypothesis in enumerate(explanation.hypotheses[:3], start=1):
+        facts[f"hypothesis_{number}"] = in_a_line(hypothesis)
+    if first.cause is RootCause.UNEXPLAINED:
+        return replace(case, facts=facts)
+    return replace(
+        case, title=f"{case.title}: {first.said} ({first.confidence} %)", remedy=first.remedy, facts=facts
+    )
+
+
+def in_a_line(hypothesis: Hypothesis) -> str:
+    """Say a hypothesis in one line."""
+    return f"{hypothesis.confidence} % {hypothesis.cause} ({hypothesis.sphere}): {hypothesis.said}"
