@@ -38,6 +38,7 @@ from shared.operations.fan_out import FanOut, Hint, Lane, change_of
 from shared.operations.ingest import Drop, FileIngester
 from shared.operations.order_watch import OrderWatch
 from shared.operations.post import Poster, PostingContendedError
+from shared.operations.promises import Promises
 from shared.operations.push import Pusher
 from shared.operations.receive import Receiver
 from shared.operations.reconcile import Reconciler
@@ -275,7 +276,7 @@ class House:
         return Pusher(
             model.declared,
             model,
-            self.ledger,
+            Promises(self._busy(self.stock), self.registry, self.scheduler.now),
             self.listings,
             self.paces,
             self.registry,
