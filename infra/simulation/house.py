@@ -327,7 +327,7 @@ class House:
 
 
 def _is_new_webhook(change: Change) -> bool:
-    return change.old is None and change.new is not None and change.new["kind"] == "webhook"
+    return change.old is None and change.new is not None and change.new.get("kind") == "webhook"
 
 
 def _is_said_or_moved(change: Change) -> bool:
