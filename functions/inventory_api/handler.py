@@ -18,12 +18,12 @@ from __future__ import annotations
 
 from typing import Any
 
-from functions.inventory_api import approval_calls, case_calls, edge, reservation_calls, stock_calls
+from functions.inventory_api import approval_calls, case_calls, edge, openapi, reservation_calls, stock_calls
 from functions.inventory_api.edge import house
 from shared.runtime.http import Answer
 from shared.runtime.logging import log_to_stdout
 
-__all__ = ["approval_calls", "case_calls", "handle", "house", "reservation_calls", "stock_calls"]
+__all__ = ["approval_calls", "case_calls", "handle", "house", "openapi", "reservation_calls", "stock_calls"]
 
 log_to_stdout("inventory_api")
 
