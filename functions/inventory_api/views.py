@@ -55,6 +55,7 @@ def channel_view(stock: ChannelStock) -> Json:
         "channel": stock.channel,
         "location": stock.location,
         "available_to_promise": stock.promise.available_to_promise,
+        "stale": stock.promise.is_stale,
         "explanation": explanation_view(stock.promise),
         "shown": state.believed,
         "confirmed_at": None if state.shown_at is None else instant(state.shown_at),
@@ -142,7 +143,10 @@ def reservation_view(reservation: Reservation) -> Json:
                 "location": line.stock_key.location,
                 "quantity": line.ordered,
                 "open": line.open,
+                "shipped": line.shipped,
+                "claimed": 0 if line.claimed is None else line.claimed.units,
             }
             for line in reservation.lines
         ],
+        "explanation": list(reservation.explanation),
     }

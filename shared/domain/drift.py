@@ -95,6 +95,14 @@ class Observation:
 
 
 @dataclass(frozen=True, slots=True)
+class Statement:
+    """A number that a source said at an instant of its own, apart from what it is about."""
+
+    quantity: Quantity
+    as_of: datetime
+
+
+@dataclass(frozen=True, slots=True)
 class Comparison:
     """An observation beside the ledger's number for the same instant and meaning."""
 

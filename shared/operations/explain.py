@@ -7,15 +7,13 @@ before, and a few other drift cases of the same source. Nothing is written here;
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from itertools import islice
-from typing import cast
 
 from shared.domain.cases import Case, CaseKind, CaseStatus, Fact
 from shared.domain.drift import Comparison, Observation, parse_formula
-from shared.domain.events import instant
 from shared.domain.ledger import Cause
 from shared.domain.root_cause import (
     Account,

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import cast
 
@@ -18,6 +18,7 @@ from shared.domain.ledger import Slot
 from shared.domain.listing import ListingState
 from shared.domain.network import Channel
 from shared.domain.stock import WHOLE, ChannelId, Counter, LocationId, Quantity, Sku, SourceId, StockKey
+from shared.operations.promises import Promises
 from shared.store.layout import SHARDS, balance_key, count_partition, promise_key
 from shared.store.ledger import Ledger, LedgerMovedError
 from shared.store.listings import Listings
@@ -72,6 +73,7 @@ class StockView:
         self._orders = Orders(table)
         self._observations = Observations(table)
         self._listings = Listings(table)
+        self._promises = Promises(table, registry, clock)
         self._registry = registry
         self._clock = clock
 
@@ -153,7 +155,7 @@ class StockView:
             quantities["available_to_promise"] = (
                 max(0, quantities.get("available", 0))
                 if channel is None
-                else promise(quantities.get("available", 0), channel).available_to_promise
+                else self._promised_then(key, quantities.get("available", 0), channel)
             )
             comparisons.append(Comparison(seen, formula.text, formula.evaluate(quantities)))
         return comparisons
@@ -162,6 +164,11 @@ class StockView:
         """Return every number that some source reports and whose meaning is declared."""
         sources = self._registry.network().sources.values()
         return [(source.id, element) for source in sources for element in source.meaning]
+
+    def _promised_then(self, key: StockKey, available: Quantity, channel: Channel) -> Quantity:
+        """What was promised when so much was available, by what is set aside and how fresh the counts are now."""
+        standing = self._promises.standings([key])[key]
+        return promise(replace(standing, available=available), channel).available_to_promise
 
     def rows(self, keys: Sequence[StockKey]) -> dict[StockKey, dict[str, Quantity]]:
         """Return the quantities of many stock keys; balance and promise of each are of one instant."""
@@ -176,7 +183,7 @@ class StockView:
 
     def promise_of(self, channel: Channel, key: StockKey) -> Promise:
         """Return what a channel may sell of a stock key, read consistently."""
-        return promise(self._ledger.available([key])[key], channel)
+        return promise(self._promises.standings([key])[key], channel)
 
     def keys_at(self, location: LocationId, after: Sku | None, limit: int) -> Iterator[StockKey]:
         """Yield the stock keys of a location in order of SKU; read through an index that may lag behind."""

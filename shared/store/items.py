@@ -154,8 +154,9 @@ def _written(terms: Terms) -> Value:
 def read_item(item: Item) -> Declared:
     """Read a stored item; one that was only ever named has nothing but its SKU."""
     sku = Sku(cast(str, item["sku"]))
+    is_component = "in_kits" in item
     if "terms" not in item:
-        return Declared(sku)
+        return Declared(sku, is_component=is_component)
     changed_at = cast("str | None", item["changed_at"])
     return Declared(
         sku=sku,
@@ -168,6 +169,7 @@ def read_item(item: Item) -> Declared:
         version=cast(int, item["version"]),
         changed_by=cast(str, item["changed_by"]),
         changed_at=None if changed_at is None else parse_instant(changed_at),
+        is_component=is_component,
     )
 
 

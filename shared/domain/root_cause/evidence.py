@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import StrEnum
 
-from shared.domain.drift import Formula
+from shared.domain.drift import Formula, Statement
 from shared.domain.stock import EventKey, Quantity, SourceId, StockKey
 
 
@@ -45,14 +45,6 @@ class Change:
     posted_at: datetime
     amounts: Mapping[str, Quantity]
     order: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class Statement:
-    """What the source said at one instant of its own."""
-
-    quantity: Quantity
-    as_of: datetime
 
 
 @dataclass(frozen=True, slots=True)

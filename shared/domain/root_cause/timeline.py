@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from itertools import accumulate
 
-from shared.domain.drift import Formula
-from shared.domain.root_cause.evidence import Account, Change, Statement
+from shared.domain.drift import Formula, Statement
+from shared.domain.root_cause.evidence import Account, Change
 from shared.domain.stock import AVAILABLE_SIGN, EventKey, Quantity
 
 MOST_STATEMENTS = 50
