@@ -43,6 +43,16 @@ class _Declared(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
+class ToleranceDeclaration(_Declared):
+    """A difference that is forgiven: the larger of a share of the number and some units."""
+
+    percent: Annotated[Decimal, Field(ge=0, le=100, decimal_places=2)] = Decimal(0)
+    units: Annotated[int, Field(ge=0)] = 0
+
+    def tolerance(self) -> Tolerance:
+        return Tolerance(int(self.percent * 100), self.units)
+
+
 class SourceDeclaration(_Declared):
     """A system that sends."""
 
@@ -56,17 +66,10 @@ class SourceDeclaration(_Declared):
     clock_skew_s: Annotated[int, Field(ge=0, le=3600)] = 0
     coarsest_count_s: Annotated[int, Field(ge=0, le=172_800)] = 0
     freshness_s: Annotated[int, Field(ge=1)] | None = None
+    latency_s: Annotated[int, Field(ge=0, le=604_800)] = 0
+    tolerance: ToleranceDeclaration | None = None
+    class_tolerances: dict[Text, ToleranceDeclaration] = {}
     options: dict[str, Option] = {}
-
-
-class ToleranceDeclaration(_Declared):
-    """A difference that is forgiven: the larger of a share of the number and some units."""
-
-    percent: Annotated[Decimal, Field(ge=0, le=100, decimal_places=2)] = Decimal(0)
-    units: Annotated[int, Field(ge=0)] = 0
-
-    def tolerance(self) -> Tolerance:
-        return Tolerance(int(self.percent * 100), self.units)
 
 
 class LocationDeclaration(_Declared):
@@ -78,6 +81,7 @@ class LocationDeclaration(_Declared):
     approve_beyond: ToleranceDeclaration | None = None
     undecided_within: ToleranceDeclaration = ToleranceDeclaration()
     posting_delay_s: Annotated[int, Field(ge=0)] = 86_400
+    tolerance: ToleranceDeclaration | None = None
 
 
 class ChannelDeclaration(_Declared):
@@ -211,6 +215,9 @@ def _source(name: str, said: SourceDeclaration) -> Source:
         timedelta(seconds=said.clock_skew_s),
         timedelta(seconds=said.coarsest_count_s),
         None if said.freshness_s is None else timedelta(seconds=said.freshness_s),
+        timedelta(seconds=said.latency_s),
+        None if said.tolerance is None else said.tolerance.tolerance(),
+        {item_class: rule.tolerance() for item_class, rule in said.class_tolerances.items()},
     )
 
 
@@ -223,6 +230,7 @@ def _location(name: str, said: LocationDeclaration) -> Location:
         None if said.approve_beyond is None else said.approve_beyond.tolerance(),
         said.undecided_within.tolerance(),
         timedelta(seconds=said.posting_delay_s),
+        None if said.tolerance is None else said.tolerance.tolerance(),
     )
 
 

@@ -34,6 +34,7 @@ from shared.operations.apply_message import MessageApplier
 from shared.operations.case_desk import CaseDesk
 from shared.operations.count_desk import CountDesk
 from shared.operations.dead_letters import DeadLetterDesk
+from shared.operations.explain import Explainer
 from shared.operations.fan_out import FanOut, Hint, Lane, change_of
 from shared.operations.ingest import Drop, FileIngester
 from shared.operations.order_watch import OrderWatch
@@ -169,7 +170,8 @@ class House:
         self.view = StockView(stock, self.registry, clock)
         self.reserver = Reserver(stock, self.registry, clock, pause)
         self.order_watch = OrderWatch(stock, self.registry, self.cases, clock)
-        self.reconciler = Reconciler(self.view, observations, self.cases, clock)
+        explainer = Explainer(stock, self.view, observations, self.cases, self.registry)
+        self.reconciler = Reconciler(self.view, observations, self.cases, self.registry, explainer, clock)
         self.fan_out = FanOut(stock, self.registry, self.lanes)
         desk = DeadLetterDesk(self.shelf, self.cases, self.listings, self.registry, clock)
         self.desk = desk

@@ -57,6 +57,12 @@ class Source:
         The longest time that one of its counts leaves open; a day for counts that carry only a date.
     freshness
         How old its last word on a location's stock may be before promises there count as stale; None: never.
+    latency
+        How long it may take to follow what happens: until then a difference is posting delay within limits. Of an
+        authority: how long what it says may take to reach us.
+    tolerance, class_tolerances
+        How far its numbers may be off before that is drift, in general and for items of some classes; None: as the
+        location says.
     """
 
     id: SourceId
@@ -70,6 +76,9 @@ class Source:
     clock_skew: timedelta = timedelta(0)
     coarsest_count: timedelta = timedelta(0)
     freshness: timedelta | None = None
+    latency: timedelta = timedelta(0)
+    tolerance: Tolerance | None = None
+    class_tolerances: Mapping[str, Tolerance] = field(default_factory=dict)
 
 
 class Grain(StrEnum):
@@ -100,6 +109,8 @@ class Location:
         Variance from which a count waits for an approver; None: never.
     undecided_within
         Spread of a count's possible outcomes up to which it applies without anyone deciding.
+    tolerance
+        How far any source's number may be off here before that is drift; None: half a per cent.
     posting_delay
         How long the movement authority may take to say what somebody else says was shipped.
     """
@@ -111,6 +122,7 @@ class Location:
     approve_beyond: Tolerance | None = None
     undecided_within: Tolerance = EXACT
     posting_delay: timedelta = timedelta(hours=24)
+    tolerance: Tolerance | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,7 +1,19 @@
 """Reconciling: what a source says, beside the ledger as of the same instant; a difference is a case.
 
 One case for each (source, SKU, location, element): it opens, follows the numbers, and closes by itself when they
-agree again. Neither number is changed here; who is right is for the operator, or for root cause, to say.
+agree again. Neither number is changed here; root cause says who is probably wrong, and the operator decides.
+
+===================================  =====================================================================
+a difference                         becomes
+===================================  =====================================================================
+within tolerance                     nothing; an open case closes
+that the source's latency allows     nothing: posting delay within limits; an open case closes
+younger than the authority's         compared again by the sweep: what explains it may be on its way to us
+latency
+any other                            a case, with its likely causes
+===================================  =====================================================================
+
+The tolerance is the source's for the item's class, else the source's, else the location's, else half a per cent.
 """
 
 from __future__ import annotations
@@ -14,17 +26,22 @@ from shared.domain.cases import Case, CaseKind, case_id
 from shared.domain.drift import Comparison, Observation
 from shared.domain.events import instant
 from shared.domain.network import Tolerance
-from shared.domain.stock import SourceId, StockKey
+from shared.domain.stock import Sku, SourceId, StockKey
+from shared.operations.explain import Explainer, explained
 from shared.operations.stock_view import StockView
 from shared.store.cases import Cases
-from shared.store.ledger import Moved
+from shared.store.ledger import LedgerMovedError, Moved
 from shared.store.observations import Observations, Said, Subject
+from shared.store.registry import Registry
 
 DEFAULT_TOLERANCE = Tolerance(percent_hundredths=50, units=0)
 """Half a per cent of what the ledger says."""
 
 LATE = timedelta(seconds=60)
 """How far back a posting may reach as a matter of course: what was said within it will soon be said again."""
+
+EXPLAINED_AT_ONCE = 40
+"""Cases of one batch that are explained when they are filed; one fault behind thousands needs no thousand reasons."""
 
 log = logging.getLogger(__name__)
 
@@ -37,14 +54,16 @@ class Reconciler:
         view: StockView,
         observations: Observations,
         cases: Cases,
+        registry: Registry,
+        explainer: Explainer,
         clock: Callable[[], datetime],
-        tolerance: Tolerance = DEFAULT_TOLERANCE,
     ) -> None:
         self._view = view
         self._observations = observations
         self._cases = cases
+        self._registry = registry
+        self._explainer = explainer
         self._clock = clock
-        self._tolerance = tolerance
 
     def observed(self, observations: Sequence[Observation]) -> None:
         """Compare what these sources say now, and take it off the list of what waits for that.
@@ -52,8 +71,8 @@ class Reconciler:
         An announcement may be late or repeated: not what it says is compared, but what has been said since.
         """
         recalled = self._observations.recall({_subject(seen) for seen in observations})
-        self._compare(recalled)
-        self._observations.compared(recalled)
+        undecided = self._compare(recalled)
+        self._observations.compared([said for said in recalled if said.last not in undecided])
 
     def waiting(self, since: datetime) -> Iterator[Observation]:
         """Yield observations that have waited for their comparison since before an instant."""
@@ -88,26 +107,82 @@ class Reconciler:
             ]
         )
 
-    def _compare(self, recalled: Sequence[Said]) -> None:
-        comparisons = self._view.compare([said.last for said in recalled])
-        agreeing = [found for found in comparisons if not found.exceeds(self._tolerance)]
-        for case in self._cases.which_open(_case_of(found.observation) for found in agreeing):
-            self._cases.close(case, "the numbers agree again", self._clock())
+    def _compare(self, recalled: Sequence[Said]) -> set[Observation]:
+        """Judge what was said; return what it is too early to judge."""
+        said_by = {said.last: said for said in recalled}
+        comparisons = self._view.compare(list(said_by))
+        tolerances = self._tolerances([found.observation for found in comparisons])
+        agreeing: list[Observation] = []
+        undecided: set[Observation] = set()
+        differing: list[Comparison] = []
         for found in comparisons:
-            if found.exceeds(self._tolerance):
-                self._cases.file(_case(found, self._clock()))
-                seen = found.observation
-                log.info(
-                    "drift_found",
-                    extra={
-                        "source_id": seen.source,
-                        "sku": seen.sku,
-                        "location": seen.location,
-                        "observed": seen.quantity,
-                        "expected": found.expected,
-                        "drift": found.drift,
-                    },
-                )
+            seen = found.observation
+            if not found.exceeds(tolerances[seen]):
+                agreeing.append(seen)
+            elif self._may_be_on_its_way(seen):
+                undecided.add(seen)
+            elif self._explainer.is_posting_delay(said_by[seen], found):
+                agreeing.append(seen)
+            else:
+                differing.append(found)
+        for case in self._cases.which_open(map(_case_of, agreeing)):
+            self._cases.close(case, "the numbers agree again", self._clock())
+        for number, found in enumerate(differing):
+            case_ = _case(found, self._clock())
+            if number < EXPLAINED_AT_ONCE:
+                case_ = self._explained(case_, said_by[found.observation], found)
+            self._cases.file(case_)
+            _log(found, case_)
+        return undecided
+
+    def _explained(self, case_: Case, said: Said, found: Comparison) -> Case:
+        try:
+            return explained(case_, self._explainer.explain(said, found))
+        except LedgerMovedError:  # too busy to be read as of an instant: its next change explains it
+            return case_
+
+    def _may_be_on_its_way(self, seen: Observation) -> bool:
+        """Whether the authority may not have told us yet of what happened before a statement."""
+        network = self._registry.network()
+        location = network.locations.get(seen.location)
+        authority = None if location is None else network.sources.get(location.movements or SourceId(""))
+        return authority is not None and seen.as_of + authority.latency > self._clock()
+
+    def _tolerances(self, observations: Sequence[Observation]) -> dict[Observation, Tolerance]:
+        network = self._registry.network()
+        by_class = {
+            seen.sku
+            for seen in observations
+            if (s := network.sources.get(seen.source)) and s.class_tolerances
+        }
+        items = self._registry.items.find(by_class) if by_class else {}
+        found: dict[Observation, Tolerance] = {}
+        for seen in observations:
+            source, location = network.sources[seen.source], network.locations.get(seen.location)
+            item = items.get(Sku(seen.sku))
+            rules = (
+                None if item is None else source.class_tolerances.get(item.item_class),
+                source.tolerance,
+                None if location is None else location.tolerance,
+            )
+            found[seen] = next((rule for rule in rules if rule is not None), DEFAULT_TOLERANCE)
+        return found
+
+
+def _log(found: Comparison, case_: Case) -> None:
+    seen = found.observation
+    log.info(
+        "drift_found",
+        extra={
+            "source_id": seen.source,
+            "sku": seen.sku,
+            "location": seen.location,
+            "observed": seen.quantity,
+            "expected": found.expected,
+            "drift": found.drift,
+            "cause": case_.facts.get("cause"),
+        },
+    )
 
 
 def drift_case(source: SourceId, key: StockKey, element: str) -> str:

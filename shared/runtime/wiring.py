@@ -14,6 +14,7 @@ from shared.operations.apply_message import MessageApplier
 from shared.operations.case_desk import CaseDesk
 from shared.operations.count_desk import CountDesk
 from shared.operations.dead_letters import DeadLetterDesk
+from shared.operations.explain import Explainer
 from shared.operations.fan_out import FanOut
 from shared.operations.freshness import FreshnessWatch
 from shared.operations.fulfil import Fulfiller
@@ -202,8 +203,12 @@ class House:
         return OrderWatch(self.stock, self.registry, self.cases, now)
 
     @cached_property
+    def explainer(self) -> Explainer:
+        return Explainer(self.stock, self.view, self.observations, self.cases, self.registry)
+
+    @cached_property
     def reconciler(self) -> Reconciler:
-        return Reconciler(self.view, self.observations, self.cases, now)
+        return Reconciler(self.view, self.observations, self.cases, self.registry, self.explainer, now)
 
     @cached_property
     def fan_out(self) -> FanOut:

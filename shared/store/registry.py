@@ -202,6 +202,11 @@ def _source_text(source: Source) -> str:
             "clock_skew_s": int(source.clock_skew.total_seconds()),
             "coarsest_count_s": int(source.coarsest_count.total_seconds()),
             "freshness_s": None if source.freshness is None else int(source.freshness.total_seconds()),
+            "latency_s": int(source.latency.total_seconds()),
+            "tolerance": None if source.tolerance is None else _tolerance_text(source.tolerance),
+            "class_tolerances": {
+                name: _tolerance_text(tolerance) for name, tolerance in source.class_tolerances.items()
+            },
             "options": dict(source.options),
         },
         sort_keys=True,
@@ -222,6 +227,11 @@ def _source(item: Item) -> Source:
         clock_skew=timedelta(seconds=said.get("clock_skew_s", 0)),
         coarsest_count=timedelta(seconds=said.get("coarsest_count_s", 0)),
         freshness=timedelta(seconds=said["freshness_s"]) if said.get("freshness_s") else None,
+        latency=timedelta(seconds=said.get("latency_s", 0)),
+        tolerance=Tolerance(*said["tolerance"]) if said.get("tolerance") else None,
+        class_tolerances={
+            name: Tolerance(*tolerance) for name, tolerance in said.get("class_tolerances", {}).items()
+        },
     )
 
 
@@ -235,6 +245,8 @@ def _location_text(location: Location) -> str:
     }
     if location.approve_beyond is not None:
         said["approve_beyond"] = _tolerance_text(location.approve_beyond)
+    if location.tolerance is not None:
+        said["tolerance"] = _tolerance_text(location.tolerance)
     return json.dumps(said, sort_keys=True)
 
 
@@ -252,6 +264,7 @@ def _location(item: Item) -> Location:
         Tolerance(*said["approve_beyond"]) if "approve_beyond" in said else None,
         Tolerance(*said.get("undecided_within", (0, 0))),
         timedelta(seconds=said.get("posting_delay_s", 86_400)),
+        Tolerance(*said["tolerance"]) if "tolerance" in said else None,
     )
 
 

@@ -43,6 +43,7 @@ from shared.operations.apply_message import MessageApplier
 from shared.operations.case_desk import CaseDesk
 from shared.operations.count_desk import CountDesk
 from shared.operations.dead_letters import DeadLetter, DeadLetterDesk
+from shared.operations.explain import Explainer
 from shared.operations.fan_out import FanOut, Hint, Lane, change_of
 from shared.operations.ingest import FileIngester
 from shared.operations.order_watch import OrderWatch
@@ -275,7 +276,10 @@ class House:
         self.view = StockView(self.stock, self.registry, self.clock)
         self.reserver = Reserver(self.stock, self.registry, self.clock, lambda _: None)
         self.order_watch = OrderWatch(self.stock, self.registry, self.cases, self.clock)
-        self.reconciler = Reconciler(self.view, self.observations, self.cases, self.clock)
+        self.explainer = Explainer(self.stock, self.view, self.observations, self.cases, self.registry)
+        self.reconciler = Reconciler(
+            self.view, self.observations, self.cases, self.registry, self.explainer, self.clock
+        )
         self.fan_out = FanOut(self.stock, self.registry, self.lanes)
         self.desk = DeadLetterDesk(self.letters, self.cases, self.listings, self.registry, self.clock)
         self.sweep = Sweep(
