@@ -50,8 +50,11 @@ ENTRIES_AT_ONCE = 100
 MOST_ORDER_LINES = 200
 """Order lines of one stock key that are read."""
 
-MOST_MIRRORS = 3
-"""Other stock keys of the source, off by just as much the other way, that are looked at."""
+MOST_MIRRORS = 4
+"""Other stock keys of the source, off by about as much the other way, that are looked at."""
+
+MOST_KIN = 6
+"""Other stock keys of the location whose newest documents are looked at, to know how documents are written."""
 
 CASES_LOOKED_AT = 200
 """Open cases among which mirrors are looked for, the newest."""
@@ -80,7 +83,8 @@ class Explainer:
     def explain(self, said: Said, comparison: Comparison) -> Explanation:
         """Rank what may have caused one difference."""
         account = self.account(said, comparison)
-        return explain(replace(account, mirrors=tuple(self._mirrors(said.last, comparison.drift))))
+        mirrors = tuple(self._mirrors(said.last, comparison.drift))
+        return explain(replace(account, mirrors=mirrors, kin=tuple(self._kin(account.key))))
 
     def of_subject(self, key: StockKey, source: SourceId, element: str) -> tuple[Comparison, Explanation]:
         """Compare what a source says now, and rank what may have caused the difference.
@@ -158,23 +162,41 @@ class Explainer:
         factors = item.at(at).packs.items()
         return {unit: int(factor) for unit, factor in factors if factor.denominator == 1 and int(factor) > 1}
 
+    def _kin(self, key: StockKey) -> Iterator[EventKey]:
+        """Yield newest events of a few other stock keys of the location."""
+        for other in self._view.keys_at(key.location, None, MOST_KIN):
+            if other != key:
+                for entry in self._ledger.journal(other, limit=20):
+                    yield from (line.event_key for line in entry.lines)
+
     def _mirrors(self, seen: Observation, drift: Quantity) -> Iterator[Mirror]:
         """Yield the source's differences on stock keys that are off by as much the other way."""
         page = self._cases.page(CaseStatus.OPEN, CASES_LOOKED_AT)
+        nearest = sorted(page.cases, key=lambda case: _apart(case.facts.get("drift"), drift))
         opposite = [
             (StockKey(Sku(str(facts["sku"])), LocationId(str(facts["location"]))), seen.source, seen.element)
-            for case in page.cases
+            for case in nearest
             for facts in [case.facts]
             if case.kind is CaseKind.DRIFT
             and facts.get("source") == seen.source
             and facts.get("element") == seen.element
-            and facts.get("drift") == -drift
+            and _is_opposite(facts.get("drift"), drift)
+            and (facts["sku"], facts["location"]) != (seen.sku, seen.location)
         ]
         recalled = self._observations.recall(opposite[:MOST_MIRRORS]) if opposite else []
         comparisons = {c.observation: c for c in self._view.compare([said.last for said in recalled])}
         for said in recalled:
             if said.last in comparisons:
                 yield mirror_of(self.account(said, comparisons[said.last]))
+
+
+def _apart(other: Fact, drift: Quantity) -> int:
+    """Return how far another difference is from being this one's opposite."""
+    return abs(other + drift) if isinstance(other, int) else abs(drift)
+
+
+def _is_opposite(other: Fact, drift: Quantity) -> bool:
+    return isinstance(other, int) and other * drift < 0
 
 
 @dataclass(slots=True)

@@ -92,6 +92,8 @@ class Account:
         Movements that the source told of and that were not believed.
     mirrors
         Other stock keys of the same source that differ too.
+    kin
+        Events of other stock keys: how their documents are written.
     """
 
     key: StockKey
@@ -105,3 +107,4 @@ class Account:
     packs: Mapping[str, int] = field(default_factory=dict)
     told: Sequence[Told] = ()
     mirrors: Sequence[Mirror] = ()
+    kin: Sequence[EventKey] = ()

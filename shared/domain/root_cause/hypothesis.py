@@ -66,6 +66,10 @@ class Hypothesis:
         The guilty events, oldest first; empty where no single event is to blame.
     partner
         The stock key that got what this one should have, or the other way round.
+    meaning
+        The formula that the number follows, where it follows another than was declared.
+    began
+        After which statement and by which the fault began, where no event says so.
     said
         One sentence.
     remedy, confirm
@@ -80,6 +84,8 @@ class Hypothesis:
     events: tuple[EventKey, ...] = ()
     evidence: tuple[Evidence, ...] = ()
     partner: StockKey | None = None
+    meaning: str = ""
+    began: tuple[datetime | None, datetime] | None = None
 
     @property
     def sphere(self) -> Sphere:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
+from fractions import Fraction
 from math import exp, log
 
 from shared.domain.root_cause.evidence import Account, Mirror
@@ -20,6 +21,7 @@ from shared.domain.root_cause.numbers import (
     meant_otherwise,
     on_another_key,
     set_by_hand,
+    widened,
 )
 from shared.domain.root_cause.several_events import delayed, lost_together, overwritten
 from shared.domain.root_cause.single_events import doubled, lost, misread, not_let_go, unrecognised
@@ -37,6 +39,9 @@ EXACT = log(0.97)
 SHARED_WITH_LAG = log(0.70)
 BY_LAG = 0.28
 WRONG = 0.02
+
+ALIKE = 10
+"""How many times better than another the best suspect of one kind may be before the other is forgotten."""
 
 CHANGED_AGAIN = 0.1
 """How likely it is that an unexplained number changes once more between two statements."""
@@ -102,8 +107,7 @@ def mirror_of(account: Account) -> Mirror:
     """Return an account as the possible mirror of another of the same source."""
     timeline = Timeline(account, Effort())
     drifts = [
-        (said.as_of, difference)
-        for said, difference in zip(timeline.statements, timeline.differences, strict=True)
+        (said.as_of, level) for said, level in zip(timeline.statements, timeline.settled(), strict=True)
     ]
     return Mirror(account.key, drifts, [(m.event, m.at, m.amount) for m in timeline.moments])
 
@@ -125,7 +129,9 @@ def _verdicts(timeline: Timeline, suspects: Iterable[Suspect]) -> list[Verdict]:
         if known is None:
             merged[of] = (suspect, share, share)
         else:
-            leader = suspect if share > known[1] else known[0]
+            leader, other = (suspect, known[0]) if share > known[1] else (known[0], suspect)
+            if min(share, known[1]) * ALIKE > max(share, known[1]):
+                leader = replace(leader, detail=widened(leader.detail, other.detail))
             merged[of] = (leader, max(share, known[1]), known[2] + share)
     whole = sum(total for _, _, total in merged.values())
     found = [Verdict(suspect, total / whole) for suspect, _, total in merged.values()]
@@ -137,22 +143,27 @@ def _verdicts(timeline: Timeline, suspects: Iterable[Suspect]) -> list[Verdict]:
 def _fit(timeline: Timeline, suspect: Suspect) -> float:
     """Return the logarithm of how likely the statements are if the suspect is guilty."""
     timeline.effort.spend(len(timeline.statements))
+    if suspect.beside is not None:
+        timeline = suspect.beside
     fit = 0.0
     for index, shift in enumerate(suspect.shifts):
+        if shift and timeline.statements[index].quantity == 0 and timeline.expected[index] + shift < 0:
+            fit += SHARED_WITH_LAG
+            continue
         left = timeline.differences[index] - shift
         if left and suspect.unsettled is not None and shift:
             start, end = suspect.unsettled
             if start <= timeline.statements[index].as_of < end and timeline.is_clean(index):
                 left = timeline.differences[index]
-        fit += _likely(timeline, index, left)
+        fit += _likely(timeline, index, left, suspect.scale if shift else Fraction(1))
     return fit
 
 
-def _likely(timeline: Timeline, index: int, left: int) -> float:
+def _likely(timeline: Timeline, index: int, left: int, scale: Fraction) -> float:
     slack = timeline.slacks[index]
     if left == 0:
         return SHARED_WITH_LAG if slack else EXACT
-    if -left in slack:
+    if -left / scale in slack:
         return log(BY_LAG / len(slack))
     return log(WRONG / timeline.scale)
 
@@ -166,7 +177,7 @@ def _unguided(timeline: Timeline) -> float:
     fit, off = 0.0, 0
     for index, difference in enumerate(timeline.differences):
         if timeline.is_possible(index, difference - off):
-            fit += _likely(timeline, index, difference - off)
+            fit += _likely(timeline, index, difference - off, Fraction(1))
         else:
             off = difference
             fit += log(CHANGED_AGAIN / timeline.scale)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from fractions import Fraction
 from itertools import combinations
@@ -61,10 +61,18 @@ class Moving:
     count: EventKey | None = None
 
 
+def widened(one: object, other: object) -> object:
+    """Return what is told of two places where a number may have been set by hand: the time that holds both."""
+    if not isinstance(one, SetByHand) or not isinstance(other, SetByHand):
+        return one
+    after = None if one.after is None or other.after is None else min(one.after, other.after)
+    return replace(one, after=after, before=max(one.before, other.before))
+
+
 def meant_otherwise(timeline: Timeline) -> Iterator[Suspect]:
     """Name other formulas that the source's number may follow."""
     seen: set[tuple[Quantity, ...]] = set()
-    found: list[tuple[Formula, list[Quantity]]] = []
+    found: list[Formula] = []
     for meaning in MEANINGS:
         if any(term not in timeline.account.level for _, term in meaning.terms):
             continue
@@ -76,11 +84,13 @@ def meant_otherwise(timeline: Timeline) -> Iterator[Suspect]:
         ]
         if tuple(shifts) not in seen and any(shifts):
             seen.add(tuple(shifts))
-            found.append((meaning, shifts))
-    for meaning, shifts in found:
-        if fits_newest(timeline, shifts[-1]):
+            found.append(meaning)
+    nothing = [0] * len(timeline.statements)
+    for meaning in found:
+        beside = Timeline(replace(timeline.account, meaning=meaning), timeline.effort)
+        if beside.explains(len(nothing) - 1, 0):
             prior = WEIGHTS[RootCause.DEFINITION_MISMATCH] / len(found)
-            yield Suspect(RootCause.DEFINITION_MISMATCH, prior, shifts, detail=meaning)
+            yield Suspect(RootCause.DEFINITION_MISMATCH, prior, nothing, detail=meaning, beside=beside)
 
 
 def in_another_unit(timeline: Timeline) -> Iterator[Suspect]:
@@ -89,12 +99,23 @@ def in_another_unit(timeline: Timeline) -> Iterator[Suspect]:
     for unit, size in packs.items():
         for factor in (Fraction(size), Fraction(1, size)):
             whole = [int(expected * factor) - expected for expected in timeline.expected]
-            if not fits_newest(timeline, whole[-1]):
+            if not timeline.statements[-1].quantity or not _is_scaled(timeline, factor, whole[-1]):
                 continue
             for onset in dict.fromkeys([0, *timeline.onsets]):
                 shifts = [shift if index >= onset else 0 for index, shift in enumerate(whole)]
                 prior = WEIGHTS[RootCause.UNIT_MISMATCH] / (4 * len(packs))
-                yield Suspect(RootCause.UNIT_MISMATCH, prior, shifts, detail=ReadAs(unit, factor))
+                yield Suspect(
+                    RootCause.UNIT_MISMATCH, prior, shifts, detail=ReadAs(unit, factor), scale=factor
+                )
+
+
+def _is_scaled(timeline: Timeline, factor: Fraction, shift: Quantity) -> bool:
+    """Whether the newest number is a whole multiple, or part, of ours; one it has yet to see counts by the factor too."""
+    timeline.effort.spend(1)
+    if shift == 0 or timeline.expected[-1] * factor != timeline.expected[-1] + shift:
+        return False
+    left = Fraction(timeline.drift - shift) / factor
+    return left == 0 or -left in timeline.slacks[-1]
 
 
 def set_by_hand(timeline: Timeline) -> Iterator[Suspect]:

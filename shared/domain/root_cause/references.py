@@ -49,19 +49,19 @@ def reference_of(event: EventKey) -> Reference | None:
     return Reference(unquote(parts[1]), (parts[0], parts[3]))
 
 
-def odd_ones(events: Iterable[EventKey]) -> dict[EventKey, str]:
-    """Return the events whose document is written unlike the others of its kind, with how most are written."""
+def odd_ones(events: Iterable[EventKey]) -> dict[EventKey, tuple[str, float]]:
+    """Return the events whose document is written unlike the others of its kind: how most are, and how rare this is."""
     read = {event: found for event in events if (found := reference_of(event)) is not None}
     shapes: dict[tuple[str, str], Tally[str]] = {}
     for found in read.values():
         shapes.setdefault(found.kind, Tally())[found.shape] += 1
-    odd: dict[EventKey, str] = {}
+    odd: dict[EventKey, tuple[str, float]] = {}
     for event, found in read.items():
         tally = shapes[found.kind]
         usual, times = tally.most_common(1)[0]
         of = sum(tally.values())
         if found.shape != usual and times >= FEWEST_KIN and tally[found.shape] <= max(1, of * ODD_SHARE):
-            odd[event] = usual
+            odd[event] = (usual, tally[found.shape] / of)
     return odd
 
 

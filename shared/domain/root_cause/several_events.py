@@ -11,8 +11,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from itertools import accumulate, islice
-from math import comb, exp
+from math import comb
 
+from shared.domain.events import event_source
 from shared.domain.root_cause.evidence import Nature
 from shared.domain.root_cause.hypothesis import RootCause
 from shared.domain.root_cause.references import reference_of
@@ -21,6 +22,7 @@ from shared.domain.root_cause.suspect import (
     Suspect,
     by_event,
     fading,
+    fits_newest,
     from_onset,
     is_release,
     net,
@@ -35,7 +37,7 @@ MOST_IN_SETS = 48
 MOST_FOUND = 60
 """Sets of one kind that are weighed; many that fit equally well say nothing anyway."""
 
-SETS_OF = {2: 0.03, 3: 0.006}
+SETS_OF = {2: 0.012, 3: 0.003}
 """How likely a loss of so many events is that have nothing else in common."""
 
 BATCH = 0.05
@@ -80,9 +82,13 @@ def _sets(
 ) -> Iterator[Suspect]:
     for size, weight in SETS_OF.items():
         prior = weight / max(1, comb(len(events), size))
-        for chosen in islice(_adding_up(timeline, amounts, -timeline.drift, size), MOST_FOUND):
+        found = (
+            chosen for target in timeline.targets for chosen in _adding_up(timeline, amounts, -target, size)
+        )
+        for chosen in islice(found, MOST_FOUND):
             moments = tuple(moment for position in chosen for moment in events[position])
-            yield _missing(timeline, prior, moments)
+            if not _are_the_last(timeline, moments):
+                yield _missing(timeline, prior, moments)
 
 
 def _adding_up(
@@ -108,16 +114,17 @@ def _stretches(
     """Name stretches of two and more that follow each other, as one lost batch holds them; the last one is no delay."""
     number = len(events)
     prior = BATCH / max(1, number * (number - 1) // 2)
-    left = MOST_FOUND
+    left, targets = MOST_FOUND, set(timeline.targets)
     timeline.effort.spend(number * number // 2)
     for first in range(number):
         total = amounts[first]
         for last in range(first + 1, number):
             total += amounts[last]
-            if total == -timeline.drift and last - first > 0 and left:
+            if -total in targets and left:
                 left -= 1
                 moments = tuple(moment for found in events[first : last + 1] for moment in found)
-                yield _missing(timeline, prior, moments)
+                if not _are_the_last(timeline, moments):
+                    yield _missing(timeline, prior, moments)
 
 
 def _kinds(timeline: Timeline, events: Sequence[tuple[Moment, ...]]) -> Iterator[Suspect]:
@@ -129,9 +136,24 @@ def _kinds(timeline: Timeline, events: Sequence[tuple[Moment, ...]]) -> Iterator
         lost: list[Moment] = []
         for number, found in enumerate(reversed(same), start=1):
             lost = [*found, *lost]
-            if number > 1 and net(lost, timeline.newest) == -timeline.drift and len(same) < len(events):
+            if number < 2 or not fits_newest(timeline, -net(lost, timeline.newest)):
+                continue
+            if not _are_the_last(timeline, lost):
                 prior = KIND / (len(kinds) * len(same))
                 yield _missing(timeline, prior, tuple(lost))
+
+
+def _are_the_last(timeline: Timeline, moments: Sequence[Moment]) -> bool:
+    """Whether nothing of the same tellers followed that was counted: then they are late rather than lost."""
+    first = min(moment.at for moment in moments)
+    tellers = {event_source(moment.event) for moment in moments}
+    last = {
+        m.event
+        for m in timeline.moments
+        if first <= m.at <= timeline.newest and event_source(m.event) in tellers
+    }
+    timeline.effort.spend(len(timeline.moments))
+    return last == {moment.event for moment in moments}
 
 
 def _kind(moment: Moment) -> object:
@@ -153,27 +175,43 @@ def _missing(timeline: Timeline, prior: float, moments: tuple[Moment, ...]) -> S
 
 
 def delayed(timeline: Timeline) -> Iterator[Suspect]:
-    """Name instants since when the source may have heard nothing: all that happened afterwards is still to come."""
-    usual = max(timeline.latency, SHORTEST_WAIT)
+    """Name instants since when the source may have heard nothing, of anybody or of one system that tells it.
+
+    All that happened afterwards is still to come.
+    """
     moments = [m for m in timeline.moments if m.at <= timeline.newest]
+    tellers = {event_source(moment.event) for moment in moments}
+    yield from _silent_since(timeline, moments, WEIGHTS[RootCause.POSTING_DELAY])
+    for teller in sorted(tellers) if len(tellers) > 1 else ():
+        told = [moment for moment in moments if event_source(moment.event) == teller]
+        yield from _silent_since(timeline, told, WEIGHTS[RootCause.POSTING_DELAY] / len(tellers))
+
+
+def _silent_since(timeline: Timeline, moments: Sequence[Moment], weight: float) -> Iterator[Suspect]:
+    usual = max(timeline.latency, SHORTEST_WAIT)
     pending: Quantity = 0
     for position in reversed(range(len(moments))):
         oldest = moments[position]
         pending += oldest.amount
         over = (timeline.newest - oldest.at - timeline.latency) / usual
-        if over <= 0 or pending != -timeline.drift:
+        if over <= 0 or not fits_newest(timeline, -pending):
             continue
-        before = moments[position - 1].at if position else oldest.at - 10 * usual
-        chance = exp(-over / 8) * (1 - exp(-((oldest.at - before) / usual + 1) / 8))
+        before = (oldest.at - moments[position - 1].at) / usual if position else 10.0
+        chance = _still_silent(over) - _still_silent(over + before)
         late = tuple(moments[position:])
-        prior = WEIGHTS[RootCause.POSTING_DELAY] * chance
-        yield Suspect(RootCause.POSTING_DELAY, prior, without(timeline, late), late)
+        yield Suspect(RootCause.POSTING_DELAY, weight * chance, without(timeline, late), late)
         lag = timeline.newest - oldest.at + timedelta(microseconds=1)
         shifts = [
-            timeline.course.at(said.as_of - lag) - timeline.course.at(said.as_of)
+            -sum(m.amount for m in moments if said.as_of - lag < m.at <= said.as_of)
             for said in timeline.statements
         ]
-        yield Suspect(RootCause.POSTING_DELAY, prior * 0.3, shifts, late)
+        timeline.effort.spend(len(moments) * len(shifts))
+        yield Suspect(RootCause.POSTING_DELAY, weight * chance * 0.3, shifts, late)
+
+
+def _still_silent(waits: float) -> float:
+    """Return the share of delays that last longer than so many times the usual wait: a few last very long."""
+    return 1 / (1 + waits / 6)
 
 
 def overwritten(timeline: Timeline) -> Iterator[Suspect]:
@@ -200,7 +238,7 @@ def overwritten(timeline: Timeline) -> Iterator[Suspect]:
         for landing in range(first, last + 1):
             for cut, weight in ages.items():
                 shift = values[cut] - values[landing]
-                if shift != timeline.drift or not shift:
+                if not fits_newest(timeline, shift):
                     continue
                 prior = WEIGHTS[RootCause.STALE_OVERWRITE] * weight / sum(ages.values()) / (last - first + 1)
                 undone = tuple(moments[cut:landing])

@@ -23,11 +23,18 @@ from shared.domain.root_cause.suspect import (
 from shared.domain.root_cause.timeline import Moment, Timeline, coefficients
 from shared.domain.stock import EventKey, Quantity
 
-DOUBLED_WITHIN_H = 3.0
+DOUBLED_WITHIN_H = 1.5
 """Half of the events that are counted twice are so within so many hours."""
 
 COUNT_SPREAD = 20
 """How many different variances a count may have had: what an exact fit of one is worth."""
+
+
+RARE_TWIN = 0.05
+"""How seldom two documents share their number by chance."""
+
+PACKED_OUT = 0.3
+"""How much less often goods that leave are told by the pack than goods that come in."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,9 +47,10 @@ class ReadAs:
 
 @dataclass(frozen=True, slots=True)
 class OddReference:
-    """A document that is written unlike its kin, or that the source knows under another name."""
+    """A document that is written unlike its kin, or that the source knows under another name; how rare that is."""
 
     document: str
+    share: float
     usual: str = ""
     twin: EventKey | None = None
 
@@ -91,7 +99,8 @@ def _chance_of_doubling(timeline: Timeline, moment: Moment, onset: int) -> float
         return 0.0
     before = timeline.statements[onset - 1].as_of if onset else moment.at
     hours = max(0.0, (before - moment.at).total_seconds() / 3600)
-    return fading(hours, DOUBLED_WITHIN_H)
+    absolute = 0.2 if moment.change.nature is Nature.COUNT else 1.0  # a count set twice is set once
+    return absolute * fading(hours, DOUBLED_WITHIN_H)
 
 
 def misread(timeline: Timeline) -> Iterator[Suspect]:
@@ -108,7 +117,8 @@ def misread(timeline: Timeline) -> Iterator[Suspect]:
             change = amount * (reading.factor - 1)
             if change.denominator != 1 or not fits_newest(timeline, int(change)):
                 continue
-            prior = WEIGHTS[RootCause.UNIT_MISMATCH] / (len(events) * len(factors))
+            weight = WEIGHTS[RootCause.UNIT_MISMATCH] * (1.0 if amount > 0 else PACKED_OUT)
+            prior = weight / (len(events) * len(factors))
             shifts = [int(-change_ * (reading.factor - 1)) for change_ in without(timeline, found)]
             unsettled = (found[0].at, found[0].at + timeline.latency)
             yield Suspect(RootCause.UNIT_MISMATCH, prior, shifts, found, unsettled, reading)
@@ -120,7 +130,8 @@ def unrecognised(timeline: Timeline) -> Iterator[Suspect]:
     events = {e: found for e, found in by_event(timeline.window).items() if e in odd}
     for event, found in events.items():
         amount = net(found, timeline.newest)
-        prior = WEIGHTS[RootCause.DOCUMENT_REFERENCE] / len(events)
+        share = odd[event].share
+        prior = WEIGHTS[RootCause.DOCUMENT_REFERENCE] / (share * len(by_event(timeline.window)))
         if fits_newest(timeline, -amount):
             shifts = without(timeline, found)
             yield Suspect(RootCause.DOCUMENT_REFERENCE, prior, shifts, found, detail=odd[event])
@@ -133,9 +144,9 @@ def unrecognised(timeline: Timeline) -> Iterator[Suspect]:
 def _odd_references(timeline: Timeline) -> dict[EventKey, OddReference]:
     written: dict[EventKey, OddReference] = {}
     natures = {m.event for m in timeline.moments if m.change.nature is Nature.MOVEMENT}
-    for event, usual in odd_ones(natures).items():
+    for event, (usual, share) in odd_ones({*natures, *timeline.account.kin}).items():
         reference = reference_of(event)
-        written[event] = OddReference("" if reference is None else reference.document, usual)
+        written[event] = OddReference("" if reference is None else reference.document, share, usual)
     theirs: Mapping[str, EventKey] = {
         found.digits: told.event
         for told in timeline.account.told
@@ -148,7 +159,7 @@ def _odd_references(timeline: Timeline) -> dict[EventKey, OddReference]:
             continue
         named = reference_of(twin)
         if named is not None and named.document != ours.document:
-            written[event] = OddReference(ours.document, twin=twin)
+            written[event] = OddReference(ours.document, RARE_TWIN, twin=twin)
     return written
 
 

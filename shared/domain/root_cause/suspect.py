@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from fractions import Fraction
 from math import exp
 
 from shared.domain.root_cause.evidence import Change, Nature
@@ -29,7 +30,7 @@ WEIGHTS = {
     RootCause.MAPPING_SWAP: 0.06,
     RootCause.STALE_OVERWRITE: 0.08,
     RootCause.RESERVATION_LEAK: 0.08,
-    RootCause.COUNT_IN_MOTION: 0.05,
+    RootCause.COUNT_IN_MOTION: 0.08,
     RootCause.UNEXPLAINED: 0.01,
 }
 """How common each cause is before anything is looked at; tuned in the incident lab on seeds 0 to 999."""
@@ -49,6 +50,10 @@ class Suspect:
         From when to when the fault may not show yet, because the source may still lag.
     detail
         What the telling needs: a factor, a formula, an instant.
+    beside
+        The course that the number follows instead of the declared one; ``shifts`` are then from that.
+    scale
+        What the source multiplies everything by, also what it has yet to see.
     """
 
     cause: RootCause
@@ -58,6 +63,8 @@ class Suspect:
     unsettled: tuple[datetime, datetime] | None = None
     detail: object = None
     partner: StockKey | None = None
+    beside: Timeline | None = None
+    scale: Fraction = Fraction(1)
     named: tuple[EventKey, ...] = ()
 
     @property
@@ -94,7 +101,7 @@ def from_onset(timeline: Timeline, onset: int, shift: Quantity) -> list[Quantity
 def fits_newest(timeline: Timeline, shift: Quantity) -> bool:
     """Whether a shift explains the newest statement; what explains nothing is no suspect."""
     timeline.effort.spend(1)
-    return shift != 0 and timeline.is_possible(len(timeline.statements) - 1, timeline.drift - shift)
+    return shift != 0 and timeline.explains(len(timeline.statements) - 1, shift)
 
 
 def fading(hours: float, half_life_h: float) -> float:

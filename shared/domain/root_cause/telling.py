@@ -85,6 +85,8 @@ def tell(timeline: Timeline, suspect: Suspect, confidence: int) -> Hypothesis:
         suspect.events,
         tuple(_evidence(timeline, suspect)),
         suspect.partner,
+        suspect.detail.text if isinstance(suspect.detail, Formula) else "",
+        (suspect.detail.after, suspect.detail.before) if isinstance(suspect.detail, SetByHand) else None,
     )
 
 

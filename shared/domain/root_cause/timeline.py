@@ -22,6 +22,9 @@ MOST_STATEMENTS = 50
 MOST_CHANGES = 400
 """Changes that are looked at, the newest."""
 
+MOST_TARGETS = 8
+"""Ways of having seen only some of what is young that are allowed for when events are added up."""
+
 SUBSETS_UP_TO = 7
 """Young changes of which any may be missing; of more, only the youngest ones one after the other."""
 
@@ -145,6 +148,31 @@ class Timeline:
     def is_possible(self, index: int, difference: Quantity) -> bool:
         """Whether a statement is off by ``difference`` at most because the source has yet to follow."""
         return difference == 0 or -difference in self.slacks[index]
+
+    def settled(self) -> list[Quantity]:
+        """Return the differences without what latency allows: each stays until a statement cannot be so explained."""
+        level: Quantity = 0
+        levels: list[Quantity] = []
+        for index, difference in enumerate(self.differences):
+            if not self.is_possible(index, difference - level):
+                level = difference
+            levels.append(level)
+        return levels
+
+    def explains(self, index: int, shift: Quantity) -> bool:
+        """Whether a statement may be as it is if it were off by ``shift``.
+
+        A system that does not say numbers below zero says 0 instead.
+        """
+        if self.is_possible(index, self.differences[index] - shift):
+            return True
+        return self.statements[index].quantity == 0 and self.expected[index] + shift < 0
+
+    @property
+    def targets(self) -> list[Quantity]:
+        """Shifts that would explain the newest statement: its difference, with or without what it need not have seen."""
+        slack = sorted(self.slacks[-1], key=abs)[:MOST_TARGETS]
+        return [shift for shift in (self.drift, *(self.drift + unseen for unseen in slack)) if shift]
 
     def is_clean(self, index: int) -> bool:
         """Whether a statement agrees with the ledger, latency forgiven."""
