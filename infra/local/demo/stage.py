@@ -33,7 +33,9 @@ from shared.store.dynamodb import DynamoTable
 from shared.store.registry import Code, Registry
 
 CHANNELS_PORT = 4580
-WAIT_S = 90.0
+WAIT_S = 240.0
+"""How long a number may take to come: a machine with other work takes minutes for what a quiet one does in seconds."""
+
 EVERYONE = ("viewer", "operator", "approver", "admin", "reserver")
 
 Say = Callable[[str], None]
