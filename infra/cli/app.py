@@ -49,8 +49,6 @@ for member in (
     channel_commands.reserve,
     channel_commands.fulfil,
     channel_commands.set_aside,
-    channel_commands.fulfil,
-    channel_commands.set_aside,
     channel_commands.release,
     channel_commands.push,
     case_commands.cases,

@@ -146,12 +146,12 @@ def lambda_event(raw: Mapping[str, Any], stream_arn: str) -> dict[str, Any]:
 
 
 def stream_record(event: Mapping[str, Any], hash_key: str, *, passes: bool) -> StreamRecord:
-    """Return what the pump's rules need to know of a record; what no function gets is not measured."""
+    """Return what the pump's rules need to know of a record; of what no function gets that is next to nothing."""
     change = event["dynamodb"]
     return StreamRecord(
         sequence=change["SequenceNumber"],
         created_at=float(change["ApproximateCreationDateTime"]),
-        key=json.dumps(change["Keys"].get(hash_key), sort_keys=True),
+        key=json.dumps(change["Keys"].get(hash_key), sort_keys=True) if passes else "",
         event=event,
         size_bytes=len(json.dumps(event)) if passes else 0,
     )

@@ -137,11 +137,11 @@ def anybody_is_believed() -> list[Replacement]:
     """A count of a source that is only to be compared is written to the ledger."""
     original = resolve._judge
 
-    def judge(event: Any, effect: str, source: Source, network: Any, resolution: Any) -> None:
+    def judge(event: Any, fact: Fact, source: Source, network: Any, resolution: Any) -> None:
         if isinstance(event, Count) and event.element == "on_hand":
-            resolution.facts.append(Fact(event, effect))
+            resolution.facts.append(fact)
         else:
-            original(event, effect, source, network, resolution)
+            original(event, fact, source, network, resolution)
 
     return [(resolve, "_judge", judge)]
 
@@ -326,11 +326,11 @@ def observation_is_a_fact() -> list[Replacement]:
     """What a non-authority says of a movement moves stock too."""
     original = resolve._judge
 
-    def judge(event: Any, effect: str, source: Source, network: Any, resolution: Any) -> None:
+    def judge(event: Any, fact: Fact, source: Source, network: Any, resolution: Any) -> None:
         told = resolution.told
-        original(event, effect, source, network, resolution)
+        original(event, fact, source, network, resolution)
         if resolution.told > told:
-            resolution.facts.append(Fact(event, effect))
+            resolution.facts.append(fact)
 
     return [(resolve, "_judge", judge)]
 
