@@ -13,6 +13,9 @@ from infra.incidents.systems import Carried, Follower, untouched
 from infra.incidents.world import Truth, World
 from shared.domain.stock import StockKey
 
+NOTICED = 3
+"""Units from which on a fault is worth finding: less is within the tolerance that is usual."""
+
 Struck = Callable[[Carried], Sequence[Carried]]
 
 
@@ -178,7 +181,7 @@ def count_not_propagated(world: World) -> None:
         _strike_now(world, follower, partial(_of, "count_not_propagated", follower, carried))
         return []
 
-    _at_next(world, follower, lambda f, h: h.type == "count" and abs(f.effect(h)) > 1, strike)
+    _at_next(world, follower, lambda f, h: h.type == "count" and abs(f.effect(h)) >= NOTICED, strike)
 
 
 def document_reference(world: World) -> None:
@@ -233,7 +236,7 @@ def mapping_swap(world: World) -> None:
 def stale_overwrite(world: World) -> None:
     """Load an old file of absolute numbers over newer ones."""
     follower = _someone(world)
-    age = timedelta(hours=_spread(world, 2, 14))
+    age = timedelta(hours=_spread(world, 3, 14))
     key = world.random.choice([key for key in KEYS if key.location in follower.places])
     kept: dict[str, int] = {}
 
@@ -249,13 +252,14 @@ def stale_overwrite(world: World) -> None:
         before = follower.number(key)
         current = dict(follower.levels[key])
         follower.levels[key].update({name: kept.get(name, 0) for name in current})
-        if abs(follower.number(key) - before) < 2:
+        knew = any(carried.at < world.now - follower.says_every * 1.2 for carried in undone)
+        if abs(follower.number(key) - before) < NOTICED or not knew:
             follower.levels[key].update(current)
             world.schedule(world.now + timedelta(hours=1), partial(load, made_at))
             return
         undone.sort(key=lambda carried: carried.happening.at)
-        found = _of_all("stale_overwrite", follower, key, undone)
-        _strike_now(world, follower, lambda: replace(found, struck_at=world.now))
+        found = replace(_of_all("stale_overwrite", follower, key, undone), struck_at=world.now)
+        _strike_now(world, follower, lambda: found)
 
     at = _moment(world)
     world.schedule(at - age, remember)
@@ -270,7 +274,7 @@ def reservation_leak(world: World) -> None:
         _strike_now(world, follower, partial(_of, "reservation_leak", follower, carried))
         return []
 
-    _at_next(world, follower, lambda _, happening: happening.type == "cancelled", strike)
+    _at_next(world, follower, lambda _, h: h.type == "cancelled" and h.units > 1, strike)
 
 
 def count_in_motion(world: World) -> None:
@@ -292,6 +296,7 @@ def count_in_motion(world: World) -> None:
 
     def take() -> None:
         world.spot_count(goods.key, amount if is_before else -amount)
+        world.counted_out.add(goods.key)
         truth = Truth("count_in_motion", STOCKTAKE, "on_hand", goods.key, world.now, (goods.event_key,))
         world.struck(lambda: truth, timedelta(minutes=30), timedelta(hours=2))
 
@@ -334,7 +339,7 @@ def _someone(world: World, *among: str) -> Follower:
 
 def _is_movement(follower: Follower, happening: Happening) -> bool:
     is_stock = happening.type not in ("count", "ordered", "cancelled", "hold", "release")
-    return is_stock and abs(follower.effect(happening)) > 1
+    return is_stock and abs(follower.effect(happening)) >= NOTICED
 
 
 def _at_next(

@@ -56,6 +56,7 @@ class World:
         self.history = self.historian.draw()
         self.truth: Callable[[], Truth | None] = lambda: None
         self.end = END
+        self.counted_out: set[StockKey] = set()
         self.on_shelf: dict[StockKey, int] = dict.fromkeys(KEYS, 0)
         self._due: list[tuple[datetime, int, Callable[[], None]]] = []
         self._number = count()
@@ -134,4 +135,5 @@ class World:
 
     def spot_count(self, key: StockKey, off: int = 0) -> None:
         """Count one shelf, ``off`` by what is counted wrong; what lies there is in the shelf, whatever the books say."""
-        self._say(STOCKTAKE, "on_hand", {key: self.on_shelf[key] + off})
+        if key not in self.counted_out:
+            self._say(STOCKTAKE, "on_hand", {key: self.on_shelf[key] + off})

@@ -7,7 +7,7 @@ before, and a few other drift cases of the same source. Nothing is written here;
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from itertools import islice
@@ -23,6 +23,8 @@ from shared.domain.root_cause import (
     Mirror,
     Nature,
     RootCause,
+    Sibling,
+    counted,
     explain,
     is_within_latency,
     mirror_of,
@@ -54,7 +56,10 @@ MOST_MIRRORS = 4
 """Other stock keys of the source, off by about as much the other way, that are looked at."""
 
 MOST_KIN = 6
-"""Other stock keys of the location whose newest documents are looked at, to know how documents are written."""
+"""Other stock keys of the location that are looked at: how their documents are written, what the source has counted."""
+
+KIN_ENTRIES = 20
+"""Journal entries of each of them, the newest."""
 
 CASES_LOOKED_AT = 200
 """Open cases among which mirrors are looked for, the newest."""
@@ -84,7 +89,12 @@ class Explainer:
         """Rank what may have caused one difference."""
         account = self.account(said, comparison)
         mirrors = tuple(self._mirrors(said.last, comparison.drift))
-        return explain(replace(account, mirrors=mirrors, kin=tuple(self._kin(account.key))))
+        kin = self._kin(account.key)
+        events = tuple(
+            line.event_key for entries in kin.values() for entry in entries for line in entry.lines
+        )
+        siblings = tuple(self._siblings(said.last, account, kin))
+        return explain(replace(account, mirrors=mirrors, kin=events, siblings=siblings))
 
     def of_subject(self, key: StockKey, source: SourceId, element: str) -> tuple[Comparison, Explanation]:
         """Compare what a source says now, and rank what may have caused the difference.
@@ -162,12 +172,21 @@ class Explainer:
         factors = item.at(at).packs.items()
         return {unit: int(factor) for unit, factor in factors if factor.denominator == 1 and int(factor) > 1}
 
-    def _kin(self, key: StockKey) -> Iterator[EventKey]:
-        """Yield newest events of a few other stock keys of the location."""
-        for other in self._view.keys_at(key.location, None, MOST_KIN):
-            if other != key:
-                for entry in self._ledger.journal(other, limit=20):
-                    yield from (line.event_key for line in entry.lines)
+    def _kin(self, key: StockKey) -> dict[StockKey, list[JournalEntry]]:
+        """Return the newest entries of a few other stock keys of the location."""
+        others = [other for other in self._view.keys_at(key.location, None, MOST_KIN) if other != key]
+        return {other: self._ledger.journal(other, limit=KIN_ENTRIES) for other in others}
+
+    def _siblings(
+        self, seen: Observation, account: Account, kin: Mapping[StockKey, list[JournalEntry]]
+    ) -> Iterator[Sibling]:
+        """Say of the newest events of other stock keys whether the source has counted them."""
+        recalled = self._observations.recall([(other, seen.source, seen.element) for other in kin])
+        for found in self._view.compare([said.last for said in recalled]):
+            last = found.observation
+            entries = kin[StockKey(last.sku, last.location)]
+            changes = _changes(entries, (), last.as_of - LOOK_BACK, last.as_of)
+            yield from counted(changes, account.meaning, found.drift)
 
     def _mirrors(self, seen: Observation, drift: Quantity) -> Iterator[Mirror]:
         """Yield the source's differences on stock keys that are off by as much the other way."""

@@ -25,9 +25,9 @@ Time is bounded whatever the length of the history: at most 50 statements and 40
 are looked for among 48, and only suspects that explain the newest statement are judged.
 """
 
-from shared.domain.root_cause.evidence import Account, Change, Mirror, Nature, Told
+from shared.domain.root_cause.evidence import Account, Change, Mirror, Nature, Sibling, Told
 from shared.domain.root_cause.hypothesis import Evidence, Explanation, Hypothesis, RootCause, Sphere
-from shared.domain.root_cause.judge import explain, is_within_latency, mirror_of
+from shared.domain.root_cause.judge import counted, explain, is_within_latency, mirror_of
 
 __all__ = [
     "Account",
@@ -38,8 +38,10 @@ __all__ = [
     "Mirror",
     "Nature",
     "RootCause",
+    "Sibling",
     "Sphere",
     "Told",
+    "counted",
     "explain",
     "is_within_latency",
     "mirror_of",

@@ -57,14 +57,23 @@ class Told:
 
 
 @dataclass(frozen=True, slots=True)
+class Sibling:
+    """An event on another stock key, and whether the same source has counted it there."""
+
+    event: EventKey
+    at: datetime
+    is_counted: bool
+
+
+@dataclass(frozen=True, slots=True)
 class Mirror:
-    """The same source's differences on another stock key, by the instant of each statement.
+    """The same source's differences on another stock key: instant, difference, and without what latency allows.
 
     ``changes`` are what the ledger knows to have happened there, by its effect on the number that is compared.
     """
 
     key: StockKey
-    drifts: Sequence[tuple[datetime, Quantity]]
+    drifts: Sequence[tuple[datetime, Quantity, Quantity]]
     changes: Sequence[tuple[EventKey, datetime, Quantity]] = ()
 
 
@@ -94,6 +103,8 @@ class Account:
         Other stock keys of the same source that differ too.
     kin
         Events of other stock keys: how their documents are written.
+    siblings
+        Newest events of other stock keys, and whether the source has counted them: is its feed alive?
     """
 
     key: StockKey
@@ -108,3 +119,4 @@ class Account:
     told: Sequence[Told] = ()
     mirrors: Sequence[Mirror] = ()
     kin: Sequence[EventKey] = ()
+    siblings: Sequence[Sibling] = ()

@@ -8,12 +8,13 @@ suspect that would have been right by chance, because it could have explained an
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from math import exp, log
 
-from shared.domain.root_cause.evidence import Account, Mirror
+from shared.domain.drift import Formula
+from shared.domain.root_cause.evidence import Account, Change, Mirror, Sibling
 from shared.domain.root_cause.hypothesis import Explanation, Hypothesis, RootCause
 from shared.domain.root_cause.numbers import (
     counted_in_motion,
@@ -27,7 +28,8 @@ from shared.domain.root_cause.several_events import delayed, lost_together, over
 from shared.domain.root_cause.single_events import doubled, lost, misread, not_let_go, unrecognised
 from shared.domain.root_cause.suspect import WEIGHTS, Suspect
 from shared.domain.root_cause.telling import tell
-from shared.domain.root_cause.timeline import Effort, Timeline
+from shared.domain.root_cause.timeline import Effort, Timeline, amount_of, coefficients
+from shared.domain.stock import Quantity
 
 NAMED = 6
 """Hypotheses that are told."""
@@ -99,17 +101,32 @@ def is_within_latency(account: Account) -> bool:
     """Whether the newest statement is off by no more than what the source may not have seen yet, as declared."""
     if not account.latency or not account.statements:
         return False
-    timeline = Timeline(replace(account, statements=account.statements[-1:]), Effort())
-    return timeline.drift != 0 and timeline.is_clean(0)
+    timeline = Timeline(account, Effort())
+    return timeline.drift != 0 and timeline.settled()[-1] == 0
 
 
 def mirror_of(account: Account) -> Mirror:
     """Return an account as the possible mirror of another of the same source."""
     timeline = Timeline(account, Effort())
-    drifts = [
-        (said.as_of, level) for said, level in zip(timeline.statements, timeline.settled(), strict=True)
-    ]
+    times = [said.as_of for said in timeline.statements]
+    drifts = list(zip(times, timeline.differences, timeline.settled(), strict=True))
     return Mirror(account.key, drifts, [(m.event, m.at, m.amount) for m in timeline.moments])
+
+
+def counted(changes: Sequence[Change], meaning: Formula, drift: Quantity) -> Iterator[Sibling]:
+    """Say of a stock key's changes, oldest first, which a source that is off by ``drift`` has counted, if that is clear.
+
+    All of them where it agrees; all but the last few where these add up to what it is off by.
+    """
+    weights = coefficients(meaning)
+    amounts = [(change, amount) for change in changes if (amount := amount_of(change, weights))]
+    left, known = -drift, len(amounts)
+    while left and known:
+        known -= 1
+        left -= amounts[known][1]
+    if left == 0:
+        for position, (change, _) in enumerate(amounts):
+            yield Sibling(change.event, change.at, position < known)
 
 
 def _verdicts(timeline: Timeline, suspects: Iterable[Suspect]) -> list[Verdict]:

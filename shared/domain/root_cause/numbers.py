@@ -11,8 +11,9 @@ from itertools import combinations
 from shared.domain.drift import Formula, parse_formula
 from shared.domain.root_cause.evidence import Mirror, Nature, Told
 from shared.domain.root_cause.hypothesis import RootCause
-from shared.domain.root_cause.single_events import COUNT_SPREAD, ReadAs
-from shared.domain.root_cause.suspect import WEIGHTS, Suspect, by_event, fits_newest, from_onset, net, without
+from shared.domain.root_cause.references import reference_of
+from shared.domain.root_cause.single_events import ReadAs
+from shared.domain.root_cause.suspect import WEIGHTS, Suspect, by_event, fits_newest, from_onset, without
 from shared.domain.root_cause.timeline import Course, Moment, Timeline
 from shared.domain.stock import EventKey, Quantity
 
@@ -35,8 +36,17 @@ MEANINGS = tuple(
 )
 """What a number of stock usually means, whatever was declared."""
 
+COUNT_SPREAD = 10
+"""The size of a variance from which on it is no chance that goods of just this size were moving nearby."""
+
+STAYING = frozenset({"adjustment", "hold", "release", "damage"})
+"""Kinds of events that move no goods."""
+
 IN_MOTION = timedelta(minutes=45)
 """How long before or after a count goods may have been on their way past the counter."""
+
+RARE_MIRROR = 20
+"""How seldom another number is off by just as much the other way by chance: once in so many, if the number is large."""
 
 ROUND = ((100, 8.0), (50, 5.0), (10, 2.5), (5, 1.5))
 """What setting a number by hand gains from leaving it round: a multiple, and how much more likely it is by hand."""
@@ -128,7 +138,7 @@ def set_by_hand(timeline: Timeline) -> Iterator[Suspect]:
             after = timeline.statements[onset - 1].as_of if onset else None
             told = _told(timeline, change, after, said.as_of)
             gain = 40.0 if told is not None else _gain(said.quantity)
-            prior = WEIGHTS[RootCause.MANUAL_OVERRIDE] * gain / timeline.scale / len(timeline.onsets)
+            prior = WEIGHTS[RootCause.MANUAL_OVERRIDE] * gain / timeline.scale
             yield Suspect(
                 RootCause.MANUAL_OVERRIDE,
                 prior,
@@ -169,7 +179,7 @@ def on_another_key(timeline: Timeline) -> Iterator[Suspect]:
             for event, at, amount in mirror.changes
             if amount == timeline.drift and at <= timeline.newest
         )[-1:]
-        prior = WEIGHTS[RootCause.MAPPING_SWAP] / len(mirrors)
+        prior = WEIGHTS[RootCause.MAPPING_SWAP] * min(RARE_MIRROR, abs(timeline.drift)) / len(mirrors)
         yield Suspect(
             RootCause.MAPPING_SWAP,
             prior,
@@ -185,14 +195,13 @@ def _mirrored(timeline: Timeline, mirror: Mirror) -> list[Quantity]:
     timeline.effort.spend(len(timeline.statements) + len(mirror.drifts))
     shifts: list[Quantity] = []
     theirs = sorted(mirror.drifts)
-    position, latest = 0, 0
-    for said in timeline.statements:
-        while position < len(theirs) and theirs[position][0] <= said.as_of:
-            latest = theirs[position][1]
+    position, raw, settled = 0, 0, 0
+    for index, said in enumerate(timeline.statements):
+        is_newest = index == len(timeline.statements) - 1
+        while position < len(theirs) and (is_newest or theirs[position][0] <= said.as_of):
+            _, raw, settled = theirs[position]
             position += 1
-        shifts.append(-latest)
-    if theirs and theirs[-1][0] > timeline.newest:
-        shifts[-1] = -theirs[-1][1]
+        shifts.append(-raw if timeline.is_possible(index, timeline.differences[index] + raw) else -settled)
     return shifts
 
 
@@ -205,7 +214,8 @@ def counted_in_motion(timeline: Timeline) -> Iterator[Suspect]:
         moving = [m for m in near if abs(m.amount) == abs(count.amount)]
         if not moving or not fits_newest(timeline, -count.amount):
             continue
-        prior = WEIGHTS[RootCause.COUNT_IN_MOTION] * COUNT_SPREAD / (len(counts) * len(near) * 4)
+        rare = min(1.0, abs(count.amount) / COUNT_SPREAD)
+        prior = WEIGHTS[RootCause.COUNT_IN_MOTION] * rare / (len(counts) * len(near))
         yield Suspect(
             RootCause.COUNT_IN_MOTION,
             prior,
@@ -235,5 +245,11 @@ def _near(timeline: Timeline, at: datetime) -> list[Moment]:
     return [
         m
         for m in timeline.moments
-        if abs(m.at - at) <= IN_MOTION and m.change.nature is Nature.MOVEMENT and net((m,), m.at)
+        if abs(m.at - at) <= IN_MOTION and m.change.nature is Nature.MOVEMENT and _travels(m)
     ]
+
+
+def _travels(moment: Moment) -> bool:
+    """Whether an event moves goods, as far as its key says what it is: a correction of the books moves none."""
+    reference = reference_of(moment.event)
+    return reference is None or reference.kind[1] not in STAYING

@@ -46,6 +46,12 @@ BATCH = 0.05
 KIND = 0.05
 """How likely it is that every event of one kind is lost from some instant on."""
 
+LEAST_GAP = 0.01
+"""The least time between two events, in usual waits, when a delay that began between them is weighed."""
+
+ALIVE, SILENT = 0.03, 5.0
+"""What it does to a delay that the source has counted newer events on other stock keys, or has not counted any."""
+
 SHORTEST_WAIT = timedelta(minutes=15)
 """The least that is taken for a source's usual latency when a delay is weighed."""
 
@@ -196,9 +202,10 @@ def _silent_since(timeline: Timeline, moments: Sequence[Moment], weight: float) 
         over = (timeline.newest - oldest.at - timeline.latency) / usual
         if over <= 0 or not fits_newest(timeline, -pending):
             continue
-        before = (oldest.at - moments[position - 1].at) / usual if position else 10.0
+        before = max(LEAST_GAP, (oldest.at - moments[position - 1].at) / usual) if position else 10.0
         chance = _still_silent(over) - _still_silent(over + before)
         late = tuple(moments[position:])
+        chance *= _feed(timeline, late)
         yield Suspect(RootCause.POSTING_DELAY, weight * chance, without(timeline, late), late)
         lag = timeline.newest - oldest.at + timedelta(microseconds=1)
         shifts = [
@@ -207,6 +214,21 @@ def _silent_since(timeline: Timeline, moments: Sequence[Moment], weight: float) 
         ]
         timeline.effort.spend(len(moments) * len(shifts))
         yield Suspect(RootCause.POSTING_DELAY, weight * chance * 0.3, shifts, late)
+
+
+def _feed(timeline: Timeline, late: Sequence[Moment]) -> float:
+    """Weigh a delay by what the source knows of other stock keys: has it heard of anything newer there?"""
+    tellers = {event_source(moment.event) for moment in late}
+    newer = [
+        sibling
+        for sibling in timeline.account.siblings
+        if event_source(sibling.event) in tellers
+        and late[0].at < sibling.at <= timeline.newest - timeline.latency
+    ]
+    timeline.effort.spend(len(timeline.account.siblings))
+    if any(sibling.is_counted for sibling in newer):
+        return ALIVE
+    return SILENT if newer else 1.0
 
 
 def _still_silent(waits: float) -> float:

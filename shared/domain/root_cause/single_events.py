@@ -26,9 +26,6 @@ from shared.domain.stock import EventKey, Quantity
 DOUBLED_WITHIN_H = 1.5
 """Half of the events that are counted twice are so within so many hours."""
 
-COUNT_SPREAD = 20
-"""How many different variances a count may have had: what an exact fit of one is worth."""
-
 
 RARE_TWIN = 0.05
 """How seldom two documents share their number by chance."""

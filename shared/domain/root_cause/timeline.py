@@ -125,9 +125,7 @@ class Timeline:
             said.quantity - expected for said, expected in zip(self.statements, self.expected, strict=True)
         ]
         self.slacks = [self._slack(said) for said in self.statements]
-        self.scale = max(
-            50, *(abs(number) for number in self.expected), *(abs(m.amount) for m in self.moments), 0
-        )
+        self.scale = max(50, *(abs(number) for number in self.expected))
         self.onsets = self._onsets()
 
     @property
@@ -155,7 +153,7 @@ class Timeline:
         levels: list[Quantity] = []
         for index, difference in enumerate(self.differences):
             if not self.is_possible(index, difference - level):
-                level = difference
+                level = 0 if self.is_clean(index) else difference
             levels.append(level)
         return levels
 
