@@ -26,9 +26,7 @@ from shared.store.table import Exists, Table, Update
 class FreshnessWatch:
     """Keeps promises and cases true as sources fall silent and speak again."""
 
-    def __init__(
-        self, table: Table, registry: Registry, cases: Cases, clock: Callable[[], datetime]
-    ) -> None:
+    def __init__(self, table: Table, registry: Registry, cases: Cases, clock: Callable[[], datetime]) -> None:
         self._table = table
         self._registry = registry
         self._cases = cases
