@@ -23,12 +23,18 @@ from datetime import datetime
 from itertools import islice
 from typing import BinaryIO, Protocol
 
-from shared.domain.cases import Case, CaseKind, case_id
 from shared.domain.messages import Message
 from shared.domain.network import Source
 from shared.domain.snapshot_guard import kind_of_file, suspicions
 from shared.domain.stock import MessageId, SourceId
 from shared.operations.apply_message import failed_case
+from shared.operations.file_cases import (
+    broken_case,
+    codes_case,
+    codes_case_id,
+    refused_case,
+    suspicious_case,
+)
 from shared.operations.file_reading import Reading, codes_of, known_of, reading_of
 from shared.operations.post import PostingContendedError
 from shared.operations.record import Recorder, unknown_code_case, unknown_code_cases
@@ -53,9 +59,6 @@ RESERVE_S = 60.0
 
 CODES_APART = 20
 """Unknown codes of one file that are a case each; more are one case of the file."""
-
-CODES_LISTED = 50
-"""Codes that the case of a file lists."""
 
 RELEASED_AT_ONCE = 500
 """Codes whose rows one reading releases, so that it ends in time; the next goes on."""
@@ -206,19 +209,8 @@ class FileIngester:
             raise
         except Exception as error:
             log.exception("file_failed", extra={"message_id": message.id})
-            now, reason = self._clock(), f"{type(error).__name__} while it was read"
-            self._cases.file(
-                Case(
-                    id=failed_case(message.id),
-                    kind=CaseKind.MESSAGE_FAILED,
-                    title=f"file {drop.key} could not be read: {reason}",
-                    remedy="retry the case; if it fails again, tell whoever runs Onecount: this is a fault of ours",
-                    opened_at=now,
-                    updated_at=now,
-                    facts={"key": drop.key, "reason": reason},
-                    message_id=message.id,
-                )
-            )
+            reason = f"{type(error).__name__} while it was read"
+            self._cases.file(broken_case(message.id, drop.key, reason, self._clock()))
             return self._park(message, {"failed": 1}, since)
 
     def _read(
@@ -309,7 +301,7 @@ class FileIngester:
         """Say where a file stands that was read to its end; the list of those that wait loses it last of all."""
         if reading.codes:
             return self._mark(message, reading, since)
-        self._take_off(codes_case(source.id, message.id), message.id, self._clock())
+        self._take_off(codes_case_id(source.id, message.id), message.id, self._clock())
         status = self._mark(message, reading, since)
         self._files.keep(message.id, None, self._clock())
         self._files.forget(message.id)
@@ -346,66 +338,22 @@ class FileIngester:
         kind = kind_of_file(_file(drop).name)
         reasons = suspicions(survey, self._files.accepted(source.id, kind))
         if reasons and decision != APPROVED:
-            self._cases.file(self._suspicious(message, drop, source, reasons))
+            self._cases.file(suspicious_case(message.id, drop.key, source, reasons, self._clock()))
             return self._park(message, {"held": 1}, since)
         rank = f"{drop.written_at.isoformat()}#{drop.sequencer}"
         self._files.accept(source.id, kind, message.id, rank, survey.places)
         return None
 
-    def _suspicious(self, message: Message, drop: Drop, source: Source, reasons: list[str]) -> Case:
-        now = self._clock()
-        more = f" (and {len(reasons) - 1} more places)" if len(reasons) > 1 else ""
-        return Case(
-            id=case_id(CaseKind.SUSPICIOUS_SNAPSHOT, source.id, message.id),
-            kind=CaseKind.SUSPICIOUS_SNAPSHOT,
-            title=f"{source.id}: file {drop.key} was not applied: {reasons[0]}{more}",
-            remedy="approve the case if the file is right; else reject it, and have it dropped again whole",
-            opened_at=now,
-            updated_at=now,
-            facts={
-                "source": source.id,
-                "key": drop.key,
-                "places": len(reasons),
-                **{f"reason_{n}": reason for n, reason in enumerate(reasons[:CODES_LISTED], start=1)},
-            },
-            message_id=message.id,
-        )
-
     # ---- codes that nobody has mapped -----------------------------------------------------------------------
 
     def _file_codes(self, message: Message, drop: Drop, source: Source, reading: Reading) -> None:
         """File what waits for codes: a case for each of a few, one case of the file for many."""
-        if not reading.many:
-            unknown = {code: waiting.rows for code, waiting in reading.codes.items()}
-            for case in unknown_code_cases(unknown, message, self._clock()):
-                self._cases.file(case)
+        if reading.many:
+            self._cases.file(codes_case(message.id, drop.key, source, reading, self._clock()))
             return
-        now, codes = self._clock(), sorted(reading.codes.values(), key=lambda code: -code.rows)
-        rows = sum(code.rows for code in codes) + reading.further_rows
-        number = f"{len(codes)}" if not reading.further_rows else f"more than {len(codes)}"
-        listed = codes[:CODES_LISTED]
-        self._cases.file(
-            Case(
-                id=codes_case(source.id, message.id),
-                kind=CaseKind.UNKNOWN_CODES,
-                title=f"{source.id}: {rows} rows of file {drop.key} use {number} codes that stand for nothing of ours",
-                remedy="import or map the codes, a few or all at once; within a minute of that, the rows of each post "
-                "by themselves. If they are right as SKUs of ours, import the items",
-                opened_at=now,
-                updated_at=now,
-                facts={
-                    "source": source.id,
-                    "key": drop.key,
-                    "codes": len(codes),
-                    "rows": rows,
-                    **{
-                        f"code_{n}": f"{code.kind} {code.code}: {code.rows} rows"
-                        for n, code in enumerate(listed, start=1)
-                    },
-                },
-                message_id=message.id,
-            )
-        )
+        unknown = {code: waiting.rows for code, waiting in reading.codes.items()}
+        for case in unknown_code_cases(unknown, message, self._clock()):
+            self._cases.file(case)
 
     def _mapped(self, reading: Reading, source: Source) -> set[Code]:
         """Return some of the codes that rows wait for and that stand for something now."""
@@ -474,19 +422,7 @@ class FileIngester:
         return None
 
     def _refuse(self, message: Message, drop: Drop, reason: str, since: str | None) -> MessageStatus:
-        now = self._clock()
-        self._cases.file(
-            Case(
-                id=case_id(CaseKind.BAD_MESSAGE, "file", message.id),
-                kind=CaseKind.BAD_MESSAGE,
-                title=f"file {drop.key} was not read: {reason}",
-                remedy="declare a source whose `drop` is this prefix, or split the file; then retry the case",
-                opened_at=now,
-                updated_at=now,
-                facts={"key": drop.key, "size": drop.size, "reason": reason},
-                message_id=message.id,
-            )
-        )
+        self._cases.file(refused_case(message.id, drop.key, drop.size, reason, self._clock()))
         return self._park(message, {"refused": 1}, since)
 
     def _park(self, message: Message, outcomes: dict[str, int], since: str | None) -> MessageStatus:
@@ -498,11 +434,6 @@ def prefix_of(source: Source) -> str | None:
     """Return the prefix of the drop bucket that a file source writes under."""
     drop = source.options.get("drop")
     return drop if isinstance(drop, str) else None
-
-
-def codes_case(source: SourceId, message: MessageId) -> str:
-    """Name the case of a file whose rows use many codes that nobody has mapped."""
-    return case_id(CaseKind.UNKNOWN_CODES, source, message)
 
 
 def _drop_of(message: Message) -> Drop:

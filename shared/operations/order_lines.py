@@ -24,6 +24,7 @@ from shared.domain.network import Channel
 from shared.domain.reservation import Documents, OrderLine, knows, merge_demand, ship
 from shared.domain.stock import ChannelId, EventKey, Quantity, Sku, StockKey
 from shared.operations.facts import Fact, Result, compare, order_line_of, stock_keys
+from shared.operations.line_sourcing import source_lines
 from shared.store.listings import sold_action
 from shared.store.orders import Orders, line_puts
 from shared.store.table import Action
@@ -91,6 +92,7 @@ def plan_lines(
             if fact.kit is not None:
                 plan.exploded[event.key] = moved
         plan.pending.append(fact)
+    source_lines(orders, before, lines, channels)
     _explode(orders, before, lines, early)
     changed = [(before[name], line) for name, line in lines.items() if line is not before[name]]
     for was, line in changed:

@@ -105,9 +105,9 @@ def _in_our_codes(event: Event, sku: Sku, source: Source, network: Network) -> E
     if event.location is not None:
         return replace(event, location=_location(event.location, source, network))
     channel = network.channels.get(event.channel)
-    if channel is None or channel.demand_location is None:
+    if channel is None or not channel.served_from:
         raise UnknownLocationError(f"demand_location of channel {event.channel}")
-    return replace(event, location=channel.demand_location)
+    return replace(event, location=channel.served_from[0], is_assumed=True)
 
 
 def _leg(leg: Leg, source: Source, network: Network) -> Leg:

@@ -15,6 +15,7 @@ stock         BKT#sku#location#leaf           hour                         net p
 stock         CNT#sku#location#leaf#counter   as_of#version#key            one accepted count and its variance
 stock         CNTDOC#sku#location#leaf#...    source#document              the version of a count that stands
 stock         PROMISE#sku#location            k                            available, to be claimed from
+stock         LEASE#sku#location              ``-``                        who posts to a busy stock key just now
 stock         EVENT#key                       ``-``                        an event that is in the ledger
 stock         ORDER#order                     ``-``, LINE#line             an order and its lines
 stock         OBS#sku                         location#source#element      what a source last said
@@ -129,6 +130,10 @@ def repair_key(key: StockKey) -> Key:
 
 def promise_key(key: StockKey, k: int = 0) -> Key:
     return Key(f"PROMISE#{_stock(key)}", str(k))
+
+
+def lease_key(key: StockKey) -> Key:
+    return Key(f"LEASE#{_stock(key)}")
 
 
 def event_key(key: EventKey) -> Key:
