@@ -8,6 +8,7 @@ from shared.domain.availability import Promise
 from shared.domain.cases import Case
 from shared.domain.drift import Comparison
 from shared.domain.events import instant
+from shared.domain.items import Component
 from shared.operations.message_view import EventOutcome, MessageEvents
 from shared.operations.reserve import Reservation
 from shared.operations.stock_view import ChannelStock, ItemStock, LocationStock
@@ -23,6 +24,7 @@ def item_view(item: ItemStock) -> Json:
         "sku": item.sku,
         "locations": [location_view(location) for location in item.locations],
         **promised,
+        **({"kit": [component_view(component) for component in item.kit]} if item.kit else {}),
     }
 
 
@@ -54,13 +56,40 @@ def channel_view(stock: ChannelStock) -> Json:
     return {
         "channel": stock.channel,
         "location": stock.location,
-        "available_to_promise": stock.promise.available_to_promise,
-        "stale": stock.promise.is_stale,
-        "explanation": explanation_view(stock.promise),
+        **promise_view(stock.promise),
         "shown": state.believed,
         "confirmed_at": None if state.shown_at is None else instant(state.shown_at),
         "in_flight": state.inflight is not None,
     }
+
+
+def promise_view(promise: Promise) -> Json:
+    """Say what may be sold, why it is not more, and of which components or in which packs."""
+    said: Json = {
+        "available_to_promise": promise.available_to_promise,
+        "stale": promise.is_stale,
+        "explanation": explanation_view(promise),
+    }
+    if promise.parts:
+        said["components"] = [
+            {
+                "sku": part.sku,
+                "per_kit": part.per_kit,
+                "kits": part.kits,
+                "left_over": part.left_over,
+                "available_to_promise": part.promise.available_to_promise,
+                "explanation": explanation_view(part.promise),
+            }
+            for part in promise.parts
+        ]
+    if promise.pack is not None:
+        count = promise.available_to_promise // promise.pack.size
+        said["pack"] = {"unit": promise.pack.unit, "of": promise.pack.size, "quantity": count}
+    return said
+
+
+def component_view(component: Component) -> Json:
+    return {"sku": component.sku, "quantity": component.quantity}
 
 
 def explanation_view(promise: Promise) -> list[Json]:

@@ -24,7 +24,7 @@ A kit in a kit is refused where it is declared (``store/items.py``).
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
 
@@ -113,11 +113,6 @@ def component_movements(movement: Movement, components: Iterable[Component]) -> 
 def components_at(kit: Item, at: datetime) -> tuple[Component, ...]:
     """Return the components of a kit at an instant; empty where it is none then."""
     return kit.at(at).components
-
-
-def whole_kits(left: Mapping[Sku, Quantity], components: Sequence[Component]) -> Quantity:
-    """Return how many whole kits are in what is left of each component, rounded down; it may be negative."""
-    return min(left.get(component.sku, 0) // component.quantity for component in components)
 
 
 def units_for(kits: Quantity, components: Iterable[Component]) -> dict[Sku, Quantity]:

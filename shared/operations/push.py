@@ -37,6 +37,7 @@ from shared.channels.contract import (
     Refused,
     Stale,
 )
+from shared.channels.in_packs import InPacks
 from shared.domain.availability import Standing, promise
 from shared.domain.cases import Case, CaseKind, Fact, case_id
 from shared.domain.events import instant
@@ -127,7 +128,7 @@ class Pusher:
         pause: Callable[[float], None],
     ) -> None:
         self._channel = channel
-        self._connector = connector
+        self._connector = InPacks(connector)
         self._promises = promises
         self._listings = listings
         self._paces = paces
@@ -163,11 +164,22 @@ class Pusher:
 
     def _places(self, skus: Iterable[Sku]) -> dict[StockKey, ListingAt]:
         listings = self._registry.listings(self._channel.id, dict.fromkeys(skus))
+        packs = self._promises.packs(listings.values())
+        for sku in [sku for sku, listing in listings.items() if listing.unit and sku not in packs]:
+            # A number without its unit would be read as packs. Whoever declares units refuses to take this one away.
+            log.error("listing_unit_unknown", extra={"channel": self._channel.id, "sku": sku})
+            del listings[sku]
         return {
-            StockKey(sku, location): ListingAt(self._channel.id, sku, location, listing.external_id, theirs)
+            StockKey(sku, location): ListingAt(
+                self._channel.id, sku, location, listing.external_id, theirs, packs.get(sku)
+            )
             for sku, listing in listings.items()
             for location, theirs in self._channel.locations.items()
         }
+
+    def _standings(self, keys: Collection[StockKey], work: _Work) -> dict[StockKey, Standing]:
+        packs = {key.sku: pack for key in keys if (pack := work.places[key].pack) is not None}
+        return self._promises.standings(keys, packs)
 
     def _take(self, keys: Collection[StockKey], work: _Work) -> dict[StockKey, ListingState]:
         """Take the slots of those listings that need a push and whose last outcome is known or can be read back."""
@@ -175,9 +187,9 @@ class Pusher:
         free: dict[StockKey, tuple[ListingState, int | None]] = {}
         unknown: dict[StockKey, ListingState] = {}
         states = self._listings.states(self._channel.id, keys)
-        standings = self._promises.standings(keys)
+        standings = self._standings(keys, work)
         for key, stored in states.items():
-            state = known_as(stored, work.places[key].external_id)
+            state = known_as(stored, work.places[key].identity)
             settled_at = state.settled_after(self._channel.lateness)
             if settled_at is None:
                 if not self._is_right(state, standings[key]):
@@ -281,7 +293,7 @@ class Pusher:
     def _offers(self, taken: dict[StockKey, ListingState], work: _Work) -> list[Offer]:
         """Read each taken listing's number now; free the slots of those that show it already, or that moved on."""
         offers, free, now = list[Offer](), dict[StockKey, ListingState](), self._clock()
-        standings = self._promises.standings(taken)
+        standings = self._standings(taken, work)
         for key, state in taken.items():
             number = number_to_publish(promise(standings[key], self._channel).available_to_promise, state)
             if number == state.believed:

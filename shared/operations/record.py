@@ -101,10 +101,11 @@ class Recorder:
         }
 
     def _release(self, settled: Iterable[str], message: Message, now: datetime) -> None:
-        """Take back what was filed too late. Others parked there meanwhile see the mapping as we did."""
+        """Take back what was filed too late; a case on which others wait is closed by who lets them go."""
         for case in settled:
             self._cases.unpark(case, message.id)
-            self._cases.close(case, "mapped", now)
+            if next(self._cases.parked(case), None) is None:
+                self._cases.close(case, "mapped", now)
 
 
 def _counted(results: Sequence[Result]) -> set[Observation]:

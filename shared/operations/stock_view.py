@@ -14,6 +14,7 @@ from typing import cast
 from shared.domain.availability import Promise, promise
 from shared.domain.drift import Comparison, Formula, FormulaError, Observation, parse_formula
 from shared.domain.events import instant, parse_instant
+from shared.domain.items import Component
 from shared.domain.ledger import Slot
 from shared.domain.listing import ListingState
 from shared.domain.network import Channel
@@ -53,11 +54,15 @@ class ChannelStock:
 
 @dataclass(frozen=True, slots=True)
 class ItemStock:
-    """Everything about one SKU; ``channels`` is None as of an instant: what may be sold is a matter of now."""
+    """Everything about one SKU; ``channels`` is None as of an instant: what may be sold is a matter of now.
+
+    ``kit`` is its components where it is a kit: its quantities are then derived from theirs.
+    """
 
     sku: Sku
     locations: tuple[LocationStock, ...]
     channels: tuple[ChannelStock, ...] | None
+    kit: tuple[Component, ...] = ()
 
 
 class UnknownSkuError(LookupError):
@@ -90,6 +95,11 @@ class StockView:
         observations = self._observations.of_sku(sku)
         balances = self._ledger.balances(StockKey(sku, location) for location in network.locations)
         seen_at = {observation.location for observation in observations}
+        kit = self._promises.kits([sku]).get(sku, ())
+        parts = self._ledger.balances(
+            StockKey(c.sku, location) for c in kit for location in network.locations
+        )
+        seen_at |= {key.location for key, balance in parts.items() if balance.seq}
         keys = [key for key, balance in balances.items() if balance.seq or key.location in seen_at]
         if not keys and not self._registry.is_item(sku):
             raise _unknown(sku)
@@ -99,7 +109,8 @@ class StockView:
             self._location(key, as_of, [o for o in observations if o.location == key.location])
             for key in keys
         )
-        return ItemStock(sku, locations, None if as_of is not None else tuple(self._channels(sku, network)))
+        channels = None if as_of is not None else tuple(self._channels(sku, network))
+        return ItemStock(sku, locations, channels, kit)
 
     def unknown(self, skus: Iterable[Sku]) -> list[Sku]:
         """Return those of some SKUs that are no item and that nothing was ever posted to."""
@@ -122,11 +133,24 @@ class StockView:
     def quantities(self, key: StockKey, as_of: datetime | None = None) -> dict[str, Quantity]:
         """Return the canonical quantities of a stock key, now (at one instant) or as of an instant."""
         now = self.rows([key])[key]
+        if not any(now.values()):
+            kit = self._promises.kits([key.sku]).get(key.sku)
+            if kit:
+                return self._quantities_of_kit(key.location, kit, as_of)
         if as_of is None:
             return now
         counters = self._ledger.as_of(key, as_of)
         reserved = now["reserved"] - self._orders.reserved_change_after(key, as_of)
         return _named(counters, reserved)
+
+    def _quantities_of_kit(
+        self, location: LocationId, kit: Sequence[Component], as_of: datetime | None
+    ) -> dict[str, Quantity]:
+        """Return those of a kit: it has no stock, and as many are available as its components make."""
+        available = min(
+            self.quantities(StockKey(c.sku, location), as_of)["available"] // c.quantity for c in kit
+        )
+        return {**_named(dict.fromkeys(Counter, 0), 0), "available": available}
 
     def compare(self, observations: Sequence[Observation]) -> list[Comparison]:
         """Put observations beside the ledger as of their own instants; those of undeclared meaning are left out."""
@@ -182,8 +206,9 @@ class StockView:
         return rows
 
     def promise_of(self, channel: Channel, key: StockKey) -> Promise:
-        """Return what a channel may sell of a stock key, read consistently."""
-        return promise(self._promises.standings([key])[key], channel)
+        """Return what a channel may sell of a stock key, read consistently; in whole packs, where it sells by them."""
+        packs = self._promises.packs(self._registry.listings(channel.id, [key.sku]).values())
+        return promise(self._promises.standings([key], packs)[key], channel)
 
     def keys_at(self, location: LocationId, after: Sku | None, limit: int) -> Iterator[StockKey]:
         """Yield the stock keys of a location in order of SKU; read through an index that may lag behind."""

@@ -80,15 +80,17 @@ class Items:
         plain = [pair for pair in changes if not (pair[0].kit_components | pair[1].kit_components)]
         for start in range(0, len(plain), ITEMS_AT_ONCE):
             chunk = plain[start : start + ITEMS_AT_ONCE]
-            self._write([action for pair in chunk for action in _actions(*pair)])
+            self._write([action for pair in chunk for action in _actions(*pair)], chunk)
         for before, after in changes:
             if before.kit_components | after.kit_components:
-                self._write(_kit_actions(before, after))
+                self._write(_kit_actions(before, after), [(before, after)])
 
-    def _write(self, actions: Sequence[Action]) -> None:
+    def _write(self, actions: Sequence[Action], pairs: Sequence[tuple[Declared, Declared]]) -> None:
         try:
             self._table.write(actions)
         except WriteRefusedError as refused:
+            if self.find(after.sku for _, after in pairs) == {after.sku: after for _, after in pairs}:
+                return  # a write whose answer never came: it had been written
             pk = refused.refusals[0].action.key.pk
             raise ItemChangedError(Sku(pk.removeprefix("ITEM#"))) from refused
 
