@@ -83,7 +83,9 @@ def calls(bench: Bench) -> dict[str, list[str]]:
     bench.http.answer("POST", "/api/webhooks/erp", 202, {"message_id": "m1", "status": "accepted"})
     items = bench.file("items.csv", "sku\nA\n")
     body = bench.file("body.json", "{}")
+    exports = [bench.file("wms.csv", "sku,qty\nA,5\n"), bench.file("shop.csv", "sku,qty\nA,4\n")]
     return {
+        "audit": ["audit", *exports],
         "demo": ["demo"],
         "up": ["up"],
         "status": ["status"],
