@@ -8,7 +8,7 @@ ONECOUNT := $(BIN)/onecount
 # the CDK's switch for it; it names the version that is silenced, so a newer one that ends is told again.
 export JSII_SILENCE_WARNING_END_OF_LIFE_NODE_VERSION ?= 20
 
-.PHONY: setup demo up down test check simulate bench deploy diff fmt lock clean
+.PHONY: setup demo up down test check simulate bench crowd deploy diff fmt lock clean
 
 setup: .venv/.installed
 
@@ -44,6 +44,9 @@ simulate: setup
 
 bench: setup
 	@$(BIN)/python -m tests.bench
+
+crowd: setup
+	@$(BIN)/python -m tests.bench.crowd
 
 deploy: setup node_modules/.package-lock.json
 	@npx cdk deploy --all $(ARGS)

@@ -1,5 +1,5 @@
-"""Every minute: gives back reservations whose time is over and that nobody has asked for since, and keeps the cases
-of open orders true."""
+"""Every minute: gives back reservations whose time is over and that nobody has asked for since, keeps the cases
+of open orders true, and watches how fresh the counts of each location are."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ def house() -> House:
 
 
 def handle(_event: dict[str, Any], _context: object) -> dict[str, int]:
-    """Give back what is due, then look at the open orders."""
+    """Give back what is due, then look at the open orders and at who has fallen silent."""
     expired = house().reserver.expire_due()
     if expired:
         log.info("reservations_expired", extra={"reservations": expired})
-    return {"expired": expired, **house().order_watch.run()}
+    return {"expired": expired, **house().order_watch.run(), **house().freshness_watch.run()}

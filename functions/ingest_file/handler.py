@@ -1,4 +1,8 @@
-"""The drop bucket's queue: reads each file that a source dropped."""
+"""The drop bucket's queue: reads each file that a source dropped.
+
+A file that needs longer than one run is given back to the queue at once, and the next run reads on behind the last
+row that was recorded. Each announcement has five runs; after them it is a dead letter, and the sweep reads on.
+"""
 
 from __future__ import annotations
 
@@ -7,10 +11,10 @@ import logging
 from collections.abc import Mapping
 from datetime import datetime
 from functools import cache
-from typing import Any
+from typing import Any, Protocol
 from urllib.parse import unquote_plus
 
-from shared.operations.ingest import Drop, FileIngester
+from shared.operations.ingest import Drop, FileUnfinishedError
 from shared.operations.post import PostingContendedError
 from shared.runtime.logging import log_to_stdout
 from shared.runtime.settings import IngestFileSettings
@@ -20,19 +24,32 @@ from shared.store.table import TableError
 log_to_stdout("ingest_file")
 log = logging.getLogger(__name__)
 
+GOES_ON_AFTER_S = 1
+"""How soon the next run reads on."""
+
+
+class Context(Protocol):
+    """What Lambda tells a run of itself."""
+
+    def get_remaining_time_in_millis(self) -> int: ...
+
 
 @cache
-def ingester() -> FileIngester:
-    return House(IngestFileSettings.read()).ingester
+def house() -> House:
+    return House(IngestFileSettings.read())
 
 
-def handle(event: dict[str, Any], _context: object) -> dict[str, Any]:
+def handle(event: dict[str, Any], context: Context) -> dict[str, Any]:
     """Read the files that a batch of S3 notifications announces; give back those that must be tried again."""
     failed = []
     for record in event["Records"]:
         try:
             for drop in drops(record["body"]):
-                ingester().ingest(drop)
+                house().ingester.ingest(drop, lambda: context.get_remaining_time_in_millis() / 1000)
+        except FileUnfinishedError as error:
+            log.info("file_goes_on", extra={"row": error.row})
+            house().retries.soon(record["eventSourceARN"], record["receiptHandle"], GOES_ON_AFTER_S)
+            failed.append({"itemIdentifier": record["messageId"]})
         except (NotificationError, TableError, PostingContendedError, OSError) as error:
             log.warning("file_deferred", extra={"reason": str(error)})
             failed.append({"itemIdentifier": record["messageId"]})

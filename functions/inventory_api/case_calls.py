@@ -114,7 +114,9 @@ def ignore_case(asked: Asked[IgnoreAction]) -> Answer:
 def act_unknown(asked: Asked[Any]) -> Answer:
     """Answer an action that there is not."""
     detail = f"there is no action {asked.path['action']!r}"
-    raise RefusedError(Problem(404, "unknown_action", "Unknown action", detail, "use retry, map or ignore"))
+    raise RefusedError(
+        Problem(404, "unknown_action", "Unknown action", detail, "use retry, map, approve, reject or ignore")
+    )
 
 
 def _acted(asked: Asked[Any], action: str, done: dict[str, int]) -> Answer:

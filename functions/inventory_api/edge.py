@@ -34,6 +34,7 @@ from shared.operations.reserve import (
     ReservationBusyError,
     ReservationNotFoundError,
 )
+from shared.operations.set_aside import SetAsideBusyError
 from shared.operations.stock_view import UnknownSkuError
 from shared.runtime.http import Answer, Event, Problem, headers_of, problem
 from shared.runtime.settings import InventoryApiSettings
@@ -196,7 +197,7 @@ def _answer(declared: Call, function: Function, given: Mapping[str, str]) -> Ans
     except UnreadableMessageError as error:
         remedy = "see its case; restore the inbox from its backup if the message is needed"
         return problem(Problem(500, "unreadable_message", "Unreadable message", str(error), remedy))
-    except (ReservationBusyError, LedgerMovedError, TableError, OSError) as error:
+    except (ReservationBusyError, SetAsideBusyError, LedgerMovedError, TableError, OSError) as error:
         log.warning("busy", extra={"reason": str(error)})
         detail = "too much is going on just now; nothing was changed that a repetition would double"
         return problem(Problem(503, "busy", "Busy", detail, "repeat the same request shortly"))

@@ -7,6 +7,7 @@ GET stock, journal, availability                viewer, reserver
 POST, GET, DELETE reservations                  reserver
 GET cases, messages, dead letters               viewer
 POST case actions, replay, redrive              operator
+POST case approve, reject; POST message undo    approver
 ==============================================  ====================
 
 ``admin`` may do everything; an ``operator`` and an ``approver`` may also see what a viewer sees, and an ``operator``
@@ -17,12 +18,12 @@ from __future__ import annotations
 
 from typing import Any
 
-from functions.inventory_api import case_calls, edge, reservation_calls, stock_calls
+from functions.inventory_api import approval_calls, case_calls, edge, openapi, reservation_calls, stock_calls
 from functions.inventory_api.edge import house
 from shared.runtime.http import Answer
 from shared.runtime.logging import log_to_stdout
 
-__all__ = ["case_calls", "handle", "house", "reservation_calls", "stock_calls"]
+__all__ = ["approval_calls", "case_calls", "handle", "house", "openapi", "reservation_calls", "stock_calls"]
 
 log_to_stdout("inventory_api")
 

@@ -7,7 +7,6 @@ of two would win).
 
 from __future__ import annotations
 
-import binascii
 import json
 import re
 from collections.abc import Mapping, Sequence
@@ -18,6 +17,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstra
 from pydantic_core import PydanticCustomError
 
 from shared.domain.cases import CaseKind
+from shared.operations.reserve import LONGEST
 from shared.runtime.http import Event, body_of
 
 LARGEST_PAGE = 200
@@ -208,7 +208,22 @@ class ReservationRequest(Request):
 
     channel: Name
     expires_in_s: Annotated[int, Field(strict=True, ge=1, le=30 * 24 * 3600)] | None = None
-    lines: Annotated[list[ReservationLine], Field(min_length=1, max_length=200)]
+    lines: Annotated[list[ReservationLine], Field(min_length=1, max_length=LONGEST)]
+
+
+class FulfilmentRequest(Request):
+    """Units of a reservation that have left; all that is open where no lines are named."""
+
+    lines: Annotated[list[ReservationLine], Field(max_length=LONGEST)] = []
+
+
+class SetAsideRequest(Request):
+    """How many units of a stock key are kept for one channel from now on; 0 gives them back to all."""
+
+    channel: Name
+    sku: Name
+    location: Name
+    units: Annotated[int, Field(strict=True, ge=0, le=1_000_000_000)]
 
 
 class MapAction(Request):
@@ -256,7 +271,7 @@ def parse_body(event: Event, model: type[Body]) -> Body:
     remedy = "correct the field and send again"
     try:
         raw = body_of(event)
-    except (binascii.Error, UnicodeEncodeError) as error:
+    except ValueError as error:  # no base64, or a lone surrogate
         raise InvalidFieldError("body", "it cannot be decoded", "send UTF-8") from error
     try:
         parsed = model.model_validate_json(raw)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import timedelta
 from typing import Any
 
@@ -15,29 +16,63 @@ from functions.inventory_api.edge import (
     house,
     reservation_desk,
 )
-from functions.inventory_api.requests import InvalidFieldError, ReservationRequest, identifier
-from shared.domain.stock import ChannelId, LocationId, Sku
+from functions.inventory_api.requests import (
+    FulfilmentRequest,
+    InvalidFieldError,
+    ReservationLine,
+    ReservationRequest,
+    SetAsideRequest,
+    identifier,
+)
+from shared.domain.stock import ChannelId, LocationId, Sku, StockKey
 from shared.operations.reserve import Wanted
 from shared.runtime.http import Answer, answer
+
+
+def _key(asked: Asked[Any]) -> str:
+    key = asked.header("idempotency-key")
+    try:
+        return identifier("Idempotency-Key", key)
+    except InvalidFieldError as error:
+        remedy = "send a new key of 1 to 200 printable characters for each request, and the same when you repeat one"
+        raise InvalidFieldError(error.field, error.reason, remedy) from error
+
+
+def _wanted(lines: Sequence[ReservationLine]) -> list[Wanted]:
+    return [
+        Wanted(Sku(line.sku), line.quantity, None if line.location is None else LocationId(line.location))
+        for line in lines
+    ]
 
 
 @call("POST /v1/reservations", RESERVERS, body=ReservationRequest)
 def post_reservation(asked: Asked[ReservationRequest]) -> Answer:
     """Reserve all lines or none, once for each Idempotency-Key."""
-    key = asked.header("idempotency-key")
-    try:
-        identifier("Idempotency-Key", key)
-    except InvalidFieldError as error:
-        remedy = "send a new key of 1 to 200 printable characters for each reservation, and the same when you repeat one"
-        raise InvalidFieldError(error.field, error.reason, remedy) from error
+    key = _key(asked)
     body = asked.body
-    wanted = [
-        Wanted(Sku(line.sku), line.quantity, None if line.location is None else LocationId(line.location))
-        for line in body.lines
-    ]
+    wanted = _wanted(body.lines)
     lifetime = None if body.expires_in_s is None else timedelta(seconds=body.expires_in_s)
     made = reservation_desk().reserve(key, asked.client, ChannelId(body.channel), wanted, lifetime)
     return answer(201, views.reservation_view(made), {"Location": f"/v1/reservations/{made.id}"})
+
+
+@call("POST /v1/reservations/<reservation>/fulfil", (*RESERVERS, *OPERATORS), body=FulfilmentRequest)
+def post_fulfilment(asked: Asked[FulfilmentRequest]) -> Answer:
+    """Say that units of a reservation have left, once for each Idempotency-Key: some of it, or all that is open."""
+    key, reservation = _key(asked), asked.path["reservation"]
+    wanted = _wanted(asked.body.lines) if asked.has_body else []
+    if not {"admin", *OPERATORS} & asked.scopes:
+        reservation_desk().must_own(reservation, asked.client)
+    return answer(200, views.reservation_view(house().fulfiller.fulfil(reservation, key, wanted)))
+
+
+@call("POST /v1/set-aside", OPERATORS, body=SetAsideRequest)
+def post_set_aside(asked: Asked[SetAsideRequest]) -> Answer:
+    """Keep units of a stock key for one channel. The number is what is kept from now on: repeating it is safe."""
+    body = asked.body
+    key = StockKey(Sku(body.sku), LocationId(body.location))
+    before = house().set_aside.keep(ChannelId(body.channel), key, body.units)
+    return answer(200, {**body.model_dump(), "before": before})
 
 
 @call("GET /v1/reservations/<reservation>", (*RESERVERS, *WATCHERS))

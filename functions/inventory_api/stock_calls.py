@@ -100,8 +100,7 @@ def get_availability(asked: Asked[Any]) -> Answer:
     rows = [
         {
             "location": location,
-            "available_to_promise": made.available_to_promise,
-            "explanation": views.explanation_view(made),
+            **views.promise_view(made),
         }
         for location, made in promises.items()
     ]

@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from shared.domain.availability import Promise
 from shared.domain.cases import Case
 from shared.domain.drift import Comparison
 from shared.domain.events import instant
+from shared.domain.items import Component
+from shared.domain.stock import Counter, Leaf, Quantity
 from shared.operations.message_view import EventOutcome, MessageEvents
 from shared.operations.reserve import Reservation
 from shared.operations.stock_view import ChannelStock, ItemStock, LocationStock
 from shared.store.ledger import JournalEntry
 
 Json = dict[str, Any]
+
+_ON_LEAVES = (Counter.ON_HAND, Counter.QUALITY_HOLD, Counter.DAMAGED)
 
 
 def item_view(item: ItemStock) -> Json:
@@ -23,6 +28,7 @@ def item_view(item: ItemStock) -> Json:
         "sku": item.sku,
         "locations": [location_view(location) for location in item.locations],
         **promised,
+        **({"kit": [component_view(component) for component in item.kit]} if item.kit else {}),
     }
 
 
@@ -32,8 +38,15 @@ def location_view(stock: LocationStock) -> Json:
         **stock.quantities,
         "counted_as_of": None if stock.counted_as_of is None else instant(stock.counted_as_of),
         "as_of": instant(stock.as_of),
+        "leaves": [leaf_view(leaf, counters) for leaf, counters in sorted(stock.leaves.items())],
         "sources": [comparison_view(comparison) for comparison in stock.comparisons],
     }
+
+
+def leaf_view(leaf: Leaf, counters: Mapping[Counter, Quantity]) -> Json:
+    """Show what lies on a bin or lot; what it does not name is a dash."""
+    said = {counter: counters.get(counter, 0) for counter in _ON_LEAVES}
+    return {"bin": leaf.bin, "lot": leaf.lot, **{str(counter): units for counter, units in said.items()}}
 
 
 def comparison_view(comparison: Comparison) -> Json:
@@ -54,12 +67,40 @@ def channel_view(stock: ChannelStock) -> Json:
     return {
         "channel": stock.channel,
         "location": stock.location,
-        "available_to_promise": stock.promise.available_to_promise,
-        "explanation": explanation_view(stock.promise),
+        **promise_view(stock.promise),
         "shown": state.believed,
         "confirmed_at": None if state.shown_at is None else instant(state.shown_at),
         "in_flight": state.inflight is not None,
     }
+
+
+def promise_view(promise: Promise) -> Json:
+    """Say what may be sold, why it is not more, and of which components or in which packs."""
+    said: Json = {
+        "available_to_promise": promise.available_to_promise,
+        "stale": promise.is_stale,
+        "explanation": explanation_view(promise),
+    }
+    if promise.parts:
+        said["components"] = [
+            {
+                "sku": part.sku,
+                "per_kit": part.per_kit,
+                "kits": part.kits,
+                "left_over": part.left_over,
+                "available_to_promise": part.promise.available_to_promise,
+                "explanation": explanation_view(part.promise),
+            }
+            for part in promise.parts
+        ]
+    if promise.pack is not None:
+        count = promise.available_to_promise // promise.pack.size
+        said["pack"] = {"unit": promise.pack.unit, "of": promise.pack.size, "quantity": count}
+    return said
+
+
+def component_view(component: Component) -> Json:
+    return {"sku": component.sku, "quantity": component.quantity}
 
 
 def explanation_view(promise: Promise) -> list[Json]:
@@ -142,7 +183,10 @@ def reservation_view(reservation: Reservation) -> Json:
                 "location": line.stock_key.location,
                 "quantity": line.ordered,
                 "open": line.open,
+                "shipped": line.shipped,
+                "claimed": 0 if line.claimed is None else line.claimed.units,
             }
             for line in reservation.lines
         ],
+        "explanation": list(reservation.explanation),
     }

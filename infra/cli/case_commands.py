@@ -10,6 +10,7 @@ import click
 from infra.cli.console import CommandError, Session, brief, command, fields, table
 from infra.cli.pages import more, pages
 
+_ACTIONS = ("show", "retry", "map", "approve", "reject", "ignore")
 _STATES = ("open", "resolved", "ignored")
 
 
@@ -118,34 +119,39 @@ def _agreed(action: str, number: int) -> bool:
 
 @command("case")
 @click.argument("case_id")
-@click.argument("action", type=click.Choice(["show", "retry", "map", "ignore"]), default="show")
+@click.argument("action", type=click.Choice(_ACTIONS), default="show")
 @click.option("--sku", help="map: which SKU the unknown code stands for.")
-@click.option("--reason", help="ignore: why.")
+@click.option(
+    "--seen", type=int, help="approve: the ledger's number that you saw, for a count beyond its limit."
+)
+@click.option("--at", help="approve: when a suspended count was taken (2026-11-01T06:00:00Z).")
+@click.option("--reason", help="reject, ignore: why.")
 @click.pass_obj
-def case(session: Session, case_id: str, action: str, sku: str | None, reason: str | None) -> None:
-    """Show a case, or retry, map or ignore it."""
+def case(session: Session, /, case_id: str, action: str, **given: Any) -> None:
+    """Show a case, or retry, map, approve, reject or ignore it."""
     api = session.target.api
     if action == "show":
         found = api.get("cases", case_id)
         session.show(found, _case(found))
         return
-    done = api.post("cases", case_id, action, body=_body_of(action, sku, reason))
+    done = api.post("cases", case_id, action, body=_body_of(action, given))
     lines = _case(done["case"])
     if "replayed" in done:
         lines.append(f"tried again: {done['replayed']}")
     session.show(done, lines)
 
 
-def _body_of(action: str, sku: str | None, reason: str | None) -> dict[str, str] | None:
+def _body_of(action: str, given: Mapping[str, Any]) -> dict[str, Any] | None:
     """Return what the action needs to be told; what it does not need is refused, not ignored."""
-    needs = {"map": ("sku", sku), "ignore": ("reason", reason)}
-    for name, (option, value) in needs.items():
-        if name == action and value is None:
-            raise click.UsageError(f"{action} needs --{option}")
-        if name != action and value is not None:
-            raise click.UsageError(f"{action} takes no --{option}")
-    option, value = needs.get(action, ("", None))
-    return None if value is None else {option: value}
+    needs = {"map": ("sku",), "reject": ("reason",), "ignore": ("reason",)}.get(action, ())
+    takes = ("seen", "at") if action == "approve" else needs
+    for name, value in given.items():
+        if value is None and name in needs:
+            raise click.UsageError(f"{action} needs --{name}")
+        if value is not None and name not in takes:
+            raise click.UsageError(f"{action} takes no --{name}")
+    body = {name: value for name, value in given.items() if value is not None}
+    return body or None
 
 
 def _case(found: Mapping[str, Any]) -> list[str]:

@@ -54,6 +54,40 @@ def reserve(
     session.show(made, _reservation(made))
 
 
+@command("fulfil")
+@click.argument("reservation_id")
+@click.option(
+    "--line",
+    "lines",
+    metavar="SKU=QTY",
+    callback=_lines,
+    multiple=True,
+    help="Units that have left; may be repeated.  [default: all that is open]",
+)
+@click.option("--key", required=True, help="Idempotency key: the same again changes nothing more.")
+@click.pass_obj
+def fulfil(session: Session, reservation_id: str, lines: list[dict[str, Any]], key: str) -> None:
+    """Say that units of a reservation have left.
+
+    Where a warehouse's own system says what moves, they stay reserved until it ships them.
+    """
+    made = session.target.api.post("reservations", reservation_id, "fulfil", body={"lines": lines}, key=key)
+    session.show(made, _reservation(made))
+
+
+@command("set-aside")
+@click.argument("sku")
+@click.argument("units", type=click.IntRange(min=0))
+@click.option("--channel", required=True, help="The channel that they are kept for.")
+@click.option("--location", required=True, help="Where they lie.")
+@click.pass_obj
+def set_aside(session: Session, sku: str, units: int, channel: str, location: str) -> None:
+    """Keep units of a SKU for one channel alone; 0 frees them."""
+    wanted = {"channel": channel, "sku": sku, "location": location, "units": units}
+    made = session.target.api.post("set-aside", body=wanted)
+    session.show(made, [f"{units} of {sku} at {location} are kept for {channel}; before: {made['before']}"])
+
+
 @command("release")
 @click.argument("reservation_id")
 @click.pass_obj

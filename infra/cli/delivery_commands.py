@@ -153,6 +153,39 @@ def replay(
     session.show({"replayed": len(chosen), "became": became}, fields({"replayed": len(chosen), **became}))
 
 
+@command("undo")
+@click.argument("message_id")
+@click.option("--reason", required=True, help="Why; kept with every entry that this writes.")
+@click.option("--yes", is_flag=True, help="Undo it; without this, only say what would change.")
+@click.pass_obj
+def undo(session: Session, message_id: str, reason: str, yes: bool) -> None:
+    """Take a message or a file back by compensating entries.
+
+    Without --yes it only says what would change.
+    """
+    whole: dict[str, Any] = {"events": 0, "already": 0, "stock_keys": 0, "kept": {}, "moved": []}
+    at: int | None = 0
+    while at is not None:
+        body = {"reason": reason, "dry_run": not yes, "next": at}
+        part = session.target.api.post("messages", message_id, "undo", body=body)
+        for name in ("events", "already", "stock_keys"):
+            whole[name] += part[name]
+        whole["kept"] |= part["kept"]
+        whole["moved"] += part["moved"]
+        at = part["next"]
+        if at is not None:
+            session.say(f"{whole['events']} events so far")
+    rows = [(m["sku"], m["location"], m["counter"], m["before"], m["after"]) for m in whole["moved"][:50]]
+    head = {
+        "undone" if yes else "would undo": whole["events"],
+        "undone before": whole["already"],
+        "stay": len(whole["kept"]),
+    }
+    lines = [*fields(head), *table(("sku", "location", "counter", "before", "after"), rows)]
+    lines += [f"{key}: {why}" for key, why in list(whole["kept"].items())[:20]]
+    session.show(whole, lines if yes else [*lines, "nothing was changed; pass --yes to undo it"])
+
+
 def _instant(text: str, option: str) -> datetime:
     try:
         found = datetime.fromisoformat(text)

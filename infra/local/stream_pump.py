@@ -49,10 +49,8 @@ from infra.local.stream_core import (
     judge_answer,
     readable_shards,
 )
-from infra.local.stream_reading import PAGE_RECORDS, StreamReader, lambda_event, stream_record
+from infra.local.stream_reading import PAGE_RECORDS, POLL_SECONDS, SharedStream, stream_record
 
-POLL_SECONDS = 0.05
-"""How long a quiet stream is left alone: half of it is the pump's own share of the latency."""
 READ_AHEAD_RECORDS = 5_000
 _SHARD_REFRESH_SECONDS = 20.0
 _TROUBLE_PAUSE_SECONDS = 0.5
@@ -79,6 +77,8 @@ class Counters:
 class _OpenShard:
     consumer: ShardConsumer
     iterator: str | None
+    position: str
+    """What the iterator stands behind."""
     next_read: float = 0.0
     read_started: float = 0.0
 
@@ -94,12 +94,18 @@ class _Done:
 class MappingPump:
     """One mapping: its shards, its lanes, its checkpoints. All but the calls themselves happens in one thread."""
 
-    def __init__(self, settings: MappingSettings, endpoint: str, checkpoints: Checkpoints) -> None:
+    def __init__(
+        self,
+        settings: MappingSettings,
+        endpoint: str,
+        checkpoints: Checkpoints,
+        stream: SharedStream | None = None,
+    ) -> None:
         self.settings = settings
         self.counters = Counters(function=settings.function_arn.rsplit(":", 1)[1])
         self._checkpoints = checkpoints
         self._streams = client("dynamodbstreams", endpoint)
-        self._reader = StreamReader(endpoint)
+        self._stream = stream or SharedStream(endpoint, settings.stream_arn)
         self._functions = client("lambda", endpoint, read_timeout_seconds=_INVOKE_TIMEOUT_SECONDS, attempts=1)
         self._destinations = Destinations(endpoint)
         self._filters = [EventPattern(text) for text in settings.filters]
@@ -161,18 +167,19 @@ class MappingPump:
     def _open_shard(self, shard_id: str) -> None:
         checkpoint = self._checkpoints.of(shard_id)
         from_latest = self.settings.from_latest and self._checkpoints.is_fresh
-        iterator = self._iterator(shard_id, checkpoint, "LATEST" if from_latest else "TRIM_HORIZON")
+        found = self._iterator(shard_id, checkpoint, "LATEST" if from_latest else "TRIM_HORIZON")
         consumer = ShardConsumer(shard_id, self.settings, Progress(checkpoint))
-        self._shards[shard_id] = _OpenShard(consumer, iterator)
+        self._shards[shard_id] = _OpenShard(consumer, *found)
 
-    def _iterator(self, shard_id: str, after: str | None, otherwise: str) -> str:
+    def _iterator(self, shard_id: str, after: str | None, otherwise: str) -> tuple[str, str]:
+        """Return an iterator, and the position that it stands behind."""
         request = {"StreamArn": self.settings.stream_arn, "ShardId": shard_id}
         if after is not None:
             try:
                 answer = self._streams.get_shard_iterator(
                     **request, ShardIteratorType="AFTER_SEQUENCE_NUMBER", SequenceNumber=after
                 )
-                return str(answer["ShardIterator"])
+                return str(answer["ShardIterator"]), after
             except ClientError as error:
                 if _code(error) not in ("TrimmedDataAccessException", "ValidationException"):
                     raise
@@ -180,31 +187,33 @@ class MappingPump:
                     "%s: the stream no longer knows %s; reading on from its oldest record", shard_id, after
                 )
         answer = self._streams.get_shard_iterator(**request, ShardIteratorType=otherwise)
-        return str(answer["ShardIterator"])
+        # The end is another one a moment later, so nobody else stands there.
+        position = f"{otherwise}/{self.settings.id}" if otherwise == "LATEST" else otherwise
+        return str(answer["ShardIterator"]), position
 
     def _read(self, shard_id: str, shard: _OpenShard) -> None:
         if shard.iterator is None or shard.consumer.waiting >= READ_AHEAD_RECORDS:
             self._close_if_finished(shard_id, shard)
             return
-        started = time.time()
         try:
-            page, shard.iterator = self._reader.get_records(shard.iterator)
+            page = self._stream.read(shard_id, shard.position, shard.iterator)
         except ClientError as error:
             if _code(error) not in ("ExpiredIteratorException", "TrimmedDataAccessException"):
                 raise
-            shard.iterator = self._iterator(shard_id, shard.consumer.last_read, "TRIM_HORIZON")
+            found = self._iterator(shard_id, shard.consumer.last_read, "TRIM_HORIZON")
+            shard.iterator, shard.position = found
             return
-        for raw in page:
-            event = lambda_event(raw, self.settings.stream_arn)
+        shard.iterator, shard.position = page.following, page.end
+        for event in page.events:
             passes = not self._filters or any(one.matches(event) for one in self._filters)
             record = stream_record(event, self._hash_key, passes=passes)
-            shard.consumer.accept(record, started, passes=passes)
-        if page:
+            shard.consumer.accept(record, page.read_at, passes=passes)
+        if page.events:
             self._note(shard_id, shard.consumer.progress.checkpoint)
         else:
-            shard.read_started = started
-        if len(page) < PAGE_RECORDS:
-            shard.next_read = started + POLL_SECONDS
+            shard.read_started = page.read_at
+        if len(page.events) < PAGE_RECORDS:
+            shard.next_read = page.read_at + POLL_SECONDS
 
     def _close_if_finished(self, shard_id: str, shard: _OpenShard) -> None:
         shard.next_read = time.time() + POLL_SECONDS
@@ -300,10 +309,13 @@ def pump(state: StateDirectory, stop: threading.Event) -> None:
     """Run every mapping noted in ``state`` until ``stop`` is set, publishing what they do."""
     noted = read_json(state.mappings)
     pumps: list[MappingPump] = []
+    streams: dict[str, SharedStream] = {}
     for described in noted.get("mappings", []):
         settings = MappingSettings.from_api(described)
         checkpoints = Checkpoints(state.checkpoints / f"{settings.id}.json", settings.stream_arn)
-        pumps.append(MappingPump(settings, noted["endpoint"], checkpoints))
+        if settings.stream_arn not in streams:
+            streams[settings.stream_arn] = SharedStream(noted["endpoint"], settings.stream_arn)
+        pumps.append(MappingPump(settings, noted["endpoint"], checkpoints, streams[settings.stream_arn]))
     threads = [
         threading.Thread(target=one.run, args=(stop,), name=one.counters.function, daemon=True)
         for one in pumps

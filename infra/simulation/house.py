@@ -38,6 +38,7 @@ from shared.operations.fan_out import FanOut, Hint, Lane, change_of
 from shared.operations.ingest import Drop, FileIngester
 from shared.operations.order_watch import OrderWatch
 from shared.operations.post import Poster, PostingContendedError
+from shared.operations.promises import Promises
 from shared.operations.push import Pusher
 from shared.operations.receive import Receiver
 from shared.operations.reconcile import Reconciler
@@ -275,7 +276,7 @@ class House:
         return Pusher(
             model.declared,
             model,
-            self.ledger,
+            Promises(self._busy(self.stock), self.registry, self.scheduler.now),
             self.listings,
             self.paces,
             self.registry,
@@ -326,7 +327,7 @@ class House:
 
 
 def _is_new_webhook(change: Change) -> bool:
-    return change.old is None and change.new is not None and change.new["kind"] == "webhook"
+    return change.old is None and change.new is not None and change.new.get("kind") == "webhook"
 
 
 def _is_said_or_moved(change: Change) -> bool:

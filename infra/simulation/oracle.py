@@ -53,13 +53,14 @@ class Counted:
 
 @dataclass(frozen=True, slots=True)
 class Demanded:
-    """An order document: ``version`` orders what was ordered; a cancellation has none."""
+    """An order document: ``version`` orders what was ordered; a cancellation has none, and a claim frees nothing."""
 
     key: str
     line: LineName
     stock_key: StockKey
     quantity: Quantity
     version: str | None
+    is_claim: bool = False
 
 
 StockFact = Moved | Counted
@@ -208,6 +209,8 @@ def line_of(
     line = Line(stock_key)
     for key in applied:
         fact = oracle.demands[key]
+        if fact.is_claim:
+            continue
         if fact.version is None:
             line.cancelled += fact.quantity
         else:

@@ -8,17 +8,26 @@ from __future__ import annotations
 import base64
 import hmac
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
 from infra.simulation.house import OTHERWISE_SIGNED_BY, SECRETS
-from infra.simulation.network import SHOP_DOMAIN, SHOPFRONT
+from infra.simulation.network import SHOP_DOMAIN, SHOP_LOCATION, SHOPFRONT
 from infra.simulation.oracle import Leg
 from infra.simulation.workload import Sale, Webhook
 from shared.domain.stock import Counter, LocationId, StockKey
 
 WITHHELD = {"quality_hold": Counter.QUALITY_HOLD, "damaged": Counter.DAMAGED}
+
+
+@dataclass(frozen=True, slots=True)
+class Refund:
+    """Units of an order that were refunded before they were shipped."""
+
+    number: int
+    units: int
+    at: datetime
 
 
 @dataclass(slots=True)
@@ -27,8 +36,14 @@ class Order:
 
     sale: Sale
     units: int
-    claimed: bool = False
+    claimed_at: datetime | None = None
     cancelled: bool = False
+    refunds: list[Refund] = field(default_factory=list)
+
+    @property
+    def claimed(self) -> bool:
+        """Whether the shop has said that it fulfilled the order."""
+        return self.claimed_at is not None
 
 
 def report_body(step: Webhook, occurred_at: datetime) -> dict[str, Any]:
@@ -89,13 +104,42 @@ def order_body(order: Order, updated_at: datetime) -> dict[str, Any]:
         "variant_inventory_management": "shopify",
         "requires_shipping": True,
     }
-    claimed = {"status": "success", "line_items": [{"id": number * 10, "quantity": order.units}]}
+    claimed = {
+        "id": number * 10 + 5,
+        "order_id": number,
+        "status": "success",
+        "location_id": int(SHOP_LOCATION),
+        "created_at": None if order.claimed_at is None else order.claimed_at.isoformat(),
+        "updated_at": updated_at.isoformat(),
+        "line_items": [{"id": number * 10, "quantity": order.units}],
+    }
     return {
         "id": number,
         "updated_at": updated_at.isoformat(),
         "cancelled_at": updated_at.isoformat() if order.cancelled else None,
         "line_items": [line],
         "fulfillments": [claimed] if order.claimed else [],
+        "refunds": [refund_body(order, refund) for refund in order.refunds],
+    }
+
+
+def refund_body(order: Order, refund: Refund) -> dict[str, Any]:
+    """Write a refund as the shop sends it, by itself or within its order."""
+    number = order.sale.number
+    item = {"id": number * 10, "sku": order.sale.sku, "quantity": order.sale.units}
+    line = {
+        "id": refund.number,
+        "line_item_id": number * 10,
+        "quantity": refund.units,
+        "restock_type": "cancel",
+        "location_id": None,
+        "line_item": {**item, "variant_inventory_management": "shopify", "requires_shipping": True},
+    }
+    return {
+        "id": refund.number + 1,
+        "order_id": number,
+        "created_at": refund.at.isoformat(),
+        "refund_line_items": [line],
     }
 
 

@@ -35,7 +35,16 @@ from infra.simulation.network import (
 )
 from infra.simulation.oracle import Counted, Demanded, Moved
 from infra.simulation.scheduler import Scheduler
-from infra.simulation.wire import Order, legs_of, order_body, report_body, signed, signed_by_shop
+from infra.simulation.wire import (
+    Order,
+    Refund,
+    legs_of,
+    order_body,
+    refund_body,
+    report_body,
+    signed,
+    signed_by_shop,
+)
 from infra.simulation.workload import (
     Level,
     Meddling,
@@ -65,6 +74,7 @@ from shared.operations.reserve import (
 from shared.sources.contract import AuthenticationError
 from shared.store.cases import CaseNotFoundError
 from shared.store.inbox import MessageNotFoundError, message_id
+from shared.store.references import ReferenceChangedError
 from shared.store.registry import Code, Registry
 from shared.store.table import TableError
 
@@ -285,12 +295,29 @@ class World:
         if order.units > 1 and not order.claimed and not order.cancelled:
             order.units -= 1
             self._give_back(order, 1)
+            if order.sale.number % 2:
+                self._refund(order)
             self._publish(order, "orders/updated", self._soon())
+
+    def _refund(self, order: Order) -> None:
+        """The unit that is taken out is refunded: the refund is told by itself, and by every later version."""
+        refund = Refund(order.sale.number * 10 + 7, 1, self.scheduler.now())
+        order.refunds.append(refund)
+        body = json.dumps(refund_body(order, refund)).encode()
+        fact = self._refunded(order, refund)
+        self.auditor.oracle.tell_demand(fact)
+        self._hook("refunds/create", body, (fact.key,), self._soon())
+
+    def _refunded(self, order: Order, refund: Refund) -> Demanded:
+        number = order.sale.number
+        line, key = (f"{SHOP}/{number}", f"{number}0"), StockKey(order.sale.sku, EAST)
+        name = f"{SHOPFRONT}/order/{number}/{number}0/cancelled/refund%2F{refund.number}"
+        return Demanded(name, line, key, refund.units, None)
 
     def _claim(self, order: Order) -> None:
         """The storefront says that it fulfilled the order. It is no authority for that."""
         if not order.cancelled:
-            order.claimed = True
+            order.claimed_at = self.scheduler.now()
             self._publish(order, "orders/updated", self._soon())
 
     def _cancel(self, order: Order) -> None:
@@ -334,6 +361,10 @@ class World:
         self.house.channels[SHOP].orders.append((now, fetched))
         keys = self._tell_order(order, now)
         self._register(message_id(SHOPFRONT, "fetched", body), keys, False).acknowledged_when_kept = True
+        self._hook(topic, body, keys, heard_after)
+
+    def _hook(self, topic: str, body: bytes, keys: tuple[str, ...], heard_after: Sequence[float]) -> None:
+        """Send webhooks of one document."""
         for delay in heard_after:
             self._hooks += 1
             hook = f"hook-{self._hooks}"
@@ -345,13 +376,16 @@ class World:
         number, version = order.sale.number, instant(now)
         line, key = (f"{SHOP}/{number}", f"{number}0"), StockKey(order.sale.sku, EAST)
         name = f"{SHOPFRONT}/order/{number}/{number}0"
-        ordered = Demanded(f"{name}/ordered/{version}", line, key, order.units, version)
-        self.auditor.oracle.tell_demand(ordered)
-        if not order.cancelled:
-            return (ordered.key,)
-        cancelled = Demanded(f"{name}/cancelled/cancel", line, key, order.sale.units, None)
-        self.auditor.oracle.tell_demand(cancelled)
-        return (ordered.key, cancelled.key)
+        refunded = sum(refund.units for refund in order.refunds)
+        facts = [Demanded(f"{name}/ordered/{version}", line, key, order.units + refunded, version)]
+        facts += [self._refunded(order, refund) for refund in order.refunds]
+        if order.cancelled:
+            facts.append(Demanded(f"{name}/cancelled/cancel", line, key, order.sale.units, None))
+        if order.claimed:
+            facts.append(Demanded(f"{name}/fulfilled/{number}5", line, key, order.units, None, is_claim=True))
+        for fact in facts:
+            self.auditor.oracle.tell_demand(fact)
+        return tuple(fact.key for fact in facts)
 
     def _fetched(self, _order: FetchedOrder) -> None:
         self.deliveries += 1
@@ -472,3 +506,5 @@ class World:
             action()
         except (NotPossibleError, CaseNotFoundError, MessageNotFoundError, PostingContendedError):
             return
+        except ReferenceChangedError:
+            return  # somebody, or an answer that never came, had mapped it: the operator looks again

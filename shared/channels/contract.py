@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Protocol
 
+from shared.domain.availability import Pack
 from shared.domain.stock import ChannelId, LocationId, Quantity, Sku
 
 
@@ -59,13 +60,19 @@ class Transport(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class ListingAt:
-    """One listing at one location, in our codes and in the channel's."""
+    """One listing at one location, in our codes and in the channel's; ``pack`` is what it sells it by, if by packs."""
 
     channel: ChannelId
     sku: Sku
     location: LocationId
     external_id: str
     external_location: str
+    pack: Pack | None = None
+
+    @property
+    def identity(self) -> str:
+        """What tells it from another listing: under another id, or by another pack, its numbers are not the same."""
+        return self.external_id if self.pack is None else f"{self.external_id} by {self.pack.size}"
 
 
 @dataclass(frozen=True, slots=True)

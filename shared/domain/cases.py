@@ -34,6 +34,7 @@ class CaseKind(StrEnum):
     ORDER_DISPUTED = "order_disputed"
     POSTING_DELAY = "posting_delay"
     OVERSOLD = "oversold"
+    STALE_SOURCE = "stale_source"
     COUNT_APPROVAL = "count_approval"
     COUNT_SUSPENDED = "count_suspended"
     COUNT_DISPUTED = "count_disputed"

@@ -73,6 +73,8 @@ class Item:
         Counts its changes; 0 is an item that was only ever named.
     changed_by, changed_at
         The last change: who made it and when.
+    is_component
+        Whether it lies in a kit at some time.
     """
 
     sku: Sku
@@ -85,6 +87,7 @@ class Item:
     version: int = 0
     changed_by: str = ""
     changed_at: datetime | None = None
+    is_component: bool = field(default=False, compare=False)
 
     def at(self, instant: datetime) -> Terms:
         """Return the terms in force at an instant."""

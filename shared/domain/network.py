@@ -169,8 +169,12 @@ class Channel:
 
 @dataclass(frozen=True, slots=True)
 class Listing:
-    """An item that a channel sells, under the channel's own id (an inventory item, a seller SKU ...)."""
+    """An item that a channel sells, under the channel's own id (an inventory item, a seller SKU ...).
+
+    ``unit`` is the pack that it sells there; empty for the item's base unit.
+    """
 
     channel: ChannelId
     sku: Sku
     external_id: str
+    unit: str = ""

@@ -32,6 +32,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 from shared.domain.events import Demand, DemandEffect, instant
+from shared.domain.items import Component
 from shared.domain.stock import ChannelId, EventKey, LocationId, Quantity, StockKey
 
 
@@ -94,10 +95,17 @@ class OrderLine:
         By the authority's event.
     shares
         The locations that sourcing chose, with the units that each serves; empty: all from home.
+    dedicated
+        Units that it took of what is set aside for its channel.
     applied
         Event key to effect hash of the demand events that are in this line; of several, joined by ``|``.
     history
         Every change of what it holds with its instant; their sum is ``open``.
+    kit, kit_from
+        The components of its item where that is a kit, and from when the terms hold that say so: such a line holds
+        nothing itself, the lines of its components do (see ``kits.py``).
+    part_of
+        The line whose kit it is a component of; empty for a line of the order itself.
     """
 
     order: str
@@ -114,6 +122,10 @@ class OrderLine:
     unfulfilled: Documents = field(default_factory=dict)
     returns: Documents = field(default_factory=dict)
     shares: tuple[tuple[LocationId, Quantity], ...] = ()
+    dedicated: Quantity = 0
+    kit: tuple[Component, ...] = ()
+    kit_from: datetime | None = None
+    part_of: str = ""
 
     @property
     def ordered(self) -> Quantity:
@@ -132,8 +144,8 @@ class OrderLine:
 
     @property
     def open(self) -> Quantity:
-        """Units that the line holds back now, wherever."""
-        return max(0, self.taken - self.shipped)
+        """Units that the line holds back now, wherever; none where the lines of a kit's components do."""
+        return 0 if self.kit else max(0, self.taken - self.shipped)
 
     @property
     def taken(self) -> Quantity:
@@ -144,6 +156,11 @@ class OrderLine:
     def kept(self) -> Quantity:
         """Units that the order's channel has taken off its own number: those taken, less those that it put back."""
         return self.taken - _units(self.returns.values())
+
+    @property
+    def given_back(self) -> Quantity:
+        """Units that go back to what is set aside for its channel when all that is open is released."""
+        return min(self.open, max(0, self.dedicated - self.shipped))
 
     @property
     def place(self) -> StockKey:
@@ -187,7 +204,7 @@ class OrderLine:
             if units > settled:
                 waiting += units - settled
                 since, place = since or said.at, place or said.location
-        if since is None:
+        if since is None or self.kit:
             return None
         return Claimed(waiting, since, LocationId(place) if place else self.place.location)
 

@@ -16,6 +16,7 @@ from shared.domain.fold import Decision, NoLongerWaitsError
 from shared.domain.stock import ChannelId, EventKey, MessageId, Quantity, Sku, SourceId
 from shared.operations.count_desk import DECIDED_HERE, CountDesk
 from shared.operations.fan_out import Hint, Lane, Lanes
+from shared.operations.ingest import APPROVED, REJECTED
 from shared.operations.sweep import Sweep
 from shared.store.cases import Cases
 from shared.store.inbox import Inbox, MessageStatus
@@ -154,6 +155,40 @@ class CaseDesk:
         code = Code(SourceId(str(case.facts["source"])), str(case.facts["kind"]), str(case.facts["code"]))
         self._registry.map_codes({code: sku}, owner=actor)
         return self.retry(case_id)
+
+    def approve_file(self, case_id: str, actor: str) -> int:
+        """Apply a file that was held, as it is; return how many messages that were.
+
+        Raises
+        ------
+        CaseNotFoundError, NotPossibleError
+        """
+        self._decide_file(case_id, APPROVED, actor)
+        return self.retry(case_id)
+
+    def reject_file(self, case_id: str, reason: str, actor: str) -> None:
+        """Drop a file that was held: none of it will ever be applied, and a corrected file is another one.
+
+        Raises
+        ------
+        CaseNotFoundError, NotPossibleError
+        """
+        for message in self._decide_file(case_id, REJECTED, actor):
+            if self._inbox.reopen(message, self._clock()):
+                self._sweep.apply_again(message)
+            self._cases.unpark(case_id, message)
+        self._cases.close(case_id, f"rejected by {actor}: {reason}", self._clock())
+
+    def _decide_file(self, case_id: str, decision: str, actor: str) -> list[MessageId]:
+        case = self._cases.get(case_id)
+        if case.kind is not CaseKind.SUSPICIOUS_SNAPSHOT:
+            raise NotPossibleError(f"a case of kind {case.kind} waits for no approval; {case.remedy}")
+        if case.status is not CaseStatus.OPEN:
+            raise NotPossibleError(f"the case is {case.status} already; only an open one can be decided")
+        messages = list(self._cases.parked(case_id))
+        for message in messages:
+            self._inbox.files.decide(message, decision, actor, self._clock())
+        return messages
 
     def approve_count(
         self, case_id: str, actor: str, seen: Quantity | None = None, at: datetime | None = None

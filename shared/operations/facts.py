@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 
 from shared.domain.events import Demand, Event, Movement, MovementKind
+from shared.domain.items import Item
 from shared.domain.stock import EventKey, StockKey
 
 FULFILS_ORDERS = frozenset({MovementKind.PICK, MovementKind.SHIPMENT})
@@ -27,10 +28,16 @@ class Outcome(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Fact:
-    """An event in our own codes, with the hash of its effect as it was sent."""
+    """An event in our own codes, with the hash of its effect as it was sent.
+
+    ``kit`` is its item where that is a kit at some time; ``is_component`` says that the item lies in kits, so that a
+    shipment of it may be one of a kit's order line.
+    """
 
     event: Event
     effect: str
+    kit: Item | None = None
+    is_component: bool = False
 
 
 class NoteKind(StrEnum):

@@ -15,6 +15,7 @@ from typing import Protocol, cast
 
 from shared.domain.availability import promise
 from shared.domain.events import instant
+from shared.domain.kits import components_at
 from shared.domain.network import Listing
 from shared.domain.stock import ChannelId, Quantity, Sku, StockKey
 from shared.store.bulk import write_each
@@ -93,9 +94,11 @@ class FanOut:
                 latest[change.key] = Change(change.key, first, change.after, change.change_seq)
         lanes: dict[tuple[ChannelId, Sku], Lane] = {}
         sold_on: dict[StockKey, set[ChannelId]] = {}
-        listings = self._registry.listings_of(key.sku for key in latest)
+        kits = self._kits_with({key.sku for key in latest}, at)
+        skus = {key.sku for key in latest} | {kit for of in kits.values() for kit in of}
+        listings = self._registry.listings_of(skus)
         for change in latest.values():
-            for listing, lane in self._affected(change, listings.get(change.key.sku, [])):
+            for listing, lane in self._affected(change, kits.get(change.key.sku, {}), listings):
                 sold_on.setdefault(change.key, set()).add(listing[0])
                 if lanes.get(listing) is not Lane.URGENT:
                     lanes[listing] = lane
@@ -128,18 +131,34 @@ class FanOut:
             for item in self._table.get_many(keys).values():
                 yield change_of(item, None)
 
+    def _kits_with(self, skus: Iterable[Sku], at: datetime) -> dict[Sku, dict[Sku, Quantity]]:
+        """Return the kits that each SKU lies in now, with the units of it that one takes."""
+        kits = self._registry.items.kits_with(skus)
+        items = self._registry.items.find({kit for of in kits.values() for kit in of}) if kits else {}
+        found: dict[Sku, dict[Sku, Quantity]] = {}
+        for sku, of in kits.items():
+            for kit in of:
+                per_kit = {c.sku: c.quantity for c in components_at(items[kit], at)}
+                if sku in per_kit:
+                    found.setdefault(sku, {})[kit] = per_kit[sku]
+        return found
+
     def _affected(
-        self, change: Change, listings: Iterable[Listing]
+        self, change: Change, kits: Mapping[Sku, Quantity], listings: Mapping[Sku, Sequence[Listing]]
     ) -> Iterator[tuple[tuple[ChannelId, Sku], Lane]]:
+        """Yield the listings of the item and of the kits that it lies in, and how urgent each is."""
         channels = self._registry.network().channels
-        for listing in listings:
-            channel = channels[listing.channel]
-            if change.key.location not in channel.locations:
-                continue
-            after = promise(change.after, channel).available_to_promise
-            before = None if change.before is None else promise(change.before, channel).available_to_promise
-            crosses_zero = before is None or (after == 0) != (before == 0)
-            yield (channel.id, change.key.sku), Lane.URGENT if crosses_zero else Lane.BULK
+        for sku, per_kit in {change.key.sku: 1, **kits}.items():
+            for listing in listings.get(sku, ()):
+                channel = channels[listing.channel]
+                if change.key.location not in channel.locations:
+                    continue
+                after = promise(change.after, channel).available_to_promise // per_kit
+                before = None
+                if change.before is not None:
+                    before = promise(change.before, channel).available_to_promise // per_kit
+                crosses_zero = before is None or (after == 0) != (before == 0)
+                yield (channel.id, sku), Lane.URGENT if crosses_zero else Lane.BULK
 
 
 def _clear(change: Change, at: datetime) -> Update:

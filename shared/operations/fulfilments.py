@@ -22,8 +22,28 @@ _MOVES = {
 
 def moved_or_claimed(demand: Demand, source: Source, network: Network) -> Demand | Movement:
     """Return what an order document does, said by ``source``: a movement where it is the authority, else itself."""
+    if demand.location is None or network.locations[demand.location].movements != source.id:
+        return demand
+    return as_movement(demand)
+
+
+def sold_or_claimed(demand: Demand, network: Network) -> Demand | Movement:
+    """Return what a fulfilment through our API does, said by the channel that reserved.
+
+    It ships where the channel's own system is the movement authority, and where nobody is; else it is a claim.
+    """
+    place = None if demand.location is None else network.locations.get(demand.location)
+    if place is None:
+        return demand
+    authority = None if place.movements is None else network.sources.get(place.movements)
+    is_theirs = place.movements is None or (authority is not None and authority.channel == demand.channel)
+    return as_movement(demand) if is_theirs else demand
+
+
+def as_movement(demand: Demand) -> Demand | Movement:
+    """Return the movement that a document of units shipped or returned describes; any other document as it is."""
     moves = _MOVES.get(demand.effect)
-    if moves is None or demand.location is None or network.locations[demand.location].movements != source.id:
+    if moves is None or demand.location is None:
         return demand
     kind, sign = moves
     legs = (Leg(demand.location, sign * demand.quantity),) if demand.quantity else ()

@@ -12,6 +12,8 @@ conflict        in the ledger with another effect; this one was refused
 compared        a number of someone who is not the authority: put beside the ledger, changes nothing
 told            a movement by someone who is not the authority: noted, changes nothing
 unknown_code    its code stands for nothing of ours; it waits in a case for the mapping
+waits_for_unit  its quantity cannot be said in whole base units; it waits for the item to be changed
+kit_stock       it speaks of stock of a kit, which has none of its own
 held            dated in the future
 fault           cannot be read
 not_posted      none of these: it is still to be applied, or its message failed
@@ -155,6 +157,10 @@ def _unposted(resolution: Resolution) -> tuple[str, str]:
     if resolution.unknown:
         code = next(iter(resolution.unknown))
         return "unknown_code", f"{code.kind} {code.code!r} stands for nothing of ours"
+    if resolution.unmeasured:
+        return "waits_for_unit", resolution.unmeasured[0].reason
+    if resolution.kit_stock:
+        return "kit_stock", "a kit has no stock of its own; report its components"
     if resolution.held:
         return "held", "it is dated in the future"
     if resolution.told:

@@ -13,10 +13,18 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from shared.domain.events import Demand, Movement
+from shared.domain.kits import (
+    as_kit_line,
+    component_line,
+    component_line_id,
+    component_movements,
+    components_at,
+)
 from shared.domain.network import Channel
-from shared.domain.reservation import OrderLine, knows, merge_demand, ship
-from shared.domain.stock import ChannelId, Quantity, StockKey
+from shared.domain.reservation import Documents, OrderLine, knows, merge_demand, ship
+from shared.domain.stock import ChannelId, EventKey, Quantity, Sku, StockKey
 from shared.operations.facts import Fact, Result, compare, order_line_of, stock_keys
+from shared.operations.line_sourcing import source_lines
 from shared.store.listings import sold_action
 from shared.store.orders import Orders, line_puts
 from shared.store.table import Action
@@ -37,6 +45,8 @@ class LinePlan:
         By how much each stock key's ``available`` changes because of its order lines.
     sold
         Stock keys whose channel has lowered its own number; their promise is marked dirty even if nothing changes.
+    exploded
+        Movements of whole kits: what they move of each component.
     """
 
     actions: list[Action] = field(default_factory=list)
@@ -44,6 +54,7 @@ class LinePlan:
     pending: list[Fact] = field(default_factory=list)
     available: defaultdict[StockKey, Quantity] = field(default_factory=lambda: defaultdict(int))
     sold: set[StockKey] = field(default_factory=set)
+    exploded: dict[EventKey, list[Movement]] = field(default_factory=dict)
 
 
 def plan_lines(
@@ -59,23 +70,30 @@ def plan_lines(
     our success.
     """
     plan = LinePlan()
-    wanted = {
-        name: key for fact in facts if (name := order_line_of(fact.event)) for key in stock_keys(fact.event)
-    }
-    before = orders.lines(wanted) if wanted else {}
+    before = _read(orders, facts)
     lines = dict(before)
+    early: dict[LineName, dict[Sku, Documents]] = {}
     for fact in facts:
         event, name = fact.event, order_line_of(fact.event)
         if name is not None and isinstance(event, Demand):
             if knows(lines[name], event, fact.effect):
                 plan.decided.append(compare(fact, fact.effect, uncertain=uncertain))
                 continue
-            lines[name] = merge_demand(lines[name], event, fact.effect)
-        elif name is not None and isinstance(event, Movement):
-            taken = -sum(leg.quantity for leg in event.legs)
-            place = event.legs[0].location
-            lines[name] = ship(lines[name], taken, event.occurred_at, event.key, place)
+            known = lines[name]
+            lines[name] = merge_demand(known, event, fact.effect)
+            if fact.kit is not None:
+                settled = as_kit_line(known, lines[name], fact.kit)
+                lines[name] = settled.line
+                early.setdefault(name, {}).update(settled.early)
+        elif isinstance(event, Movement):
+            moved = _moved(fact, event, lines)
+            for part in moved:
+                _ship(part, lines)
+            if fact.kit is not None:
+                plan.exploded[event.key] = moved
         plan.pending.append(fact)
+    source_lines(orders, before, lines, channels)
+    _explode(orders, before, lines, early)
     changed = [(before[name], line) for name, line in lines.items() if line is not before[name]]
     for was, line in changed:
         plan.actions += line_puts(line, now)
@@ -84,6 +102,96 @@ def plan_lines(
                 plan.available[StockKey(state.stock_key.sku, place)] += sign * units
     _note_sales(plan, changed, channels)
     return plan
+
+
+def _read(orders: Orders, facts: Sequence[Fact]) -> dict[LineName, OrderLine]:
+    """Read every line that the facts may touch, but for the components of kits that only the lines name."""
+    wanted: dict[LineName, StockKey] = {}
+    for fact in facts:
+        name = order_line_of(fact.event)
+        if name is None:
+            continue
+        for key in stock_keys(fact.event):
+            wanted[name] = key
+            if fact.is_component:
+                wanted[_part_name(name, key.sku)] = key
+            for sku in () if fact.kit is None else fact.kit.kit_components:
+                wanted[_part_name(name, sku)] = StockKey(sku, key.location)
+    return orders.lines(wanted) if wanted else {}
+
+
+def _part_name(name: LineName, component: Sku) -> LineName:
+    return name[0], component_line_id(name[1], component)
+
+
+def _moved(fact: Fact, event: Movement, lines: Mapping[LineName, OrderLine]) -> list[Movement]:
+    """Return what a movement moves: itself, or where it is of whole kits, what it moves of each component."""
+    if fact.kit is None:
+        return [event]
+    name = event.order_line
+    line = None if name is None else lines.get(name)
+    components = line.kit if line is not None and line.kit else components_at(fact.kit, event.occurred_at)
+    return component_movements(event, components)
+
+
+def _ship(event: Movement, lines: dict[LineName, OrderLine]) -> None:
+    """Let a shipment serve its order line: that of the component, where the line is of a kit.
+
+    Before the order has come, nothing says what the line is of. The first item that is shipped for it waits on the
+    line itself, any other on a line of its own.
+    """
+    name = order_line_of(event)
+    if name is None:
+        return
+    line, part = lines[name], _part_name(name, event.sku)
+    is_undecided = not line.applied and line.shipments and line.stock_key.sku != event.sku
+    has_own = part in lines and (lines[part].revision or lines[part].shipments or is_undecided)
+    target = part if line.kit or has_own else name
+    known = lines.get(target) or OrderLine(*target, StockKey(event.sku, event.legs[0].location))
+    taken = -sum(leg.quantity for leg in event.legs)
+    lines[target] = ship(known, taken, event.occurred_at, event.key, event.legs[0].location)
+
+
+def _explode(
+    orders: Orders,
+    before: dict[LineName, OrderLine],
+    lines: dict[LineName, OrderLine],
+    early: Mapping[LineName, Mapping[Sku, Documents]],
+) -> None:
+    """Derive the lines of components from every kit line that changed."""
+    changed = {
+        name: line
+        for name, line in lines.items()
+        if line.kit_from is not None and line is not before.get(name)
+    }
+    wanted = {
+        _part_name(name, sku): StockKey(sku, line.stock_key.location)
+        for name, line in changed.items()
+        for sku in _components_of(name, line, before, early)
+    }
+    missing = {name: key for name, key in wanted.items() if name not in before}
+    if missing:
+        found = orders.lines(missing)
+        before.update(found)
+        lines.update(found)
+    for name, line in changed.items():
+        per_kit = {component.sku: component.quantity for component in line.kit}
+        for sku in _components_of(name, line, before, early):
+            part = _part_name(name, sku)
+            early_ones = early.get(name, {}).get(sku, {})
+            lines[part] = component_line(lines[part], line, per_kit.get(sku, 0), early_ones)
+
+
+def _components_of(
+    name: LineName,
+    line: OrderLine,
+    before: Mapping[LineName, OrderLine],
+    early: Mapping[LineName, Mapping[Sku, Documents]],
+) -> list[Sku]:
+    """Return every SKU that a kit line has or had a line for, or has shipments of."""
+    known = before.get(name)
+    was = () if known is None else known.kit
+    return sorted({c.sku for c in (*line.kit, *was)} | set(early.get(name, {})))
 
 
 def _note_sales(
@@ -96,6 +204,8 @@ def _note_sales(
     """
     sold: defaultdict[tuple[ChannelId, StockKey], Quantity] = defaultdict(int)
     for was, line in changed:
+        if line.part_of:
+            continue  # the channel sold the kit, and its component's listing shows what it showed
         if line.channel is not None and line.channel in channels and channels[line.channel].sells_down:
             if line.place == was.place or not was.kept:
                 changes = {line.place: line.kept - was.kept}

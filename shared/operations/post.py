@@ -18,8 +18,9 @@ from __future__ import annotations
 
 import random
 import time
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any, cast
@@ -40,6 +41,7 @@ from shared.operations.facts import (
 )
 from shared.operations.order_lines import plan_lines
 from shared.store.layout import event_key
+from shared.store.lease import Leases
 from shared.store.ledger import Ledger, posting_actions, promise_action
 from shared.store.orders import Orders
 from shared.store.registry import Network
@@ -103,6 +105,7 @@ class Poster:
     ) -> None:
         self._table = table
         self._ledger = Ledger(table)
+        self._leases = Leases(table, clock, pause)
         self._orders = Orders(table)
         self._clock = clock
         self._pause = pause
@@ -128,7 +131,12 @@ class Poster:
         return results
 
     def _post_unit(self, facts: Sequence[Fact], network: Network) -> list[Result]:
-        remaining, results, uncertain = list(facts), list[Result](), False
+        with ExitStack() as lease:
+            return self._post_leased(facts, network, lease)
+
+    def _post_leased(self, facts: Sequence[Fact], network: Network, lease: ExitStack) -> list[Result]:
+        """Post one unit; after a first conflict on a stock key, in turn with whoever else posts to it."""
+        remaining, results, uncertain, leased = list(facts), list[Result](), False, False
         for attempt in range(ATTEMPTS):
             plan = self._plan(remaining, network, uncertain)
             if len(plan.actions) > MAX_ACTIONS:
@@ -147,12 +155,20 @@ class Poster:
                     if fact.event.key in known
                 ]
                 remaining = [fact for fact in remaining if fact.event.key not in known]
-                if not known:
+                if known:
+                    continue
+                if not leased:
+                    leased = lease.enter_context(self._leases.on(_busiest(remaining)))
+                elif attempt > 1:
                     self._back_off(attempt)
             except UnknownOutcomeError:
                 uncertain = True
                 self._back_off(attempt)
-            except (WriteConflictError, ThrottledError):
+            except WriteConflictError:
+                if not leased:
+                    leased = lease.enter_context(self._leases.on(_busiest(remaining)))
+                self._back_off(attempt)
+            except ThrottledError:
                 self._back_off(attempt)
             else:
                 return results + [plan.result(fact) for fact in remaining]
@@ -307,6 +323,12 @@ def notes_of(posting: Posting) -> list[Note]:
         }
         notes.append(Note(NoteKind.DISPUTED, one[0], key, facts))
     return notes
+
+
+def _busiest(facts: Iterable[Fact]) -> StockKey:
+    """Return the stock key that most of some facts concern: where posters meet, as a rule."""
+    keys = Counter(key for fact in facts for key in stock_keys(fact.event))
+    return max(sorted(keys), key=lambda key: keys[key], default=StockKey(Sku(""), LocationId("")))
 
 
 def _event_put(fact: Fact, entries: Sequence[Value], notes: Sequence[Note], now: datetime) -> Put:

@@ -37,7 +37,8 @@ from shared.channels.contract import (
     Refused,
     Stale,
 )
-from shared.domain.availability import promise
+from shared.channels.in_packs import InPacks
+from shared.domain.availability import Standing, promise
 from shared.domain.cases import Case, CaseKind, Fact, case_id
 from shared.domain.events import instant
 from shared.domain.listing import (
@@ -54,9 +55,9 @@ from shared.domain.messages import FETCHED_AT, Message
 from shared.domain.network import Channel
 from shared.domain.stock import ChannelId, Sku, StockKey
 from shared.operations.dead_letters import push_failed_case
+from shared.operations.promises import Promises
 from shared.store.cases import Cases
 from shared.store.inbox import Inbox, message_id
-from shared.store.ledger import Ledger
 from shared.store.listings import Listings, Paces
 from shared.store.registry import Registry
 
@@ -117,7 +118,7 @@ class Pusher:
         self,
         channel: Channel,
         connector: ChannelConnector,
-        ledger: Ledger,
+        promises: Promises,
         listings: Listings,
         paces: Paces,
         registry: Registry,
@@ -127,8 +128,8 @@ class Pusher:
         pause: Callable[[float], None],
     ) -> None:
         self._channel = channel
-        self._connector = connector
-        self._ledger = ledger
+        self._connector = InPacks(connector)
+        self._promises = promises
         self._listings = listings
         self._paces = paces
         self._registry = registry
@@ -163,11 +164,22 @@ class Pusher:
 
     def _places(self, skus: Iterable[Sku]) -> dict[StockKey, ListingAt]:
         listings = self._registry.listings(self._channel.id, dict.fromkeys(skus))
+        packs = self._promises.packs(listings.values())
+        for sku in [sku for sku, listing in listings.items() if listing.unit and sku not in packs]:
+            # A number without its unit would be read as packs. Whoever declares units refuses to take this one away.
+            log.error("listing_unit_unknown", extra={"channel": self._channel.id, "sku": sku})
+            del listings[sku]
         return {
-            StockKey(sku, location): ListingAt(self._channel.id, sku, location, listing.external_id, theirs)
+            StockKey(sku, location): ListingAt(
+                self._channel.id, sku, location, listing.external_id, theirs, packs.get(sku)
+            )
             for sku, listing in listings.items()
             for location, theirs in self._channel.locations.items()
         }
+
+    def _standings(self, keys: Collection[StockKey], work: _Work) -> dict[StockKey, Standing]:
+        packs = {key.sku: pack for key in keys if (pack := work.places[key].pack) is not None}
+        return self._promises.standings(keys, packs)
 
     def _take(self, keys: Collection[StockKey], work: _Work) -> dict[StockKey, ListingState]:
         """Take the slots of those listings that need a push and whose last outcome is known or can be read back."""
@@ -175,13 +187,13 @@ class Pusher:
         free: dict[StockKey, tuple[ListingState, int | None]] = {}
         unknown: dict[StockKey, ListingState] = {}
         states = self._listings.states(self._channel.id, keys)
-        available = self._ledger.available(keys)
+        standings = self._standings(keys, work)
         for key, stored in states.items():
-            state = known_as(stored, work.places[key].external_id)
+            state = known_as(stored, work.places[key].identity)
             settled_at = state.settled_after(self._channel.lateness)
             if settled_at is None:
-                if not self._is_right(state, available[key]):
-                    free[key] = self._to_send(key, state, available[key])
+                if not self._is_right(state, standings[key]):
+                    free[key] = self._to_send(key, state, standings[key])
             elif now >= settled_at:
                 unknown[key] = state
             else:
@@ -196,13 +208,15 @@ class Pusher:
             work.put_off(key, timedelta(seconds=2), "another worker took it", failed=False)
         return taken
 
-    def _to_send(self, key: StockKey, state: ListingState, available: int) -> tuple[ListingState, int | None]:
+    def _to_send(
+        self, key: StockKey, state: ListingState, standing: Standing
+    ) -> tuple[ListingState, int | None]:
         """Say with which number to take a slot; the number is read again once the slot is ours."""
         if self._is_unseen(state):
             return state, None
         if self._is_overdue(state):
             state = self._ask_a_person(key, state)
-        return state, number_to_publish(promise(available, self._channel).available_to_promise, state)
+        return state, number_to_publish(promise(standing, self._channel).available_to_promise, state)
 
     def _is_unseen(self, state: ListingState) -> bool:
         """Whether the channel must be read before anything is decided: we never knew its number, or doubt it.
@@ -221,14 +235,14 @@ class Pusher:
             return False
         return (at or self._clock()) - state.ahead_since > AHEAD_FOR
 
-    def _is_right(self, state: ListingState, available: int) -> bool:
+    def _is_right(self, state: ListingState, standing: Standing) -> bool:
         """Whether a settled listing shows what it should, so that its slot need not be taken.
 
         Safe although another worker may take the slot meanwhile: whoever pushes looks again afterwards.
         """
         if state.troubled or state.unexplained or self._is_unseen(state):
             return False
-        return state.believed == promise(available, self._channel).available_to_promise
+        return state.believed == promise(standing, self._channel).available_to_promise
 
     def _resolve(self, unknown: dict[StockKey, ListingState], work: _Work) -> None:
         """Settle generations whose answer never came by what the channel shows now, after its lateness."""
@@ -279,9 +293,9 @@ class Pusher:
     def _offers(self, taken: dict[StockKey, ListingState], work: _Work) -> list[Offer]:
         """Read each taken listing's number now; free the slots of those that show it already, or that moved on."""
         offers, free, now = list[Offer](), dict[StockKey, ListingState](), self._clock()
-        available = self._ledger.available(taken)
+        standings = self._standings(taken, work)
         for key, state in taken.items():
-            number = number_to_publish(promise(available[key], self._channel).available_to_promise, state)
+            number = number_to_publish(promise(standings[key], self._channel).available_to_promise, state)
             if number == state.believed:
                 free[key] = self._untroubled(key, state, "it shows the right number")
                 if state.unexplained and state.ahead_since is not None:

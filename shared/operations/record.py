@@ -16,6 +16,7 @@ from shared.domain.events import Count, Event, instant
 from shared.domain.messages import Message
 from shared.domain.network import Source
 from shared.operations.count_desk import tell as tell_of_counts
+from shared.operations.kit_stock import kit_stock_case, kit_stock_cases
 from shared.operations.measure import Unmeasured
 from shared.operations.post import Outcome, Poster, Result
 from shared.operations.resolve import Resolution, observation_of, resolve, tally
@@ -71,6 +72,7 @@ class Recorder:
         cases = [
             *unknown_code_cases(resolution.unknown, message, now),
             *_unmeasured(resolution.unmeasured, source, message, now),
+            *kit_stock_cases(resolution.kit_stock, message, now),
             *_faults(resolution.faults, unlisted, source, message, now),
             *_held(resolution.held, source, message, now),
             *_conflicts(results, message, now),
@@ -91,20 +93,19 @@ class Recorder:
         """Return the cases of those codes and items that have been mapped or changed since they were looked up."""
         codes = [code for code in resolution.unknown if code.kind != "location"]
         settled = {unknown_code_case(code) for code in self._registry.skus(codes)} if codes else set[str]()
-        if resolution.unmeasured:
-            items = self._registry.items.find({waiting.sku for waiting in resolution.unmeasured})
-            settled |= {
-                unit_case(source, waiting)
-                for waiting in resolution.unmeasured
-                if waiting.sku in items and items[waiting.sku].version != waiting.item_version
-            }
-        return settled
+        waiting = {unit_case(source, x): (x.sku, x.item_version) for x in resolution.unmeasured}
+        waiting |= {kit_stock_case(x): (x.sku, x.item_version) for x in resolution.kit_stock}
+        items = self._registry.items.find({sku for sku, _ in waiting.values()}) if waiting else {}
+        return settled | {
+            case for case, (sku, seen) in waiting.items() if sku in items and items[sku].version != seen
+        }
 
     def _release(self, settled: Iterable[str], message: Message, now: datetime) -> None:
-        """Take back what was filed too late. Others parked there meanwhile see the mapping as we did."""
+        """Take back what was filed too late; a case on which others wait is closed by who lets them go."""
         for case in settled:
             self._cases.unpark(case, message.id)
-            self._cases.close(case, "mapped", now)
+            if next(self._cases.parked(case), None) is None:
+                self._cases.close(case, "mapped", now)
 
 
 def _counted(results: Sequence[Result]) -> set[Observation]:

@@ -17,7 +17,7 @@ from itertools import islice
 from shared.domain.cases import Case, CaseKind
 from shared.domain.stock import ChannelId, LocationId, MessageId, Sku, SourceId
 from shared.store.cases import Cases
-from shared.store.inbox import Inbox, MessageNotFoundError, MessageStatus
+from shared.store.inbox import Inbox, MessageNotFoundError, MessageStatus, UnreadableMessageError
 from shared.store.registry import Code, Registry
 from shared.store.table import TableError
 
@@ -56,8 +56,11 @@ class Releaser:
         parked: dict[str, list[MessageId]] = {}
         messages: dict[MessageId, bool] = {}
         for case in releasable(self._cases.open_of(WAITING), self._registry):
-            parked[case.id] = list(islice(self._cases.parked(case.id), AT_ONCE))
-            messages |= dict.fromkeys(parked[case.id], False)
+            waiting = list(islice(self._cases.parked(case.id), AT_ONCE))
+            if case.kind is CaseKind.UNKNOWN_CODE and any(map(self._is_file, waiting)):
+                continue
+            parked[case.id] = waiting
+            messages |= dict.fromkeys(waiting, False)
             if len(messages) >= AT_ONCE:
                 break
         now = self._clock()
@@ -71,6 +74,13 @@ class Releaser:
                 if message in done:
                     self._cases.unpark(case_id, message)
         return len(messages) - len(gone)
+
+    def _is_file(self, message: MessageId) -> bool:
+        """Whether a message is a file: the rows of files that wait for codes are released by who reads them."""
+        try:
+            return self._inbox.load(message).kind == "file"
+        except (MessageNotFoundError, UnreadableMessageError, OSError):
+            return False
 
     def _apply(self, message: MessageId) -> bool:
         try:

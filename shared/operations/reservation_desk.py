@@ -74,7 +74,16 @@ class ReservationDesk:
         ReservationNotFoundError, ReservationBusyError
         """
         if not for_anyone:
-            item = self._table.get(order_key(f"reservation/{reservation}"))
-            if item is not None and item.get("caller") != client:
-                raise NotYoursError(f"reservation {reservation} was made by another client")
+            self.must_own(reservation, client)
         return self._reserver.release(reservation)
+
+    def must_own(self, reservation: str, client: str) -> None:
+        """Make sure that a reservation, if there is one, was made by a client.
+
+        Raises
+        ------
+        NotYoursError
+        """
+        item = self._table.get(order_key(f"reservation/{reservation}"))
+        if item is not None and item.get("caller") != client:
+            raise NotYoursError(f"reservation {reservation} was made by another client")

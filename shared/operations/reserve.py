@@ -3,6 +3,19 @@
 A reservation is an order of its own (``reservation/ID``) whose lines are ordered at once. Taking it is one
 transaction: every line's stock key must still have what the channel may claim, and the condition is checked where
 the number lives, so two callers never get the same unit. Releasing cancels the lines and always succeeds.
+
+A reservation of more lines than one transaction holds writes itself ``pending`` with an expiry first, takes its lines
+in chunks, and is ``confirmed`` by a last conditional write. Whatever ends it before that (a line that cannot be had,
+a crash and then the expiry) gives everything back::
+
+    -  pending (expires in a minute) --chunks--> pending --confirm--> confirmed
+                        |                           |
+                        '------- give back ---------'----> given back; the same key may try again, with new lines
+
+A line of a kit takes units of each of its components, summed with what the other lines take (``placing.py``).
+
+Lines that name no location are sourced (``domain/sourcing.py``) from what stands just then; if it is gone when the
+transaction is written, they are sourced anew.
 """
 
 from __future__ import annotations
@@ -11,35 +24,39 @@ import hashlib
 import json
 import random
 import time
-from collections import defaultdict
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime, timedelta
-from enum import StrEnum
 from typing import cast
 
-from shared.domain.availability import needed_for, promise
+from shared.domain.availability import Standing, claim, promise
 from shared.domain.events import Demand, DemandEffect, Origin, instant, parse_instant
 from shared.domain.network import Channel
 from shared.domain.reservation import OrderLine, merge_demand
-from shared.domain.stock import (
-    ChannelId,
-    EventKey,
-    LocationId,
-    MessageId,
-    Quantity,
-    Sku,
-    SourceId,
-    StockKey,
+from shared.domain.stock import ChannelId, EventKey, MessageId, Quantity, Sku, SourceId, StockKey
+from shared.operations.placing import Placing
+from shared.operations.promises import Promises
+from shared.operations.reservations import (
+    IdempotencyConflictError,
+    InsufficientStockError,
+    InvalidReservationError,
+    Reservation,
+    ReservationBusyError,
+    ReservationNotFoundError,
+    ReservationStatus,
+    Shortfall,
+    Wanted,
 )
 from shared.store.layout import SHARDS, order_key, promise_key, shard
 from shared.store.ledger import promise_action
 from shared.store.orders import Orders, line_put
+from shared.store.promises import claim_conditions, with_own
 from shared.store.registry import Registry
 from shared.store.table import (
     Absent,
     Action,
-    AtLeast,
+    Check,
+    Equals,
     Exists,
     Item,
     Put,
@@ -52,79 +69,41 @@ from shared.store.table import (
     WriteRefusedError,
 )
 
+__all__ = [
+    "IdempotencyConflictError",
+    "InsufficientStockError",
+    "InvalidReservationError",
+    "Reservation",
+    "ReservationBusyError",
+    "ReservationNotFoundError",
+    "ReservationStatus",
+    "Reserver",
+    "Shortfall",
+    "Wanted",
+]
+
 MOST_LINES = 45
-"""Lines that one reservation takes: two writes each and the order, within one transaction."""
+"""Lines that one transaction takes: two writes each, and the order."""
+
+LONGEST = 500
+"""Lines of the longest reservation."""
+
+PENDING_FOR = timedelta(minutes=1)
+"""How long taking a long reservation may last before it is given back."""
 
 ATTEMPTS = 40
+PLACINGS = 4
+"""Times that a reservation is sourced before what keeps being taken in between counts as not there."""
+
 ORIGIN = Origin(SourceId("onecount"), MessageId(""))
 
 
-class ReservationStatus(StrEnum):
-    """How a reservation stands."""
+class _SetAsideError(Exception):
+    """There is enough, but more is set aside for single channels than was reckoned with."""
 
-    CONFIRMED = "confirmed"
-    RELEASED = "released"
-    EXPIRED = "expired"
-    FULFILLED = "fulfilled"
-
-
-@dataclass(frozen=True, slots=True)
-class Wanted:
-    """Units of a SKU to reserve, at a location or where the channel's orders reserve."""
-
-    sku: Sku
-    quantity: Quantity
-    location: LocationId | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Shortfall:
-    """A line that could not be covered."""
-
-    sku: Sku
-    location: LocationId
-    requested: Quantity
-    available_to_promise: Quantity
-
-
-@dataclass(frozen=True, slots=True)
-class Reservation:
-    """A reservation as it stands."""
-
-    id: str
-    channel: ChannelId
-    status: ReservationStatus
-    created_at: datetime
-    expires_at: datetime | None
-    lines: tuple[OrderLine, ...]
-
-
-class InsufficientStockError(Exception):
-    """Not every line can be covered; nothing was reserved."""
-
-    def __init__(self, shortfalls: Sequence[Shortfall]) -> None:
-        super().__init__("not enough stock for " + ", ".join(s.sku for s in shortfalls))
-        self.shortfalls = tuple(shortfalls)
-
-
-class IdempotencyConflictError(Exception):
-    """The idempotency key was used before for something else."""
-
-
-class ReservationNotFoundError(LookupError):
-    """There is no such reservation."""
-
-
-class InvalidReservationError(ValueError):
-    """The request cannot be meant: names the field and the remedy."""
-
-    def __init__(self, field: str, reason: str, remedy: str) -> None:
-        super().__init__(f"{field}: {reason}")
-        self.field, self.reason, self.remedy = field, reason, remedy
-
-
-class ReservationBusyError(Exception):
-    """Too many others wanted the same stock at once; nothing was reserved, and trying again is safe."""
+    def __init__(self, known: Mapping[StockKey, Standing]) -> None:
+        super().__init__()
+        self.known = known
 
 
 class Reserver:
@@ -139,9 +118,12 @@ class Reserver:
     ) -> None:
         self._table = table
         self._orders = Orders(table)
+        self._promises = Promises(table, registry, clock)
         self._registry = registry
         self._clock = clock
         self._pause = pause
+
+    # ---- taking -----------------------------------------------------------------------------------------------
 
     def reserve(
         self,
@@ -160,34 +142,70 @@ class Reserver:
         InvalidReservationError, InsufficientStockError, IdempotencyConflictError, ReservationBusyError
         """
         channel = self._channel(channel_id)
-        units = self._per_stock_key(wanted, channel)
+        fixed, floating = _asked(wanted, channel)
         reservation = hashlib.blake2b(f"{caller}\x1f{key}".encode(), digest_size=12).hexdigest()
-        content = _content_hash(channel_id, units, lifetime)
-        order, now = f"reservation/{reservation}", self._clock()
-        lines = [
-            _line(order, number, at, units[at], channel_id, now) for number, at in enumerate(units, start=1)
-        ]
-        told: dict[str, Value] = {
-            "channel": channel_id,
-            "content": content,
-            "caller": caller,
-            "created_at": instant(now),
-        }
-        if lifetime is not None:
-            told |= _expiry(reservation, now + lifetime)
-        header: Action = Put(order_key(order), told, (Absent(),))
-        claims: list[Action] = [
-            promise_action(at, -quantity, now, AtLeast("available", _needed(at, quantity, channel)))
-            for at, quantity in units.items()
-        ]
-        actions = [header, *(line_put(line, now) for line in lines), *claims]
-        try:
-            self._take(reservation, actions, content, units, channel)
-        except InsufficientStockError:
-            if not self.expire_due():
-                raise
-            self._take(reservation, actions, content, units, channel)
+        content = _content_hash(channel_id, fixed, floating, lifetime)
+        told: dict[str, Value] = {"channel": channel_id, "content": content, "caller": caller}
+        for attempt in range(PLACINGS):
+            units, explanation = Placing(self._promises, channel).place(fixed, floating)
+            told["explanation"] = list(explanation)
+            try:
+                self._reserve_at(reservation, told, units, channel, lifetime)
+                break
+            except InsufficientStockError:
+                may_be_elsewhere = floating and attempt + 1 < PLACINGS
+                if not (self.expire_due() and not attempt) and not may_be_elsewhere:
+                    raise
         return self.get(reservation)
+
+    def _reserve_at(
+        self,
+        reservation: str,
+        told: Mapping[str, Value],
+        units: Mapping[StockKey, Quantity],
+        channel: Channel,
+        lifetime: timedelta | None,
+    ) -> None:
+        if len(units) > MOST_LINES:
+            return self._reserve_long(reservation, told, units, channel, lifetime)
+        known: dict[StockKey, Standing] = {}
+        content = cast(str, told["content"])
+        for _ in range(ATTEMPTS):
+            now = self._clock()
+            header = {**told, "created_at": instant(now)}
+            if lifetime is not None:
+                header |= _expiry(reservation, now + lifetime)
+            order = order_key(f"reservation/{reservation}")
+            lines, claims = self._claims(reservation, 1, units, channel, known, now)
+            actions: list[Action] = [Put(order, header, (Absent(),)), *lines, *claims]
+            try:
+                return self._take(reservation, actions, content, units, channel)
+            except _SetAsideError as learnt:
+                known |= learnt.known
+        raise ReservationBusyError(reservation)
+
+    def _claims(
+        self,
+        reservation: str,
+        first: int,
+        units: Mapping[StockKey, Quantity],
+        channel: Channel,
+        known: Mapping[StockKey, Standing],
+        now: datetime,
+    ) -> tuple[list[Put], list[Update]]:
+        """Return the writes of some lines, and those of their claims."""
+        lines, claims = list[Put](), list[Update]()
+        stale = self._promises.stale(at.location for at in units)
+        for number, (at, quantity) in enumerate(units.items(), start=first):
+            standing = replace(known.get(at, Standing(0)), is_stale=at.location in stale)
+            found = claim(quantity, channel, standing)
+            if found is None:
+                raise InsufficientStockError([Shortfall(at.sku, at.location, quantity, 0)])
+            line = _line(f"reservation/{reservation}", number, at, quantity, channel.id, now)
+            lines.append(line_put(replace(line, dedicated=found.own), now))
+            conditions = claim_conditions(found, channel.id, standing)
+            claims.append(with_own(promise_action(at, -quantity, now, *conditions), channel.id, -found.own))
+        return lines, claims
 
     def _take(
         self,
@@ -201,10 +219,146 @@ class Reserver:
             try:
                 return self._table.write(actions)
             except WriteRefusedError as refused:
-                return self._explain(refused, content, units, channel)
+                header = next((r for r in refused.refusals if r.action.key == actions[0].key), None)
+                if header is not None and header.found is not None:
+                    if header.found.get("content") != content:
+                        raise IdempotencyConflictError from refused
+                    return None
+                self._explain(refused, units, channel)
             except (WriteConflictError, ThrottledError, UnknownOutcomeError):
-                self._pause(random.uniform(0.5, 1) * min(0.5, 0.01 * 2**attempt))  # noqa: S311
+                self._back_off(attempt)
         raise ReservationBusyError(reservation)
+
+    def _explain(
+        self, refused: WriteRefusedError, units: Mapping[StockKey, Quantity], channel: Channel
+    ) -> None:
+        """Raise what a refused claim means: too little, or more set aside than was reckoned with."""
+        shortfalls, learnt = [], dict[StockKey, Standing]()
+        places = {promise_key(at): at for at in units}
+        for refusal in refused.refusals:
+            at = places.get(refusal.action.key)
+            if at is None:
+                continue
+            standing = self._promises.read(at, refusal.found)
+            found = claim(units[at], channel, standing)
+            if found is not None and standing.available >= found.least_available:
+                learnt[at] = standing
+            else:
+                left = promise(standing, channel).available_to_promise
+                shortfalls.append(Shortfall(at.sku, at.location, units[at], left))
+        if shortfalls:
+            raise InsufficientStockError(shortfalls)
+        raise _SetAsideError(learnt)
+
+    # ---- taking more lines than a transaction holds -------------------------------------------------------------
+
+    def _reserve_long(
+        self,
+        reservation: str,
+        told: Mapping[str, Value],
+        units: Mapping[StockKey, Quantity],
+        channel: Channel,
+        lifetime: timedelta | None,
+    ) -> None:
+        first = self._begin(reservation, told, len(units))
+        if first is None:
+            return
+        keys = list(units)
+        try:
+            for start in range(0, len(keys), MOST_LINES):
+                chunk = {at: units[at] for at in keys[start : start + MOST_LINES]}
+                self._take_chunk(reservation, first, first + start, chunk, channel)
+        except InsufficientStockError:
+            self._give_back(reservation, ReservationStatus.RELEASED)
+            raise
+        confirmed: dict[str, Value] = {"status": "confirmed"}
+        if lifetime is not None:
+            confirmed |= _expiry(reservation, self._clock() + lifetime)
+        done = Update(
+            order_key(f"reservation/{reservation}"),
+            set=confirmed,
+            remove=() if lifetime is not None else ("expires_at", "expiring_pk", "expiring_sk"),
+            conditions=(Equals("status", "pending"), Equals("first_line", first)),
+        )
+        self._write_step(reservation, [done])
+
+    def _begin(self, reservation: str, told: Mapping[str, Value], lines: int) -> int | None:
+        """Write the header as pending; return the number of its first line, or None where it is ours and done."""
+        order, now = order_key(f"reservation/{reservation}"), self._clock()
+        header = {**told, "created_at": instant(now), "status": "pending", "lines": lines}
+        header |= _expiry(reservation, now + PENDING_FOR)
+        item = self._table.get(order)
+        if item is None:
+            self._write_step(reservation, [Put(order, {**header, "first_line": 1}, (Absent(),))])
+            return 1
+        if item["content"] != told["content"]:
+            raise IdempotencyConflictError
+        if item.get("status") == "pending":
+            if parse_instant(cast(str, item["expires_at"])) > now:
+                raise ReservationBusyError(reservation)
+            self._give_back(reservation, ReservationStatus.EXPIRED)
+            return self._begin(reservation, told, lines)
+        if item.get("status") != "given_back":
+            return None
+        before = cast(int, item["first_line"])
+        first = before + cast(int, item["lines"])
+        known = (Equals("status", "given_back"), Equals("first_line", before))
+        self._write_step(reservation, [Put(order, {**header, "first_line": first}, known)])
+        return first
+
+    def _take_chunk(
+        self,
+        reservation: str,
+        first: int,
+        number: int,
+        units: Mapping[StockKey, Quantity],
+        channel: Channel,
+    ) -> None:
+        order = order_key(f"reservation/{reservation}")
+        known: dict[StockKey, Standing] = {}
+        for _ in range(ATTEMPTS):
+            still = Check(order, (Equals("status", "pending"), Equals("first_line", first)))
+            lines, claims = self._claims(reservation, number, units, channel, known, self._clock())
+            try:
+                return self._write_step(reservation, [still, *lines, *claims])
+            except WriteRefusedError as refused:
+                if any(refusal.action.key == order for refusal in refused.refusals):
+                    raise ReservationBusyError(reservation) from refused
+                try:
+                    self._explain(refused, units, channel)
+                except _SetAsideError as learnt:
+                    known |= learnt.known
+        raise ReservationBusyError(reservation)
+
+    def _write_step(self, reservation: str, actions: Sequence[Action]) -> None:
+        """Write one step of a long reservation; one that was refused after an unknown outcome had been written.
+
+        Raises
+        ------
+        WriteRefusedError
+            When a claim cannot be had.
+        ReservationBusyError
+            When somebody else has ended it, or the table stays busy.
+        """
+        uncertain = False
+        for attempt in range(ATTEMPTS):
+            try:
+                return self._table.write(actions)
+            except WriteRefusedError as refused:
+                families = {refusal.action.key.pk.partition("#")[0] for refusal in refused.refusals}
+                if uncertain and "ORDER" in families:
+                    return None
+                if families == {"ORDER"}:
+                    raise ReservationBusyError(reservation) from refused
+                raise
+            except UnknownOutcomeError:
+                uncertain = True
+                self._back_off(attempt)
+            except (WriteConflictError, ThrottledError):
+                self._back_off(attempt)
+        raise ReservationBusyError(reservation)
+
+    # ---- showing and giving back --------------------------------------------------------------------------------
 
     def get(self, reservation: str) -> Reservation:
         """Return a reservation; one whose time is over is given back on the spot.
@@ -215,7 +369,7 @@ class Reserver:
         """
         found = _reservation(reservation, *self._read(reservation))
         is_over = found.expires_at is not None and found.expires_at <= self._clock()
-        if is_over and found.status is ReservationStatus.CONFIRMED:
+        if is_over and found.status in (ReservationStatus.CONFIRMED, ReservationStatus.PENDING):
             return self._give_back(reservation, ReservationStatus.EXPIRED)
         return found
 
@@ -249,32 +403,32 @@ class Reserver:
         return item, self._orders.order(order)
 
     def _give_back(self, reservation: str, why: ReservationStatus) -> Reservation:
+        """Release what is held; of a long reservation in steps, which the expiry completes if they are cut short."""
         for attempt in range(ATTEMPTS):
             item, lines = self._read(reservation)
             held = [line for line in lines if line.open]
-            if not held and "expiring_pk" not in item:
+            is_pending = item.get("status") == "pending"
+            if not held and "expiring_pk" not in item and not is_pending:
                 return _reservation(reservation, item, lines)
             now = self._clock()
-            freed: defaultdict[StockKey, Quantity] = defaultdict(int)
-            for line in held:
-                freed[line.stock_key] += line.open
+            some, is_last = held[:MOST_LINES], len(held) <= MOST_LINES
+            order = order_key(f"reservation/{reservation}")
             settled = Update(
-                order_key(f"reservation/{reservation}"),
-                set={f"{why}_at" if held else "settled_at": instant(now)},
-                remove=("expiring_pk", "expiring_sk"),
-                conditions=(Exists(),),
+                order,
+                set=_settled(item, why, reservation, now, bool(held), is_last),
+                remove=("expiring_pk", "expiring_sk") if is_last else (),
+                conditions=(Equals("status", "pending") if is_pending else Exists(),),
             )
             try:
                 self._table.write(
-                    [
-                        settled,
-                        *(line_put(_released(line, now), now) for line in held),
-                        *(promise_action(at, quantity, now) for at, quantity in freed.items()),
-                    ]
+                    [settled, *(line_put(_released(line, now), now) for line in some), *_freed(some, now)]
                 )
             except (WriteRefusedError, WriteConflictError, ThrottledError, UnknownOutcomeError):
-                self._pause(random.uniform(0.5, 1) * min(0.5, 0.01 * 2**attempt))  # noqa: S311
+                self._back_off(attempt)
         raise ReservationBusyError(reservation)
+
+    def _back_off(self, attempt: int) -> None:
+        self._pause(random.uniform(0.5, 1) * min(0.5, 0.01 * 2**attempt))  # noqa: S311
 
     def _channel(self, channel_id: ChannelId) -> Channel:
         channel = self._registry.network().channels.get(channel_id)
@@ -286,54 +440,61 @@ class Reserver:
             )
         return channel
 
-    def _per_stock_key(self, wanted: Sequence[Wanted], channel: Channel) -> dict[StockKey, Quantity]:
-        """Sum the lines of one stock key first: two lines of 3 must not each pass against 4."""
-        units: dict[StockKey, Quantity] = {}
-        if not wanted:
-            raise InvalidReservationError("lines", "there are none", "name at least one line")
-        for number, line in enumerate(wanted):
-            if line.quantity < 1:
-                raise InvalidReservationError(
-                    f"lines[{number}].quantity", f"{line.quantity} is no number of units", "reserve 1 or more"
-                )
-            location = line.location or channel.demand_location
-            if location is None or location not in channel.locations:
-                raise InvalidReservationError(
-                    f"lines[{number}].location",
-                    f"{location!r} is not a location that {channel.id} sells from",
-                    "use one of: " + ", ".join(channel.locations),
-                )
+
+def _asked(
+    wanted: Sequence[Wanted], channel: Channel
+) -> tuple[dict[StockKey, Quantity], dict[Sku, Quantity]]:
+    """Sum the lines of one stock key first: two lines of 3 must not each pass against 4.
+
+    Lines that name no location stay without one where more than one may serve them.
+    """
+    fixed: dict[StockKey, Quantity] = {}
+    floating: dict[Sku, Quantity] = {}
+    if not wanted:
+        raise InvalidReservationError("lines", "there are none", "name at least one line")
+    for number, line in enumerate(wanted):
+        if line.quantity < 1:
+            raise InvalidReservationError(
+                f"lines[{number}].quantity", f"{line.quantity} is no number of units", "reserve 1 or more"
+            )
+        location = line.location
+        if location is None and len(channel.served_from) == 1:
+            location = channel.served_from[0]
+        if location is None and channel.served_from:
+            floating[line.sku] = floating.get(line.sku, 0) + line.quantity
+        elif location is None or location not in channel.locations:
+            raise InvalidReservationError(
+                f"lines[{number}].location",
+                f"{location!r} is not a location that {channel.id} sells from",
+                "use one of: " + ", ".join(channel.locations),
+            )
+        else:
             at = StockKey(line.sku, location)
-            units[at] = units.get(at, 0) + line.quantity
-        if len(units) > MOST_LINES:
-            raise InvalidReservationError("lines", f"more than {MOST_LINES} lines", "split the reservation")
-        return units
-
-    def _explain(
-        self, refused: WriteRefusedError, content: str, units: Mapping[StockKey, Quantity], channel: Channel
-    ) -> None:
-        """Return where the reservation turns out to be ours already; raise where it cannot be had."""
-        shortfalls = []
-        places = {promise_key(at): at for at in units}
-        for refusal in refused.refusals:
-            at = places.get(refusal.action.key)
-            if at is None:
-                if refusal.found is not None and refusal.action.key.sk == "-":
-                    if refusal.found.get("content") != content:
-                        raise IdempotencyConflictError
-                    return
-                continue
-            available = 0 if refusal.found is None else cast(int, refusal.found["available"])
-            left = promise(available, channel).available_to_promise
-            shortfalls.append(Shortfall(at.sku, at.location, units[at], left))
-        raise InsufficientStockError(shortfalls)
+            fixed[at] = fixed.get(at, 0) + line.quantity
+    if len(fixed) + len(floating) > LONGEST:
+        raise InvalidReservationError("lines", f"more than {LONGEST} lines", "split the reservation")
+    return fixed, floating
 
 
-def _needed(at: StockKey, quantity: Quantity, channel: Channel) -> Quantity:
-    needed = needed_for(quantity, channel)
-    if needed is None:
-        raise InsufficientStockError([Shortfall(at.sku, at.location, quantity, 0)])
-    return needed
+def _settled(
+    item: Item, why: ReservationStatus, reservation: str, now: datetime, holds: bool, is_last: bool
+) -> dict[str, Value]:
+    """Say on the header what is being given back, and why; until the last step the expiry will come for the rest."""
+    begun = next((known for known in ("released", "expired") if f"{known}_at" in item), why)
+    said: dict[str, Value] = {f"{begun}_at" if holds else "settled_at": instant(now)}
+    if item.get("status") == "pending":
+        said["status"] = "given_back"
+    return said if is_last else {**said, **_marks(reservation, now)}
+
+
+def _freed(lines: Iterable[OrderLine], now: datetime) -> list[Update]:
+    """Return the writes that make what some lines hold available again, to whom it was set aside where it was."""
+    return [
+        with_own(
+            promise_action(line.stock_key, line.open, now), cast(ChannelId, line.channel), line.given_back
+        )
+        for line in lines
+    ]
 
 
 def _line(
@@ -369,17 +530,26 @@ def _demand(line: OrderLine, effect: DemandEffect, name: str, quantity: Quantity
 
 
 def _expiry(reservation: str, at: datetime) -> dict[str, Value]:
+    return {"expires_at": instant(at), **_marks(reservation, at)}
+
+
+def _marks(reservation: str, at: datetime) -> dict[str, Value]:
     """List a reservation among those whose time will be over."""
-    marks = {"expiring_pk": f"expiring#{shard(reservation)}", "expiring_sk": instant(at)}
-    return {"expires_at": instant(at), **marks}
+    return {"expiring_pk": f"expiring#{shard(reservation)}", "expiring_sk": instant(at)}
 
 
 def _reservation(reservation: str, item: Item, lines: Sequence[OrderLine]) -> Reservation:
-    if any(line.open for line in lines):
+    first = cast(int, item.get("first_line", 1))
+    lines = sorted(
+        (line for line in lines if _number(line) >= first), key=lambda line: (_number(line), line.line)
+    )
+    if item.get("status") == "pending":
+        status = ReservationStatus.PENDING
+    elif any(line.open for line in lines):
         status = ReservationStatus.CONFIRMED
     elif "expired_at" in item:
         status = ReservationStatus.EXPIRED
-    elif "released_at" in item:
+    elif "released_at" in item or item.get("status") == "given_back":
         status = ReservationStatus.RELEASED
     else:
         status = ReservationStatus.FULFILLED
@@ -391,10 +561,22 @@ def _reservation(reservation: str, item: Item, lines: Sequence[OrderLine]) -> Re
         parse_instant(cast(str, item["created_at"])),
         None if expires_at is None else parse_instant(expires_at),
         tuple(lines),
+        tuple(cast("Sequence[str]", item.get("explanation", ()))),
     )
 
 
-def _content_hash(channel: ChannelId, units: Mapping[StockKey, Quantity], lifetime: timedelta | None) -> str:
-    lines = sorted((at.sku, at.location, quantity) for at, quantity in units.items())
-    text = json.dumps([channel, lines, None if lifetime is None else lifetime.total_seconds()])
+def _number(line: OrderLine) -> int:
+    """Return which line of the request a line belongs to: ``3/MUG`` is a component of the third."""
+    return int(line.line.partition("/")[0])
+
+
+def _content_hash(
+    channel: ChannelId,
+    fixed: Mapping[StockKey, Quantity],
+    floating: Mapping[Sku, Quantity],
+    lifetime: timedelta | None,
+) -> str:
+    lines = sorted((at.sku, at.location, quantity) for at, quantity in fixed.items())
+    anywhere = sorted(floating.items())
+    text = json.dumps([channel, lines, anywhere, None if lifetime is None else lifetime.total_seconds()])
     return hashlib.blake2b(text.encode(), digest_size=12).hexdigest()

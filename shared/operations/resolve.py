@@ -7,6 +7,7 @@ fact            the sender is the authority for it: it changes the ledger
 observation     an absolute number, whoever says it: kept beside the ledger and compared with it
 told            a movement by someone who is not the authority for movements there: noted, changes nothing
 unknown         a code that nobody has mapped: it waits for the mapping
+kit_stock       stock of a kit, which has none of its own: it waits for the item to be changed
 unmeasured      a quantity that cannot be said in whole base units of the item: it waits for the item to be changed
 held            dated further in the future than the source's clock may be off
 ==============  ==========================================================================================
@@ -24,6 +25,7 @@ from shared.domain.network import Source
 from shared.domain.stock import Counter, LocationId, Sku
 from shared.operations.facts import Fact
 from shared.operations.fulfilments import moved_or_claimed
+from shared.operations.kit_stock import KitStock, stock_of_kit
 from shared.operations.measure import Unmeasured, happened_at, in_base_units
 from shared.sources.contract import Fault, Report
 from shared.store.registry import Code, Network, Registry
@@ -46,6 +48,7 @@ class Resolution:
     told: int = 0
     unknown: dict[Code, int] = field(default_factory=dict)
     unmeasured: list[Unmeasured] = field(default_factory=list)
+    kit_stock: list[KitStock] = field(default_factory=list)
     held: list[Event] = field(default_factory=list)
     faults: list[Fault] = field(default_factory=list)
 
@@ -81,8 +84,11 @@ def resolve(
             continue
         if happened_at(event) > now + source.future_skew:
             resolution.held.append(event)
+        elif (refused := stock_of_kit(event, item, source, report.row)) is not None:
+            resolution.kit_stock.append(refused)
         else:
-            _judge(event, report.effect, source, network, resolution)
+            kit = item if item.kit_components else None
+            _judge(event, Fact(event, report.effect, kit, item.is_component), source, network, resolution)
     return resolution
 
 
@@ -99,9 +105,9 @@ def _in_our_codes(event: Event, sku: Sku, source: Source, network: Network) -> E
     if event.location is not None:
         return replace(event, location=_location(event.location, source, network))
     channel = network.channels.get(event.channel)
-    if channel is None or channel.demand_location is None:
+    if channel is None or not channel.served_from:
         raise UnknownLocationError(f"demand_location of channel {event.channel}")
-    return replace(event, location=channel.demand_location)
+    return replace(event, location=channel.served_from[0], is_assumed=True)
 
 
 def _leg(leg: Leg, source: Source, network: Network) -> Leg:
@@ -116,20 +122,20 @@ def _location(code: str, source: Source, network: Network) -> LocationId:
     return ours
 
 
-def _judge(event: Event, effect: str, source: Source, network: Network, resolution: Resolution) -> None:
+def _judge(event: Event, fact: Fact, source: Source, network: Network, resolution: Resolution) -> None:
     if isinstance(event, Demand):
         if source.channel == event.channel:
-            resolution.facts.append(Fact(moved_or_claimed(event, source, network), effect))
+            resolution.facts.append(replace(fact, event=moved_or_claimed(event, source, network)))
         else:
             resolution.told += 1
     elif isinstance(event, Count):
         resolution.observations.append(observation_of(event))
         if network.locations[event.location].counts == source.id and event.element in set(Counter):
-            resolution.facts.append(Fact(event, effect))
+            resolution.facts.append(fact)
     else:
         locations = [network.locations[leg.location] for leg in event.legs]
         if all(location.movements == source.id for location in locations):
-            resolution.facts.append(Fact(event, effect))
+            resolution.facts.append(fact)
         else:
             resolution.told += 1
 
@@ -153,6 +159,7 @@ def tally(resolution: Resolution, outcomes: Sequence[str]) -> dict[str, int]:
         "told": resolution.told,
         "unknown": sum(resolution.unknown.values()),
         "unmeasured": len(resolution.unmeasured),
+        "kit_stock": len(resolution.kit_stock),
         "held": len(resolution.held),
         "faults": len(resolution.faults),
         "observed": len(resolution.observations),

@@ -7,17 +7,19 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import cast
 
 from shared.domain.availability import Promise, promise
 from shared.domain.drift import Comparison, Formula, FormulaError, Observation, parse_formula
 from shared.domain.events import instant, parse_instant
+from shared.domain.items import Component
 from shared.domain.ledger import Slot
 from shared.domain.listing import ListingState
-from shared.domain.network import Channel
-from shared.domain.stock import WHOLE, ChannelId, Counter, LocationId, Quantity, Sku, SourceId, StockKey
+from shared.domain.network import Channel, Grain
+from shared.domain.stock import WHOLE, ChannelId, Counter, Leaf, LocationId, Quantity, Sku, SourceId, StockKey
+from shared.operations.promises import Promises
 from shared.store.layout import SHARDS, balance_key, count_partition, promise_key
 from shared.store.ledger import Ledger, LedgerMovedError
 from shared.store.listings import Listings
@@ -31,13 +33,17 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class LocationStock:
-    """One stock key: its canonical quantities as of ``as_of``, and what each source says beside them."""
+    """One stock key: its canonical quantities as of ``as_of``, and what each source says beside them.
+
+    ``leaves`` are the bins and lots that were ever named there, where the location keeps any apart.
+    """
 
     key: StockKey
     as_of: datetime
     counted_as_of: datetime | None
     quantities: Mapping[str, Quantity]
     comparisons: tuple[Comparison, ...]
+    leaves: Mapping[Leaf, Mapping[Counter, Quantity]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,11 +58,15 @@ class ChannelStock:
 
 @dataclass(frozen=True, slots=True)
 class ItemStock:
-    """Everything about one SKU; ``channels`` is None as of an instant: what may be sold is a matter of now."""
+    """Everything about one SKU; ``channels`` is None as of an instant: what may be sold is a matter of now.
+
+    ``kit`` is its components where it is a kit: its quantities are then derived from theirs.
+    """
 
     sku: Sku
     locations: tuple[LocationStock, ...]
     channels: tuple[ChannelStock, ...] | None
+    kit: tuple[Component, ...] = ()
 
 
 class UnknownSkuError(LookupError):
@@ -72,6 +82,7 @@ class StockView:
         self._orders = Orders(table)
         self._observations = Observations(table)
         self._listings = Listings(table)
+        self._promises = Promises(table, registry, clock)
         self._registry = registry
         self._clock = clock
 
@@ -88,6 +99,11 @@ class StockView:
         observations = self._observations.of_sku(sku)
         balances = self._ledger.balances(StockKey(sku, location) for location in network.locations)
         seen_at = {observation.location for observation in observations}
+        kit = self._promises.kits([sku]).get(sku, ())
+        parts = self._ledger.balances(
+            StockKey(c.sku, location) for c in kit for location in network.locations
+        )
+        seen_at |= {key.location for key, balance in parts.items() if balance.seq}
         keys = [key for key, balance in balances.items() if balance.seq or key.location in seen_at]
         if not keys and not self._registry.is_item(sku):
             raise _unknown(sku)
@@ -97,7 +113,8 @@ class StockView:
             self._location(key, as_of, [o for o in observations if o.location == key.location])
             for key in keys
         )
-        return ItemStock(sku, locations, None if as_of is not None else tuple(self._channels(sku, network)))
+        channels = None if as_of is not None else tuple(self._channels(sku, network))
+        return ItemStock(sku, locations, channels, kit)
 
     def unknown(self, skus: Iterable[Sku]) -> list[Sku]:
         """Return those of some SKUs that are no item and that nothing was ever posted to."""
@@ -120,11 +137,24 @@ class StockView:
     def quantities(self, key: StockKey, as_of: datetime | None = None) -> dict[str, Quantity]:
         """Return the canonical quantities of a stock key, now (at one instant) or as of an instant."""
         now = self.rows([key])[key]
+        if not any(now.values()):
+            kit = self._promises.kits([key.sku]).get(key.sku)
+            if kit:
+                return self._quantities_of_kit(key.location, kit, as_of)
         if as_of is None:
             return now
         counters = self._ledger.as_of(key, as_of)
         reserved = now["reserved"] - self._orders.reserved_change_after(key, as_of)
         return _named(counters, reserved)
+
+    def _quantities_of_kit(
+        self, location: LocationId, kit: Sequence[Component], as_of: datetime | None
+    ) -> dict[str, Quantity]:
+        """Return those of a kit: it has no stock, and as many are available as its components make."""
+        available = min(
+            self.quantities(StockKey(c.sku, location), as_of)["available"] // c.quantity for c in kit
+        )
+        return {**_named(dict.fromkeys(Counter, 0), 0), "available": available}
 
     def compare(self, observations: Sequence[Observation]) -> list[Comparison]:
         """Put observations beside the ledger as of their own instants; those of undeclared meaning are left out."""
@@ -153,7 +183,7 @@ class StockView:
             quantities["available_to_promise"] = (
                 max(0, quantities.get("available", 0))
                 if channel is None
-                else promise(quantities.get("available", 0), channel).available_to_promise
+                else self._promised_then(key, quantities.get("available", 0), channel)
             )
             comparisons.append(Comparison(seen, formula.text, formula.evaluate(quantities)))
         return comparisons
@@ -162,6 +192,11 @@ class StockView:
         """Return every number that some source reports and whose meaning is declared."""
         sources = self._registry.network().sources.values()
         return [(source.id, element) for source in sources for element in source.meaning]
+
+    def _promised_then(self, key: StockKey, available: Quantity, channel: Channel) -> Quantity:
+        """What was promised when so much was available, by what is set aside and how fresh the counts are now."""
+        standing = self._promises.standings([key])[key]
+        return promise(replace(standing, available=available), channel).available_to_promise
 
     def rows(self, keys: Sequence[StockKey]) -> dict[StockKey, dict[str, Quantity]]:
         """Return the quantities of many stock keys; balance and promise of each are of one instant."""
@@ -175,8 +210,9 @@ class StockView:
         return rows
 
     def promise_of(self, channel: Channel, key: StockKey) -> Promise:
-        """Return what a channel may sell of a stock key, read consistently."""
-        return promise(self._ledger.available([key])[key], channel)
+        """Return what a channel may sell of a stock key, read consistently; in whole packs, where it sells by them."""
+        packs = self._promises.packs(self._registry.listings(channel.id, [key.sku]).values())
+        return promise(self._promises.standings([key], packs)[key], channel)
 
     def keys_at(self, location: LocationId, after: Sku | None, limit: int) -> Iterator[StockKey]:
         """Yield the stock keys of a location in order of SKU; read through an index that may lag behind."""
@@ -204,7 +240,10 @@ class StockView:
         counted = self._counted(key, as_of)
         comparisons = self.compare(observations)
         quantities = self.quantities(key, as_of)
-        return LocationStock(key, as_of or self._clock(), counted, quantities, tuple(comparisons))
+        place = self._registry.network().locations.get(key.location)
+        grain = Grain.LOCATION if place is None else place.grain
+        leaves = {} if grain is Grain.LOCATION else self._ledger.leaves(key, as_of)
+        return LocationStock(key, as_of or self._clock(), counted, quantities, tuple(comparisons), leaves)
 
     def _counted(self, key: StockKey, as_of: datetime | None) -> datetime | None:
         """Return as of when a stock key was last counted, up to an instant."""

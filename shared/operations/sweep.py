@@ -18,7 +18,7 @@ from shared.domain.stock import MessageId
 from shared.operations.apply_message import ATTEMPTS, MessageApplier, failed_case
 from shared.operations.dead_letters import DeadLetterDesk
 from shared.operations.fan_out import FanOut
-from shared.operations.ingest import FileIngester
+from shared.operations.ingest import RESERVE_S, FileIngester, FileUnfinishedError
 from shared.operations.post import PostingContendedError
 from shared.operations.reconcile import Reconciler
 from shared.operations.release import Releaser
@@ -31,7 +31,10 @@ UNDISTURBED = timedelta(seconds=60)
 """How long work is left to the streams before the sweep takes it."""
 
 READING_TAKES = timedelta(minutes=16)
-"""How long a file may be read for before the sweep reads it again: longer than a function may run."""
+"""How long nothing may be heard of a file's reading before the sweep reads on: longer than a function may run."""
+
+READS_FOR_S = 20.0
+"""Seconds that one reading of a file may take here, where others wait; it goes on at the next sweep."""
 
 log = logging.getLogger(__name__)
 
@@ -89,6 +92,7 @@ class Sweep:
         parts: dict[str, Callable[[datetime], int]] = {
             "released_messages": lambda _: self._releaser.run(),
             "pending_messages": self._messages,
+            "files_waiting_for_codes": self._files_waiting_for_codes,
             "dirty_stock_keys": self._stock_keys,
             "observations": self._observations,
             "stream_failures": self._stream_failures,
@@ -118,6 +122,17 @@ class Sweep:
                 log.warning("message_not_swept", extra={"message_id": message, "reason": str(error)})
         return len(messages)
 
+    def _files_waiting_for_codes(self, _before: datetime) -> int:
+        released = 0
+        for message in [*self._inbox.files.waiting()]:
+            try:
+                released += self._ingester.release(message)
+            except MessageNotFoundError:
+                self._inbox.files.forget(message)  # it came more than 90 days ago, and is gone
+            except (TableError, PostingContendedError, UnreadableMessageError, OSError) as error:
+                log.warning("file_not_released", extra={"message_id": message, "reason": str(error)})
+        return released
+
     def _stock_keys(self, before: datetime) -> int:
         changes = [*self._fan_out.dirty_since(before)]
         self._fan_out.changed(changes, self._clock())
@@ -141,7 +156,12 @@ class Sweep:
             stored = self._inbox.load(message_id)
         except (UnreadableMessageError, OSError):
             return False
-        return stored.kind == "file" and self._clock() - stored.message.received_at < READING_TAKES
+        if stored.kind != "file":
+            return False
+        since = self._clock() - READING_TAKES
+        if self._inbox.files.kept(message_id).at is None:
+            return stored.message.received_at > since
+        return self._ingester.is_being_read(message_id, since)
 
     def apply_again(self, message_id: MessageId) -> MessageStatus:
         """Apply a message of either kind again, wherever it stands."""
@@ -153,9 +173,15 @@ class Sweep:
 
     def read_again(self, message_id: MessageId) -> MessageStatus:
         """Read a file again; one that cannot be read after several tries becomes a case."""
-        stored = self._inbox.load(message_id)
+        stored, begun = self._inbox.load(message_id), self._clock()
+
+        def seconds_left() -> float:
+            return RESERVE_S + READS_FOR_S - (self._clock() - begun).total_seconds()
+
         try:
-            return self._ingester.ingest_again(stored.message)
+            return self._ingester.ingest_again(stored.message, seconds_left)
+        except FileUnfinishedError:
+            return MessageStatus.PENDING
         except (TableError, PostingContendedError, OSError) as error:
             self._inbox.attempted(message_id)
             if stored.attempts + 1 < ATTEMPTS:

@@ -67,12 +67,15 @@ class Undone:
         Event key to the reason why it stays.
     moved
         Counters that change; in a dry run by what the ledger says now.
+    next
+        The report to go on with, where the time was up before the last.
     """
 
     events: int = 0
     already: int = 0
     kept: dict[EventKey, str] = field(default_factory=dict)
     moved: list[Moved] = field(default_factory=list)
+    next: int | None = None
 
 
 @dataclass(slots=True)
@@ -112,8 +115,10 @@ class Undoer:
         reason: str,
         *,
         dry_run: bool,
+        first: int = 0,
+        until: datetime | None = None,
     ) -> Undone:
-        """Undo what a message reported, or say what that would do.
+        """Undo what a message reported from the ``first`` report on, or say what that would do.
 
         Raises
         ------
@@ -121,8 +126,12 @@ class Undoer:
             When others kept changing the same stock keys; undoing again goes on where it stopped.
         """
         done, network = Undone(), self._registry.network()
-        given = (report for report in reports if isinstance(report, Report))
+        given = islice((report for report in reports if isinstance(report, Report)), first, None)
         while chunk := list(islice(given, CHUNK)):
+            if until is not None and self._clock() >= until:
+                done.next = first
+                break
+            first += len(chunk)
             resolution = resolve(chunk, source, self._registry, network, self._clock())
             steps = self._steps(resolution.facts, message, actor, reason, network, done)
             self._foresee(steps, network, done)

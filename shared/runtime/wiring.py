@@ -15,14 +15,18 @@ from shared.operations.case_desk import CaseDesk
 from shared.operations.count_desk import CountDesk
 from shared.operations.dead_letters import DeadLetterDesk
 from shared.operations.fan_out import FanOut
+from shared.operations.freshness import FreshnessWatch
+from shared.operations.fulfil import Fulfiller
 from shared.operations.ingest import FileIngester
 from shared.operations.order_watch import OrderWatch
 from shared.operations.post import Poster
+from shared.operations.promises import Promises
 from shared.operations.push import Pusher
 from shared.operations.receive import Receiver
 from shared.operations.reconcile import Reconciler
 from shared.operations.record import Recorder
 from shared.operations.reserve import Reserver
+from shared.operations.set_aside import SetAside
 from shared.operations.stock_view import StockView
 from shared.operations.sweep import Sweep
 from shared.operations.undo import Undoer
@@ -182,6 +186,18 @@ class House:
         return Reserver(self.stock, self.registry, now)
 
     @cached_property
+    def fulfiller(self) -> Fulfiller:
+        return Fulfiller(self.stock, self.registry, self.reserver, self.poster, now)
+
+    @cached_property
+    def set_aside(self) -> SetAside:
+        return SetAside(self.stock, self.registry, now)
+
+    @cached_property
+    def freshness_watch(self) -> FreshnessWatch:
+        return FreshnessWatch(self.stock, self.registry, self.cases, now)
+
+    @cached_property
     def order_watch(self) -> OrderWatch:
         return OrderWatch(self.stock, self.registry, self.cases, now)
 
@@ -250,7 +266,7 @@ class House:
         return Pusher(
             channel,
             connector,
-            self.ledger,
+            Promises(self.stock, self.registry, now),
             Listings(self.stock),
             Paces(self.stock),
             self.registry,

@@ -5,7 +5,9 @@ Options (parsed by ``snapshot_layout``): ``sku_column``, then either the long fo
 ``as_of``; and where they differ from the default ``delimiter`` (``,``; ``auto`` takes the one under which the
 header holds every declared column), ``encoding`` (``utf-8-sig``), ``decimal`` and ``thousands``, ``element``
 (``on_hand``), ``code_kind`` (``sku``). Rows are skipped only where it is declared: ``footer_pattern`` (a regular
-expression searched in the row's text), ``skip_blank_sku``, ``skip_blank_quantity``. Headers and cells lose the
+expression searched in the row's text), ``skip_blank_sku``, ``skip_blank_quantity``. ``snapshot`` is ``full``
+unless it is declared ``partial``; a full one that looks cut short or emptied is held, by the limits of ``guard``
+(``fewest_percent``, ``least_stocked_percent``, ``judged_from``; see ``snapshot_guard``). Headers and cells lose the
 spaces around them and nothing else: ``00123``, ``1E3`` and ``NA`` stay what they are.
 
 **Identity.** The document is (source, as_of); its correction is the same document dropped again. So the version
@@ -27,8 +29,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import BinaryIO, TypeAlias
 
+from shared.domain.events import Count
 from shared.domain.messages import Message
 from shared.domain.network import Source
+from shared.domain.snapshot_guard import Census, Survey
 from shared.sources.contract import DroppedFile, Fault, Report
 from shared.sources.delimited_text import LONGEST_LINE, LineTooLongError, RowScanner, TextLines, lines
 from shared.sources.reading import UnreadableError
@@ -59,6 +63,23 @@ class CsvSnapshot:
                 yield from part.reports()
             else:
                 yield part
+
+    def survey(self, content: BinaryIO, file: DroppedFile, message: Message, source: Source) -> Survey | None:
+        """Read a whole file and say what it holds; None when nothing of it can be read, which ``read`` explains."""
+        layout = parse_layout(source.options)
+        if isinstance(layout, list):
+            return None
+        places: dict[str, Census] = {}
+        faulty = 0
+        for part in self.blocks(content, file, message, source):
+            if isinstance(part, Fault):
+                if part.row is None:
+                    return None
+                faulty += 1
+                continue
+            for place, census in part.census() if isinstance(part, SnapshotBlock) else _census(part):
+                places[place] = places.get(place, Census()) + census
+        return Survey(places, faulty, layout.guard.rule if layout.snapshot == "full" else None)
 
     def blocks(
         self,
@@ -119,6 +140,11 @@ def _parts(
                         yield from rows.read(row)
     except LineTooLongError:
         yield _too_long(scanner.number + 1)
+
+
+def _census(report: Report) -> list[tuple[str, Census]]:
+    count = report.event
+    return [(count.location, Census(1, int(count.quantity > 0)))] if isinstance(count, Count) else []
 
 
 def _too_long(row: int | None) -> Fault:

@@ -14,13 +14,15 @@ cell exactly when each line has ``w`` cells.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
-from itertools import repeat
+from itertools import compress, repeat
 from typing import TypeVar
 
+from shared.domain.snapshot_guard import Census
 from shared.sources.contract import Report
 from shared.sources.reading import MAX_KEY_BYTES, MAX_TEXT, UnreadableError
 from shared.sources.snapshot_plan import Plan
@@ -69,6 +71,17 @@ class SnapshotBlock:
 
     def __len__(self) -> int:
         return len(self.skus)
+
+    def census(self) -> Iterator[tuple[str, Census]]:
+        """Yield how many rows there are of each place, and how many of them say more than zero."""
+        for cell, column in zip(self.plan.cells, self.quantities, strict=True):
+            if cell.location is None and self.locations is not None:
+                stocked = Counter(compress(self.locations, column))
+                for place, rows in Counter(self.locations).items():
+                    yield place, Census(rows, stocked[place])
+            else:
+                place = cell.location or self.plan.layout.location or ""
+                yield place, Census(len(column), len(column) - column.count(0))
 
     def reports(self) -> Iterator[Report]:
         """Yield each quantity as the count that it is, row by row."""

@@ -14,6 +14,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
+from shared.domain.snapshot_guard import Guard
 from shared.sources.contract import DroppedFile, Fault
 from shared.sources.reading import aware, in_range, refuse, shown
 
@@ -145,6 +146,21 @@ class AsOf(BaseModel):
         return in_range(first, field)
 
 
+class GuardLimits(BaseModel):
+    """From when on a full snapshot is taken for cut short or emptied (option ``guard``); see ``snapshot_guard``."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    fewest_percent: Annotated[int, Field(ge=0, le=100)] = Guard().fewest_percent
+    least_stocked_percent: Annotated[int, Field(ge=0, le=100)] = Guard().least_stocked_percent
+    judged_from: Annotated[int, Field(ge=1)] = Guard().judged_from
+
+    @property
+    def rule(self) -> Guard:
+        """The limits as the rule reads them."""
+        return Guard(self.fewest_percent, self.least_stocked_percent, self.judged_from)
+
+
 class SnapshotLayout(BaseModel):
     """The options of a ``csv_snapshot`` source; see ``csv_snapshot`` for what each does."""
 
@@ -168,6 +184,8 @@ class SnapshotLayout(BaseModel):
     skip_blank_quantity: bool = False
     skip_blank_sku: bool = False
     footer_pattern: re.Pattern[str] | None = None
+    snapshot: Literal["full", "partial"] = "full"
+    guard: GuardLimits = GuardLimits()
 
     @model_validator(mode="after")
     def _is_consistent(self) -> Self:

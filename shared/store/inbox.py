@@ -23,6 +23,7 @@ from typing import Protocol, cast
 from shared.domain.events import instant, parse_instant
 from shared.domain.messages import Message
 from shared.domain.stock import MessageId, SourceId
+from shared.store.files import Files
 from shared.store.layout import SHARDS, message_key, shard
 from shared.store.table import (
     Absent,
@@ -105,6 +106,11 @@ class Inbox:
     def __init__(self, table: Table, archive: Archive) -> None:
         self._table = table
         self._archive = archive
+
+    @property
+    def files(self) -> Files:
+        """What is known of dropped files beside their messages."""
+        return Files(self._table)
 
     def store(self, message: Message, kind: str = "webhook") -> bool:
         """Keep a message; return False when it is here already."""
@@ -237,6 +243,6 @@ def received(
     """Yield (received_at, message) of a window, of one source or of all, in no order; reads the whole inbox."""
     first, last = instant(since), instant(until)
     for item in inbox.scan():
-        at = cast(str, item["received_at"])
+        at = cast(str, item.get("received_at", ""))  # what has none is no message
         if first <= at <= last and source in (None, item["source"]):
             yield at, MessageId(cast(str, item["pk"]).removeprefix("MSG#"))

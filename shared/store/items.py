@@ -80,15 +80,17 @@ class Items:
         plain = [pair for pair in changes if not (pair[0].kit_components | pair[1].kit_components)]
         for start in range(0, len(plain), ITEMS_AT_ONCE):
             chunk = plain[start : start + ITEMS_AT_ONCE]
-            self._write([action for pair in chunk for action in _actions(*pair)])
+            self._write([action for pair in chunk for action in _actions(*pair)], chunk)
         for before, after in changes:
             if before.kit_components | after.kit_components:
-                self._write(_kit_actions(before, after))
+                self._write(_kit_actions(before, after), [(before, after)])
 
-    def _write(self, actions: Sequence[Action]) -> None:
+    def _write(self, actions: Sequence[Action], pairs: Sequence[tuple[Declared, Declared]]) -> None:
         try:
             self._table.write(actions)
         except WriteRefusedError as refused:
+            if self.find(after.sku for _, after in pairs) == {after.sku: after for _, after in pairs}:
+                return  # a write whose answer never came: it had been written
             pk = refused.refusals[0].action.key.pk
             raise ItemChangedError(Sku(pk.removeprefix("ITEM#"))) from refused
 
@@ -154,8 +156,9 @@ def _written(terms: Terms) -> Value:
 def read_item(item: Item) -> Declared:
     """Read a stored item; one that was only ever named has nothing but its SKU."""
     sku = Sku(cast(str, item["sku"]))
+    is_component = "in_kits" in item
     if "terms" not in item:
-        return Declared(sku)
+        return Declared(sku, is_component=is_component)
     changed_at = cast("str | None", item["changed_at"])
     return Declared(
         sku=sku,
@@ -168,6 +171,7 @@ def read_item(item: Item) -> Declared:
         version=cast(int, item["version"]),
         changed_by=cast(str, item["changed_by"]),
         changed_at=None if changed_at is None else parse_instant(changed_at),
+        is_component=is_component,
     )
 
 

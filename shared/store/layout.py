@@ -15,11 +15,13 @@ stock         BKT#sku#location#leaf           hour                         net p
 stock         CNT#sku#location#leaf#counter   as_of#version#key            one accepted count and its variance
 stock         CNTDOC#sku#location#leaf#...    source#document              the version of a count that stands
 stock         PROMISE#sku#location            k                            available, to be claimed from
+stock         LEASE#sku#location              ``-``                        who posts to a busy stock key just now
 stock         EVENT#key                       ``-``                        an event that is in the ledger
 stock         ORDER#order                     ``-``, LINE#line             an order and its lines
 stock         OBS#sku                         location#source#element      what a source last said
 stock         LISTING#channel#sku             location                     what a channel shows
 stock         PACE#channel                    ``-``                        a channel's rate limit and breaker
+stock         HEARD#source                    location                     when it last said anything of there
 inbox         MSG#message                     ``-``                        a raw message
 registry      SOURCE, LOCATION, CHANNEL       id                           the declared network
 registry      ITEM#sku                        ``-``, V#n, KIT#kit          an item, its changes, the kits it is in
@@ -116,6 +118,10 @@ def promise_key(key: StockKey, k: int = 0) -> Key:
     return Key(f"PROMISE#{_stock(key)}", str(k))
 
 
+def lease_key(key: StockKey) -> Key:
+    return Key(f"LEASE#{_stock(key)}")
+
+
 def event_key(key: EventKey) -> Key:
     return Key(f"EVENT#{key}")
 
@@ -134,6 +140,10 @@ def observation_key(sku: Sku, location: LocationId, source: SourceId, element: s
 
 def listing_state_key(channel: ChannelId, key: StockKey) -> Key:
     return Key(f"LISTING#{part(channel)}#{part(key.sku)}", part(key.location))
+
+
+def heard_key(source: str, location: LocationId) -> Key:
+    return Key(f"HEARD#{part(source)}", part(location))
 
 
 def pace_key(channel: ChannelId) -> Key:

@@ -6,15 +6,15 @@ comparison whose announcement was lost is found by a sweep.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Sequence
-from datetime import datetime
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from datetime import datetime, timedelta
 from typing import TypeAlias, cast
 
 from shared.domain.drift import Observation
 from shared.domain.events import instant, parse_instant
 from shared.domain.stock import LocationId, Sku, SourceId, StockKey
 from shared.store.bulk import write_each
-from shared.store.layout import SHARDS, observation_key, shard
+from shared.store.layout import SHARDS, heard_key, observation_key, shard
 from shared.store.table import (
     AnyOf,
     AttributeAbsent,
@@ -26,6 +26,9 @@ from shared.store.table import (
     Value,
 )
 
+NOTED_EVERY = timedelta(seconds=10)
+"""How much newer a source's word on a location must be to be noted again."""
+
 Subject: TypeAlias = "tuple[StockKey, SourceId, str]"
 """What an observation is about: a stock key, by whom, and which element of it."""
 
@@ -35,6 +38,7 @@ class Observations:
 
     def __init__(self, table: Table) -> None:
         self._table = table
+        self._noted: dict[tuple[SourceId, LocationId], datetime] = {}
 
     def record(
         self, observations: Sequence[Observation], at: datetime, agreed: Collection[Observation] = ()
@@ -50,6 +54,30 @@ class Observations:
             if known is None or _rank(seen) >= _rank(known):
                 newest[subject] = seen
         write_each(self._table, [_update(seen, at, seen in agreed) for seen in newest.values()])
+        self._heard(observations)
+
+    def _heard(self, observations: Iterable[Observation]) -> None:
+        """Note how far each source has spoken of each location; not oftener than every ``NOTED_EVERY``."""
+        newest: dict[tuple[SourceId, LocationId], datetime] = {}
+        for seen in observations:
+            told = (seen.source, seen.location)
+            newest[told] = max(seen.as_of, newest.get(told, seen.as_of))
+        news = {
+            told: as_of
+            for told, as_of in newest.items()
+            if told not in self._noted or as_of - self._noted[told] >= NOTED_EVERY
+        }
+        updates = [
+            Update(
+                heard_key(*told),
+                set={"as_of": instant(as_of)},
+                conditions=(AnyOf((AttributeAbsent("as_of"), LessThan("as_of", instant(as_of)))),),
+            )
+            for told, as_of in news.items()
+        ]
+        if updates:
+            write_each(self._table, updates)
+            self._noted |= news
 
     def of_sku(self, sku: Sku) -> list[Observation]:
         """Return what every source last said of an item, at every location."""

@@ -8,15 +8,17 @@ and under ``disputed`` while one of its documents was told with two contents.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import datetime, timedelta
 from typing import cast
 
+from shared.domain.availability import Standing
 from shared.domain.events import instant, parse_instant
 from shared.domain.items import Component
 from shared.domain.reservation import Held, OrderLine, Stated
 from shared.domain.stock import ChannelId, EventKey, LocationId, Quantity, Sku, StockKey
 from shared.store.layout import SHARDS, line_key, order_key, part, shard
+from shared.store.promises import standings
 from shared.store.table import Absent, Equals, Item, Key, Put, Table, Value
 
 _KINDS = ("versions", "cancellations", "fulfilments", "unfulfilled", "returns", "shipments")
@@ -52,6 +54,10 @@ class Orders:
             names = [Key(name.pk, f"LINE#{name.sk.split('#')[1]}") for name in listed]
             for item in self._table.get_many(list(dict.fromkeys(names))).values():
                 yield order_line(item)
+
+    def standings(self, keys: Iterable[StockKey]) -> dict[StockKey, Standing]:
+        """Return what stands of some stock keys for orders to be served from."""
+        return standings(self._table, keys)
 
     def claimed_before(self, before: datetime) -> Iterator[OrderLine]:
         """Yield lines with units that somebody claimed as shipped before an instant, and the authority did not."""
@@ -93,6 +99,7 @@ def line_put(line: OrderLine, changed_at: datetime) -> Put:
         "applied": {str(key): effect for key, effect in line.applied.items()},
         "history": [[instant(h.at), h.quantity, h.event_key, h.location] for h in line.history],
         "shares": [list(share) for share in line.shares],
+        "dedicated": line.dedicated,
         "open": line.open,
         "order_lines_pk": _index_key(place, shard(line.order)),
         "order_lines_sk": instant(changed_at),
@@ -143,6 +150,7 @@ def order_line(item: Item) -> OrderLine:
             Held(parse_instant(at), quantity, EventKey(key), LocationId(location))
             for at, quantity, key, location in history
         ),
+        dedicated=cast(int, item.get("dedicated", 0)),
         shares=tuple((LocationId(location), units) for location, units in shares),
         kit=tuple(Component(Sku(sku), quantity) for sku, quantity in kit),
         kit_from=None if kit_from is None else parse_instant(kit_from),

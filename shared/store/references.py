@@ -5,7 +5,7 @@ A reference without an instant of its own corrects the one in force; its change 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import cast
@@ -30,6 +30,10 @@ from shared.store.table import (
 
 REFERENCES_AT_ONCE = 50
 """References that are written together: two actions each."""
+
+
+ATTEMPTS = 5
+"""Times that a change is tried while others change the same references."""
 
 
 class ReferenceChangedError(Exception):
@@ -63,23 +67,37 @@ class References:
     def change(self, wanted: Mapping[Code, Reference], owner: str, change: Change) -> int:
         """Write references; return how many changed. One of the first instant corrects what is in force.
 
+        Of two changes at once the later stands. A write whose answer never came and that is refused when it is
+        repeated had been written: read again, there is nothing left to change.
+
         Raises
         ------
         ReferenceChangedError
+            When others keep changing the same references.
         """
+        writes = self._writes(wanted, owner, change)
+        changed = len(writes)
+        for _ in range(ATTEMPTS):
+            try:
+                self._write(writes)
+            except WriteRefusedError:
+                writes = self._writes(wanted, owner, change)
+            else:
+                return changed
+        raise ReferenceChangedError(", ".join(code.code for code in wanted))
+
+    def _writes(self, wanted: Mapping[Code, Reference], owner: str, change: Change) -> list[list[Action]]:
         known = self.find(wanted)
-        writes = [
+        return [
             actions
             for code, reference in wanted.items()
             if (actions := _actions(code, known.get(code), reference, owner, change))
         ]
+
+    def _write(self, writes: Sequence[Sequence[Action]]) -> None:
         for start in range(0, len(writes), REFERENCES_AT_ONCE):
             chunk = [action for actions in writes[start : start + REFERENCES_AT_ONCE] for action in actions]
-            try:
-                self._table.write(chunk)
-            except WriteRefusedError as refused:
-                raise ReferenceChangedError(str(refused.refusals[0].action.key)) from refused
-        return len(writes)
+            self._table.write(chunk)
 
     def history(self, code: Code) -> list[Audited]:
         """Return the changes of a reference, oldest first."""

@@ -146,6 +146,7 @@ class Registry:
                     listing_key(listing.sku, listing.channel),
                     {
                         "external_id": listing.external_id,
+                        "unit": listing.unit,
                         "by_channel_pk": _channel_index(listing.channel, shard(listing.sku)),
                         "by_channel_sk": listing.sku,
                     },
@@ -161,14 +162,14 @@ class Registry:
         found: dict[Sku, list[Listing]] = {sku: [] for sku, _ in keys.values()}
         for key, item in self._table.get_many(list(keys)).items():
             sku, channel = keys[key]
-            found[sku].append(Listing(channel, sku, cast(str, item["external_id"])))
+            found[sku].append(_listing(channel, sku, item))
         return found
 
     def listings(self, channel: ChannelId, skus: Iterable[Sku]) -> dict[Sku, Listing]:
         """Return the listings of some items on one channel."""
         keys = {listing_key(sku, channel): sku for sku in skus}
         return {
-            keys[key]: Listing(channel, keys[key], cast(str, item["external_id"]))
+            keys[key]: _listing(channel, keys[key], item)
             for key, item in self._table.get_many(list(keys)).items()
         }
 
@@ -177,6 +178,10 @@ class Registry:
         for number in range(SHARDS):
             for key in self._table.query_index("by_channel", _channel_index(channel, number)):
                 yield Sku(key.pk.removeprefix("LISTING#").replace("%23", "#").replace("%25", "%"))
+
+
+def _listing(channel: ChannelId, sku: Sku, item: Item) -> Listing:
+    return Listing(channel, sku, cast(str, item["external_id"]), cast(str, item.get("unit", "")))
 
 
 def _channel_index(channel: ChannelId, number: int) -> str:

@@ -17,6 +17,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any, cast
 
 from infra.local.demo.stage import Stage, import_items, stage
 from infra.local.demo.story import ROOT
@@ -34,11 +35,15 @@ from shared.store.layout import INDEXES
 from shared.store.memory import MemoryTable
 from shared.store.registry import Network
 from shared.store.table import Action, Check, Table
+from tests.operations.deliveries import drop, rows
+from tests.operations.house import House
 
 NOON = datetime(2026, 11, 1, 12, tzinfo=UTC)
 KEY = StockKey(Sku("HOT-1"), LocationId("east"))
 BATCH = 95
 ROWS = 1_000_000
+SNAPSHOT_ROWS = 5_000
+FILE_ROWS = 2_000
 DELIVERIES = 30
 
 
@@ -96,8 +101,8 @@ def bench_fold() -> None:
 class CountingTable(MemoryTable):
     """Counts requests, and the write units that DynamoDB would bill for what was written."""
 
-    def __init__(self) -> None:
-        super().__init__(indexes=INDEXES["stock"])
+    def __init__(self, indexes: Sequence[str] = INDEXES["stock"], **more: Any) -> None:
+        super().__init__(indexes, **more)
         self.requests = 0
         self.write_units = 0
 
@@ -252,6 +257,51 @@ def bench_csv() -> None:
     row("  the same, peak of the whole process, MiB", f"{peak:.0f}", "-", "-")
 
 
+class CountingHouse(House):
+    """Every operation over tables that count."""
+
+    def _table(self, name: str, *indexes: str) -> CountingTable:
+        return CountingTable(indexes, clock=self.clock, name=name)
+
+
+def bench_snapshots() -> None:
+    """A full snapshot that posts, and the next one, in which one row of a hundred has changed."""
+    skus = [f"S{n:05d}" for n in range(SNAPSHOT_ROWS)]
+    house = CountingHouse(skus=skus)
+    units: list[float] = []
+    for turn in range(2):
+        numbers = [(sku, n % 50 + 1 + (turn if n % 100 == 0 else 0)) for n, sku in enumerate(skus)]
+        dropped = drop(house, f"stock_2026110{turn + 1}T0600.csv", rows(*numbers), sequencer=f"0{turn}")
+        house.clock.advance(days=turn)
+        tables = [house.stock, house.inbox_table, house.cases_table]
+        before = sum(cast(CountingTable, table).write_units for table in tables)
+        start = time.perf_counter()
+        house.ingester.ingest(dropped)
+        spent = time.perf_counter() - start
+        units.append(sum(cast(CountingTable, table).write_units for table in tables) - before)
+        if not turn:
+            row("file rows/s posted, processor time over memory", f"{SNAPSHOT_ROWS / spent:,.0f}", "-", "-")
+    naive = 4 * SNAPSHOT_ROWS
+    for what, spent_units in zip(
+        ("first full snapshot", "full snapshot with 1 % changes"), units, strict=True
+    ):
+        each = f"{spent_units / SNAPSHOT_ROWS:.2f}"
+        row(f"{what}, write units for a row (modelled)", each, "each row 4", f"{spent_units / naive:.2f}x")
+
+
+def bench_file(made: Stage) -> None:
+    """From the drop of a file to the posting of its last row."""
+    skus = list(range(1, FILE_ROWS + 1))
+    text = "Item,Site,On Hand\n" + "".join(f"SKU-{n:05d},EAST DC,{n % 50 + 1}\n" for n in skus)
+    as_of = datetime.now(UTC) - timedelta(hours=1)
+    start = time.perf_counter()
+    made.drop("legacy-wms", f"stock_{as_of:%Y%m%dT%H%M}.csv", text)
+    last = f"SKU-{FILE_ROWS:05d}"
+    made.until("the last row", lambda: made.stock(last)["on_hand"], FILE_ROWS % 50 + 1, 300)
+    spent = time.perf_counter() - start
+    row("file rows/s on the local runtime, dropped to posted", f"{FILE_ROWS / spent:,.0f}", "-", "-")
+
+
 def bench_import() -> None:
     def seconds(code: str) -> float:
         def once() -> float:
@@ -301,7 +351,7 @@ def quiet() -> Iterator[Stage]:
         tempfile.TemporaryDirectory() as folder,
         stage(ROOT, lambda _: None, folder=Path(folder) / "stage") as made,
     ):
-        import_items(made, 100, 50, 0)
+        import_items(made, FILE_ROWS, 50, 0)
         yield made
 
 
@@ -310,9 +360,11 @@ def main() -> None:
     bench_fold()
     bench_hot_sku()
     bench_csv()
+    bench_snapshots()
     bench_import()
     with quiet() as made:
         bench_latency(made)
+        bench_file(made)
         os.environ.update(AWS_ACCESS_KEY_ID="test", AWS_SECRET_ACCESS_KEY="test")
         import boto3
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shared.domain.availability import needed_for, promise
+from shared.domain.availability import Claim, Standing, claim, promise
 from shared.domain.network import Channel
 from shared.domain.stock import ChannelId
 
@@ -36,7 +38,7 @@ def test_a_percent_buffer_rounds_the_promise_down(available: int, promised: int)
 
 
 def test_a_channel_that_withholds_everything_can_claim_nothing() -> None:
-    assert needed_for(1, channel(buffer_percent=100)) is None
+    assert claim(1, channel(buffer_percent=100), Standing(1000)) is None
     assert promise(1000, channel(buffer_percent=100)).available_to_promise == 0
 
 
@@ -48,18 +50,48 @@ rules = st.builds(
 )
 
 
-@given(st.integers(-50, 300), rules)
-def test_the_explanation_adds_up_and_is_never_negative(available: int, rule: Channel) -> None:
-    found = promise(available, rule)
+kept = st.dictionaries(st.sampled_from((ChannelId("shop"), ChannelId("edi"))), st.integers(0, 60))
+standings = st.builds(Standing, st.integers(-50, 300), kept, st.booleans())
+
+
+@given(standings, rules, st.integers(0, 100))
+def test_the_explanation_adds_up_and_is_never_negative(standing: Standing, rule: Channel, stale: int) -> None:
+    found = promise(standing, replace(rule, stale_percent=stale))
     assert sum(units for _, units in found.explanation) == found.available_to_promise >= 0
-    assert found.available_to_promise <= max(0, available)
+    assert found.available_to_promise <= max(0, standing.available)
+    assert found.is_stale == standing.is_stale
 
 
-@given(st.integers(-50, 300), st.integers(1, 300), st.integers(0, 30), st.integers(0, 100))
+@given(standings, st.integers(1, 300), st.integers(0, 30), st.integers(0, 100), st.integers(0, 100))
 def test_a_claim_is_granted_exactly_when_the_promise_covers_it(
-    available: int, quantity: int, safety_stock: int, percent: int
+    standing: Standing, quantity: int, safety_stock: int, percent: int, stale: int
 ) -> None:
-    rule = channel(safety_stock, percent)
-    needed = needed_for(quantity, rule)
-    granted = needed is not None and available >= needed
-    assert granted == (promise(available, rule).available_to_promise >= quantity)
+    rule = replace(channel(safety_stock, percent), stale_percent=stale)
+    found = claim(quantity, rule, standing)
+    granted = found is not None and standing.available >= found.least_available
+    assert granted == (promise(standing, rule).available_to_promise >= quantity)
+    assert found is None or found.own <= min(quantity, standing.set_aside.get(rule.id, 0))
+
+
+def test_units_set_aside_for_one_channel_are_its_alone() -> None:
+    standing = Standing(10, {ChannelId("edi"): 4})
+    edi = Channel(ChannelId("edi"), "x12")
+    assert promise(standing, channel()).available_to_promise == 6
+    assert promise(standing, edi).available_to_promise == 10
+    assert promise(standing, channel()).explanation == (("available", 10), ("set_aside", -4))
+    assert claim(5, edi, standing) == Claim(own=4, least_available=5)
+    assert claim(3, edi, standing) == Claim(own=3, least_available=3)
+
+
+def test_units_set_aside_that_are_not_there_are_promised_to_nobody() -> None:
+    standing = Standing(3, {ChannelId("edi"): 4})
+    assert promise(standing, channel()).available_to_promise == 0
+    assert promise(standing, Channel(ChannelId("edi"), "x12")).available_to_promise == 3
+
+
+def test_while_a_locations_counts_are_stale_the_declared_share_is_withheld_and_said() -> None:
+    rule = replace(channel(safety_stock=2), stale_percent=25)
+    found = promise(Standing(12, is_stale=True), rule)
+    assert found.explanation == (("available", 12), ("safety_stock", -2), ("stale_percent", -3))
+    assert promise(Standing(12, is_stale=True), replace(rule, stale_percent=100)).available_to_promise == 0
+    assert claim(1, replace(rule, stale_percent=100), Standing(12, is_stale=True)) is None

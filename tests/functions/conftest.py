@@ -38,7 +38,7 @@ HANDLERS: tuple[Any, ...] = (
     functions.apply_messages.handler.applier,
     functions.collect_failures.handler.sweep,
     functions.fan_out_changes.handler.fan_out,
-    functions.ingest_file.handler.ingester,
+    functions.ingest_file.handler.house,
     functions.inventory_api.handler.house,
     functions.push_channel.handler.house,
     functions.receive_webhook.handler.receiver,

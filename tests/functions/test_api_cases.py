@@ -192,6 +192,13 @@ def test_an_event_of_the_future_and_one_not_applied_yet_are_told_apart(aws: Aws)
     assert api(f"GET /v1/messages/{waiting}").body["events"][0]["outcome"] == "not_posted"
 
 
+def test_an_event_in_a_unit_that_the_item_does_not_have_says_what_it_waits_for(aws: Aws) -> None:
+    body = receipt()
+    body["data"]["lines"][0]["unit"] = "pallet"
+    [event] = api(f"GET /v1/messages/{delivered(aws, body)}").body["events"]
+    assert (event["outcome"], "pallet" in event["reason"]) == ("waits_for_unit", True)
+
+
 def kept(aws: Aws, body: bytes) -> str:
     from shared.runtime.aws import S3Archive
 

@@ -199,6 +199,14 @@ def test_an_item_that_does_not_exist_is_not_a_shortage(aws: Aws) -> None:
     assert said.body["field"] == "lines"
 
 
+def test_a_reservation_may_have_as_many_lines_as_the_reserver_takes(aws: Aws) -> None:
+    lines = [{"sku": f"S{number}", "quantity": 1} for number in range(501)]
+    most = api("POST /v1/reservations", {"channel": "shop", "lines": lines[:500]}, Idempotency_Key="k")
+    assert (most.status, most.body["type"]) == (422, "urn:onecount:problem:unknown_item")
+    more = api("POST /v1/reservations", {"channel": "shop", "lines": lines}, Idempotency_Key="k")
+    assert (more.status, more.body["field"]) == (400, "lines")
+
+
 def test_an_item_without_stock_is_a_shortage(aws: Aws) -> None:
     said = api("POST /v1/reservations", RESERVE, Idempotency_Key="k")
     assert (said.status, said.body["type"]) == (409, "urn:onecount:problem:insufficient_stock")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -18,6 +19,7 @@ from functions.reconcile_stock.handler import handle as reconcile
 from shared.domain.events import Leg, Movement, MovementKind, Origin, effect_hash
 from shared.domain.network import Listing
 from shared.domain.stock import ChannelId, Counter, EventKey, MessageId, Sku, StockKey
+from shared.operations.ingest import CHUNK
 from shared.operations.post import Fact
 from shared.store.registry import Network
 from tests.functions.calls import api, queue_record, webhook
@@ -127,6 +129,35 @@ def announced(key: str, size: int = 30) -> dict[str, Any]:
     }
 
 
+@dataclass(frozen=True, slots=True)
+class Run:
+    """What Lambda tells of the time that is left."""
+
+    left_ms: int = 900_000
+
+    def get_remaining_time_in_millis(self) -> int:
+        return self.left_ms
+
+
+def test_a_file_that_needs_another_run_is_given_back_to_come_at_once_and_goes_on(aws: Aws) -> None:
+    text = "sku,qty\n" + "TEA,many\n" * CHUNK + "TEA,40\n"
+    aws.s3.put_object(Bucket="drops", Key="files/stock_20260101.csv", Body=text.encode())
+    url = aws.sqs.get_queue_url(QueueName="drops")["QueueUrl"]
+    body = json.dumps(announced("files/stock_20260101.csv"))
+    aws.sqs.send_message(QueueUrl=url, MessageBody=body)
+    [message] = aws.sqs.receive_message(QueueUrl=url, VisibilityTimeout=5400)["Messages"]
+    record = queue_record(body, 1, "drops") | {"receiptHandle": message["ReceiptHandle"]}
+
+    answer = ingest_file({"Records": [record]}, Run(left_ms=10_000))
+
+    assert answer == {"batchItemFailures": [{"itemIdentifier": "m1"}]}
+    assert on_hand(aws) == 0
+    [again] = aws.sqs.receive_message(QueueUrl=url, WaitTimeSeconds=2)["Messages"]
+    record |= {"receiptHandle": again["ReceiptHandle"]}
+    assert ingest_file({"Records": [record]}, Run()) == {"batchItemFailures": []}
+    assert on_hand(aws) == 40
+
+
 def test_a_dropped_file_is_read_and_what_is_not_there_is_given_back(aws: Aws) -> None:
     aws.s3.put_object(Bucket="drops", Key="files/stock 20260101.csv", Body=b"sku,qty\nTEA,40\n")
     answer = ingest_file(
@@ -137,7 +168,7 @@ def test_a_dropped_file_is_read_and_what_is_not_there_is_given_back(aws: Aws) ->
                 queue_record(announced("files/gone_20260101.csv"), 3),
             ]
         },
-        None,
+        Run(),
     )
     assert answer == {"batchItemFailures": [{"itemIdentifier": "m3"}]}
     assert on_hand(aws) == 40
@@ -149,7 +180,7 @@ def test_a_dropped_file_is_read_and_what_is_not_there_is_given_back(aws: Aws) ->
 def test_a_notification_that_cannot_be_read_is_given_back_alone(aws: Aws, body: str) -> None:
     aws.s3.put_object(Bucket="drops", Key="files/stock_20260101.csv", Body=b"sku,qty\nTEA,40\n")
     good = queue_record(announced("files/stock_20260101.csv"), 2)
-    answer = ingest_file({"Records": [queue_record(body, 1), good]}, None)
+    answer = ingest_file({"Records": [queue_record(body, 1), good]}, Run())
     assert answer == {"batchItemFailures": [{"itemIdentifier": "m1"}]}
     assert on_hand(aws) == 40
 

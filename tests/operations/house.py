@@ -47,6 +47,7 @@ from shared.operations.fan_out import FanOut, Hint, Lane, change_of
 from shared.operations.ingest import FileIngester
 from shared.operations.order_watch import OrderWatch
 from shared.operations.post import Fact, Poster, Result
+from shared.operations.promises import Promises
 from shared.operations.push import Later, Pusher
 from shared.operations.receive import Receiver
 from shared.operations.reconcile import Reconciler
@@ -392,7 +393,7 @@ class House:
         return Pusher(
             self.channels[channel],
             connector,
-            self.ledger,
+            Promises(self.stock, self.registry, self.clock),
             self.listings,
             Paces(self.stock),
             self.registry,

@@ -227,3 +227,22 @@ def test_in_any_order_the_ledger_holds_the_exact_sum_and_cases_hold_the_rest(
     waiting = {unit for (unit, _), value in zip(lines, exact, strict=True) if value.denominator != 1}
     assert len(house.cases.list(CaseStatus.OPEN)) == len(waiting)
     house.assert_exact()
+
+
+def test_a_case_on_which_another_message_waits_is_not_closed_by_one_that_came_too_late() -> None:
+    house = House()
+    first = house.store("wms", receipt(3, document="GR-1", sku="NEW"))
+    house.applier.apply(first)
+    late = house.store("wms", receipt(4, document="GR-2", sku="NEW"))
+
+    def mapped_just_before(_number: int, _actions: object) -> None:
+        house.cases_table.faults = None
+        house.registry.map_codes({Code(WMS, "sku", "NEW"): TEA}, "ann")
+
+    house.cases_table.faults = Interruption(before=mapped_just_before)
+    house.applier.apply(late)
+    assert house.open_cases() == ["unknown_code"]
+
+    house.sweep.run()
+    assert house.on_hand() == 7
+    assert house.open_cases() == []

@@ -18,7 +18,7 @@ from infra.simulation.workload import Workload
 from shared.channels.contract import ChannelConnector, Deferred, Offer, Outcome, Unknown
 from shared.domain import fold as folding
 from shared.domain import ledger
-from shared.domain.availability import promise
+from shared.domain.availability import Standing, promise
 from shared.domain.events import Count
 from shared.domain.messages import Message
 from shared.domain.network import Source
@@ -137,11 +137,11 @@ def anybody_is_believed() -> list[Replacement]:
     """A count of a source that is only to be compared is written to the ledger."""
     original = resolve._judge
 
-    def judge(event: Any, effect: str, source: Source, network: Any, resolution: Any) -> None:
+    def judge(event: Any, fact: Fact, source: Source, network: Any, resolution: Any) -> None:
         if isinstance(event, Count) and event.element == "on_hand":
-            resolution.facts.append(Fact(event, effect))
+            resolution.facts.append(fact)
         else:
-            original(event, effect, source, network, resolution)
+            original(event, fact, source, network, resolution)
 
     return [(resolve, "_judge", judge)]
 
@@ -243,10 +243,10 @@ def skipped_while_in_flight() -> list[Replacement]:
 
     def take(self: Pusher, keys: Sequence[StockKey], work: Any) -> Any:
         states = self._listings.states(self._channel.id, keys)
-        available = self._ledger.available(keys)
+        standings = self._promises.standings(keys)
 
         def is_skipped(key: StockKey) -> bool:
-            number = promise(available[key], self._channel).available_to_promise
+            number = promise(standings[key], self._channel).available_to_promise
             return states[key].inflight is not None and states[key].believed == number
 
         return original(self, [key for key in keys if not is_skipped(key)], work)
@@ -259,20 +259,20 @@ def number_read_before_slot() -> list[Replacement]:
     original = Pusher._push_chunk
 
     class Remembering(_Passing):
-        def __init__(self, wrapped: Any, known: Mapping[StockKey, Quantity]) -> None:
+        def __init__(self, wrapped: Any, known: Mapping[StockKey, Standing]) -> None:
             super().__init__(wrapped)
             self._known = known
 
-        def available(self, keys: Sequence[StockKey]) -> Mapping[StockKey, Quantity]:
+        def standings(self, keys: Sequence[StockKey]) -> Mapping[StockKey, Standing]:
             return {key: self._known[key] for key in keys}
 
     def push_chunk(self: Pusher, keys: Sequence[StockKey], work: Any) -> None:
-        real = self._ledger
-        self._ledger = Remembering(real, real.available(keys))  # type: ignore[assignment]
+        real = self._promises
+        self._promises = Remembering(real, real.standings(keys))  # type: ignore[assignment]
         try:
             original(self, keys, work)
         finally:
-            self._ledger = real
+            self._promises = real
 
     return [(Pusher, "_push_chunk", push_chunk)]
 
@@ -326,11 +326,11 @@ def observation_is_a_fact() -> list[Replacement]:
     """What a non-authority says of a movement moves stock too."""
     original = resolve._judge
 
-    def judge(event: Any, effect: str, source: Source, network: Any, resolution: Any) -> None:
+    def judge(event: Any, fact: Fact, source: Source, network: Any, resolution: Any) -> None:
         told = resolution.told
-        original(event, effect, source, network, resolution)
+        original(event, fact, source, network, resolution)
         if resolution.told > told:
-            resolution.facts.append(Fact(event, effect))
+            resolution.facts.append(fact)
 
     return [(resolve, "_judge", judge)]
 

@@ -26,6 +26,7 @@ from infra.local.fake_channels.control import carry_out
 from infra.local.fake_channels.server import DEMO_TOKEN, DEMO_WEBHOOK_SECRET, FakeChannels
 from infra.local.processes import free_port, port_is_free
 from infra.local.runtime import LocalRuntime
+from infra.local.state import LocalRuntimeError
 from infra.network_file import read_network
 from shared.domain.network import Listing
 from shared.domain.stock import ChannelId, Sku, SourceId
@@ -33,7 +34,9 @@ from shared.store.dynamodb import DynamoTable
 from shared.store.registry import Code, Registry
 
 CHANNELS_PORT = 4580
-WAIT_S = 90.0
+WAIT_S = 240.0
+"""How long a number may take to come: a machine with other work takes minutes for what a quiet one does in seconds."""
+
 EVERYONE = ("viewer", "operator", "approver", "admin", "reserver")
 
 Say = Callable[[str], None]
@@ -130,6 +133,13 @@ class Stage:
             if time.monotonic() > deadline:
                 raise StoryError(f"{what}: {found!r} after {within_s:.0f} s, must be {wanted!r}")
             time.sleep(every_s)
+
+    def settle(self) -> None:
+        """Wait until nothing is under way."""
+        try:
+            self.runtime.settle(within_seconds=WAIT_S)
+        except LocalRuntimeError as error:
+            raise StoryError(str(error)) from error
 
     def must(self, what: str, found: object, wanted: object) -> None:
         """Check a number."""

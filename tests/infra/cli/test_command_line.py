@@ -76,11 +76,16 @@ def calls(bench: Bench) -> dict[str, list[str]]:
     case = bench.unknown_code("erp", "sku", "X")
     bench.http.answer("POST", "/api/v1/reservations", 201, RESERVATION)
     bench.http.answer("DELETE", "/api/v1/reservations/r1", 200, RESERVATION)
+    bench.http.answer("POST", "/api/v1/reservations/r1/fulfil", 200, RESERVATION)
+    bench.http.answer("POST", "/api/v1/set-aside", 200, {"units": 3, "before": 0})
     bench.http.answer("GET", "/api/v1/dead-letters", 200, {"queues": {"q-dead": 3}})
     message = {"message_id": "m1", "source": "erp", "headers": {"webhook-id": "1"}, "body": "{}"}
     bench.http.answer("GET", "/api/v1/messages/m1", 200, message)
     bench.http.answer("POST", "/api/v1/messages/m1/replay", 200, {"message_id": "m1", "status": "posted"})
     bench.http.answer("POST", "/api/webhooks/erp", 202, {"message_id": "m1", "status": "accepted"})
+    moved = {"sku": "A", "location": "east", "counter": "on_hand", "before": 5, "after": 0}
+    undone = {"events": 1, "already": 0, "kept": {}, "moved": [moved], "stock_keys": 1, "next": None}
+    bench.http.answer("POST", "/api/v1/messages/m1/undo", 200, undone)
     items = bench.file("items.csv", "sku\nA\n")
     body = bench.file("body.json", "{}")
     exports = [bench.file("wms.csv", "sku,qty\nA,5\n"), bench.file("shop.csv", "sku,qty\nA,4\n")]
@@ -98,10 +103,13 @@ def calls(bench: Bench) -> dict[str, list[str]]:
         "drop": ["drop", "wms", body],
         "message": ["message", "m1"],
         "replay": ["replay", "m1"],
+        "undo": ["undo", "m1", "--reason", "sent twice"],
         "stock": ["stock", "A"],
         "journal": ["journal", "A", "--location", "east"],
         "verify": ["verify"],
         "reserve": ["reserve", "--channel", "shop", "--line", "A=2", "--key", "k"],
+        "fulfil": ["fulfil", "r1", "--line", "A=1", "--key", "k"],
+        "set-aside": ["set-aside", "A", "3", "--channel", "shop", "--location", "east"],
         "release": ["release", "r1"],
         "push": ["push", "--channel", "shop", "--resync"],
         "cases": ["cases"],

@@ -58,6 +58,7 @@ class StreamService:
     invoked: list[list[int]] = field(default_factory=list)
     messages: list[dict[str, Any]] = field(default_factory=list)
     expire_next_read: bool = False
+    pages_read: int = 0
     refuse_messages: int = 0
     endpoint: str = ""
     lock: threading.Lock = field(default_factory=threading.Lock)
@@ -148,6 +149,7 @@ class StreamService:
             raise RefusedError("ResourceNotFoundException")
         shard = self.shards[name]
         page = shard.records[int(position) :]
+        self.pages_read += bool(page)
         following = int(position) + len(page)
         if shard.closed and following == len(shard.records):
             return {"Records": page}

@@ -16,12 +16,14 @@ from infra.local.checkpoints import Checkpoints
 from infra.local.event_pattern import UnknownPatternError
 from infra.local.stream_core import MappingSettings
 from infra.local.stream_pump import MappingPump
+from infra.local.stream_reading import SharedStream
 from tests.infra.local.stream_service import (
     SHARD_PREFIX,
     RefusedError,
     Shard,
     StreamService,
     number_of,
+    sequence_on_wire,
     serving,
 )
 
@@ -96,6 +98,59 @@ def test_a_child_shard_is_read_after_its_parent_has_ended_and_is_done(
     assert service.delivered[:2] == [1, 2]
     assert sorted(service.delivered[2:]) == [3, 4]
     assert checkpoint(tmp_path)["closed"] == ["s1"]
+
+
+@contextmanager
+def pumping_both(service: StreamService, first: Checkpoints, second: Checkpoints) -> Iterator[None]:
+    """Two mappings of one stream, reading it together."""
+    shared = SharedStream(service.endpoint, STREAM)
+    stop = threading.Event()
+    pumps = [
+        MappingPump(MappingSettings(name, FUNCTION, STREAM), service.endpoint, noted, shared)
+        for name, noted in (("first", first), ("second", second))
+    ]
+    threads = [threading.Thread(target=pump.run, args=(stop,)) for pump in pumps]
+    for thread in threads:
+        thread.start()
+    try:
+        yield
+    finally:
+        stop.set()
+        for thread in threads:
+            thread.join(timeout=10)
+
+
+def test_two_mappings_of_a_stream_each_get_every_record_and_it_is_read_once(
+    service: StreamService, tmp_path: Path
+) -> None:
+    for sequence in range(1, 31):
+        service.add("s1", sequence)
+    first, second = (Checkpoints(tmp_path / f"{name}.json", STREAM) for name in ("first", "second"))
+
+    with pumping_both(service, first, second):
+        eventually(lambda: len(service.delivered) == 60)
+        assert service.pages_read == 1
+        service.add("s1", 31)
+        eventually(lambda: len(service.delivered) == 62)
+
+    assert service.pages_read == 2
+    assert sorted(service.delivered) == sorted([*range(1, 32), *range(1, 32)])
+
+
+def test_a_mapping_whose_checkpoint_is_forgotten_reads_every_record_beside_one_that_is_new(
+    service: StreamService, tmp_path: Path
+) -> None:
+    for sequence in (5, 6, 7):
+        service.add("s1", sequence)
+    begun, new = (Checkpoints(tmp_path / f"{name}.json", STREAM) for name in ("begun", "new"))
+    begun.note(f"{SHARD_PREFIX}s1", sequence_on_wire(3))
+
+    with pumping_both(service, begun, new):
+        eventually(lambda: len(service.delivered) == 6)
+        service.add("s1", 8)
+        eventually(lambda: len(service.delivered) == 8)
+
+    assert sorted(service.delivered) == [5, 5, 6, 6, 7, 7, 8, 8]
 
 
 def test_a_new_pump_reads_neither_finished_shards_nor_finished_records_again(

@@ -1,0 +1,161 @@
+"""Calls of an approver: counts and files that wait are approved or rejected, messages are undone."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable
+from datetime import timedelta
+from typing import Annotated, Any
+
+from pydantic import AwareDatetime, Field
+
+from functions.inventory_api import views
+from functions.inventory_api.edge import Asked, RefusedError, call, house
+from functions.inventory_api.requests import Reason, Request
+from shared.domain.cases import CaseKind
+from shared.domain.fold import ChangedSinceSeenError
+from shared.domain.stock import EventKey, MessageId
+from shared.operations.case_desk import NotPossibleError
+from shared.operations.count_desk import DECIDED_HERE
+from shared.operations.post import PostingContendedError
+from shared.runtime.http import Answer, Problem, answer
+from shared.runtime.wiring import now
+from shared.sources.contract import Fault, Report
+from shared.sources.registry import webhook_connector
+
+APPROVERS = ("approver",)
+UNDO_TAKES = timedelta(seconds=15)
+"""How long one call undoes before it says where to go on."""
+
+log = logging.getLogger(__name__)
+
+
+class ApproveAction(Request):
+    """What the approver saw of a count beyond its limit, or the instant at which a suspended one was taken."""
+
+    seen: Annotated[int, Field(strict=True)] | None = None
+    at: AwareDatetime | None = None
+
+
+class RejectAction(Request):
+    """Why a count or a file is dropped."""
+
+    reason: Reason
+
+
+class UndoAction(Request):
+    """Why a message is undone. A ``dry_run`` only says what would change; ``next`` is that of the answer before."""
+
+    reason: Reason
+    dry_run: bool = False
+    next: Annotated[int, Field(strict=True, ge=0)] = 0
+
+
+@call("POST /v1/cases/<case>/approve", APPROVERS, body=ApproveAction)
+def approve_case(asked: Asked[ApproveAction]) -> Answer:
+    """Apply a count or a file that waits for that."""
+    name, desk = asked.path["case"], house().case_desk
+    wanted = asked.body if asked.has_body else ApproveAction()
+    try:
+        if _is_count(name):
+            desk.approve_count(name, asked.client, wanted.seen, wanted.at)
+            replayed = 0
+        else:
+            replayed = desk.approve_file(name, asked.client)
+    except ChangedSinceSeenError as changed:
+        remedy = "look at the case again, and approve with the new number if it is right"
+        figures = {"seen": changed.seen, "known": changed.known}
+        raise RefusedError(
+            Problem(409, "changed_since_seen", "Changed since seen", str(changed), remedy, "seen", figures)
+        ) from changed
+    except PostingContendedError as error:
+        raise _busy() from error
+    log.info("case_action", extra={"case_id": name, "action": "approve", "actor": asked.client})
+    return answer(200, {"case": views.case_view(house().cases.get(name)), "replayed": replayed})
+
+
+@call("POST /v1/cases/<case>/reject", APPROVERS, body=RejectAction)
+def reject_case(asked: Asked[RejectAction]) -> Answer:
+    """Drop a count or a file that waits; a corrected one is another."""
+    name, desk = asked.path["case"], house().case_desk
+    try:
+        if _is_count(name):
+            desk.reject_count(name, asked.body.reason, asked.client)
+        else:
+            desk.reject_file(name, asked.body.reason, asked.client)
+    except PostingContendedError as error:
+        raise _busy() from error
+    log.info("case_action", extra={"case_id": name, "action": "reject", "actor": asked.client})
+    return answer(200, {"case": views.case_view(house().cases.get(name))})
+
+
+@call("POST /v1/messages/<message>/undo", APPROVERS, body=UndoAction)
+def undo_message(asked: Asked[UndoAction]) -> Answer:
+    """Take back what a message or a file did, by compensating entries."""
+    name, wanted = MessageId(asked.path["message"]), asked.body
+    stored = house().inbox.load(name)
+    source = house().registry.network().sources.get(stored.message.source)
+    if source is None:
+        raise NotPossibleError(
+            f"source {stored.message.source} is declared no more, so nobody can read its messages"
+        )
+    reports: Iterable[Report | Fault]
+    if stored.kind == "file":
+        reports = house().ingester.reports(stored.message, source)
+    else:
+        reports = webhook_connector(source.connector).translate(stored.message, source)
+    try:
+        done = house().undoer.undo(
+            reports,
+            source,
+            stored.message,
+            asked.client,
+            wanted.reason,
+            dry_run=wanted.dry_run,
+            first=wanted.next,
+            until=now() + UNDO_TAKES,
+        )
+    except PostingContendedError as error:
+        raise _busy() from error
+    if not wanted.dry_run:
+        told = {"message_id": name, "events": done.events, "actor": asked.client}
+        log.info("message_undone", extra=told)
+    return answer(
+        200,
+        {
+            "message_id": name,
+            "dry_run": wanted.dry_run,
+            "events": done.events,
+            "already": done.already,
+            "kept": _first(done.kept),
+            "moved": [
+                {
+                    "sku": moved.key.sku,
+                    "location": moved.key.location,
+                    "counter": moved.counter,
+                    "before": moved.before,
+                    "after": moved.after,
+                }
+                for moved in done.moved[:SHOWN]
+            ],
+            "stock_keys": len({moved.key for moved in done.moved}),
+            "next": done.next,
+        },
+    )
+
+
+SHOWN = 1_000
+"""Entries of a list that one answer spells out."""
+
+
+def _first(kept: dict[EventKey, str]) -> dict[str, Any]:
+    return dict(list(kept.items())[:SHOWN])
+
+
+def _is_count(case: str) -> bool:
+    return CaseKind(house().cases.get(case).kind) in DECIDED_HERE
+
+
+def _busy() -> RefusedError:
+    detail = "others keep changing the same stock just now; what was done stays done"
+    return RefusedError(Problem(503, "busy", "Busy", detail, "repeat the same request shortly"))

@@ -1,0 +1,174 @@
+"""Fulfilling a reservation, in part or whole: whoever reserved says that units have left.
+
+What that does is decided by the location's movement authority, as for any order: where it is the channel's own system,
+or nobody, on hand goes down and the reservation with it; where it is somebody else (a WMS), the word is a claim. The
+units then stay reserved until the authority ships them, and its silence beyond the location's ``posting_delay``
+becomes a case.
+
+Which units of which line a call means is written down with its idempotency key before anything is posted, so that a
+repetition, or the rest of a call that was cut short, does exactly that again.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Sequence
+from datetime import datetime
+from typing import cast
+
+from shared.domain.events import Demand, DemandEffect, effect_hash, instant, parse_instant
+from shared.domain.reservation import OrderLine
+from shared.domain.stock import ChannelId, EventKey, Quantity
+from shared.operations.facts import Fact
+from shared.operations.fulfilments import sold_or_claimed
+from shared.operations.post import Poster, PostingContendedError
+from shared.operations.reservations import (
+    IdempotencyConflictError,
+    InvalidReservationError,
+    Reservation,
+    ReservationBusyError,
+    ReservationStatus,
+    Wanted,
+)
+from shared.operations.reserve import ORIGIN, Reserver
+from shared.store.layout import order_key
+from shared.store.registry import Registry
+from shared.store.table import (
+    AttributeAbsent,
+    Exists,
+    Table,
+    TableError,
+    Update,
+    Value,
+    WriteRefusedError,
+)
+
+Parts = list[tuple[str, Quantity]]
+"""Lines by their number, with the units that are fulfilled of each."""
+
+
+class Fulfiller:
+    """Records what was fulfilled of reservations."""
+
+    def __init__(
+        self,
+        table: Table,
+        registry: Registry,
+        reserver: Reserver,
+        poster: Poster,
+        clock: Callable[[], datetime],
+    ) -> None:
+        self._table = table
+        self._registry = registry
+        self._reserver = reserver
+        self._poster = poster
+        self._clock = clock
+
+    def fulfil(self, reservation: str, key: str, units: Sequence[Wanted] = ()) -> Reservation:
+        """Fulfil some units of a reservation, or all that is open where none are named; return how it stands then.
+
+        The same key and request change nothing more.
+
+        Raises
+        ------
+        InvalidReservationError
+            When it is not confirmed, or more units are named than are open and not fulfilled yet.
+        IdempotencyConflictError, ReservationNotFoundError, ReservationBusyError, TableError
+        """
+        found = self._reserver.get(reservation)
+        name = hashlib.blake2b(key.encode(), digest_size=9).hexdigest()
+        asked = sorted([line.sku, line.location or "", line.quantity] for line in units)
+        content = hashlib.blake2b(json.dumps(asked).encode(), digest_size=12).hexdigest()
+        parts, at = self._agreed(found, name, content, units)
+        self._post(found, name, parts, at)
+        return self._reserver.get(reservation)
+
+    def _agreed(
+        self, found: Reservation, name: str, content: str, units: Sequence[Wanted]
+    ) -> tuple[Parts, datetime]:
+        """Return what the call under this key means, as it was first written down."""
+        order, attribute = order_key(f"reservation/{found.id}"), f"fulfil|{name}"
+        for _ in range(2):
+            item = self._table.get(order) or {}
+            known = cast("tuple[str, str, Parts] | None", item.get(attribute))
+            if known is not None:
+                if known[0] != content:
+                    raise IdempotencyConflictError
+                return [(line, units) for line, units in known[2]], parse_instant(known[1])
+            said: list[Value] = [content, instant(self._clock())]
+            said.append([list(part) for part in _meant(found, units)])
+            try:
+                self._table.write(
+                    [Update(order, set={attribute: said}, conditions=(Exists(), AttributeAbsent(attribute)))]
+                )
+            except WriteRefusedError:
+                continue
+            except TableError as error:
+                raise ReservationBusyError(found.id) from error
+        return self._agreed(found, name, content, units)
+
+    def _post(self, found: Reservation, name: str, parts: Parts, at: datetime) -> None:
+        network = self._registry.network()
+        lines = {line.line: line for line in found.lines}
+        facts = []
+        for number, units in parts:
+            said = _fulfilment(lines[number], found.channel, name, units, at)
+            facts.append(Fact(sold_or_claimed(said, network), effect_hash(said)))
+        try:
+            self._poster.post(facts, network)
+        except PostingContendedError as error:
+            raise ReservationBusyError(found.id) from error
+
+
+def _meant(found: Reservation, units: Sequence[Wanted]) -> Parts:
+    """Say which lines the named units are of, the first line first."""
+    if found.status is not ReservationStatus.CONFIRMED:
+        raise InvalidReservationError(
+            "reservation",
+            f"it is {found.status}",
+            "fulfil a confirmed reservation; reserve anew where there is none",
+        )
+    left = {line.line: _unfulfilled(line) for line in found.lines}
+    if not units:
+        return [(number, open_) for number, open_ in left.items() if open_]
+    parts: dict[str, Quantity] = {}
+    for index, wanted in enumerate(units):
+        if wanted.quantity < 1:
+            raise InvalidReservationError(
+                f"lines[{index}].quantity", f"{wanted.quantity} is no number of units", "fulfil 1 or more"
+            )
+        missing = wanted.quantity
+        for line in found.lines:
+            if line.place.sku == wanted.sku and wanted.location in (None, line.place.location):
+                part = min(missing, left[line.line])
+                left[line.line] -= part
+                missing -= part
+                parts[line.line] = parts.get(line.line, 0) + part
+        if missing:
+            raise InvalidReservationError(
+                f"lines[{index}].quantity",
+                f"only {wanted.quantity - missing} of {wanted.sku} are reserved and not fulfilled yet",
+                "fulfil no more than what is open",
+            )
+    return [(number, part) for number, part in parts.items() if part]
+
+
+def _unfulfilled(line: OrderLine) -> Quantity:
+    return max(0, line.open - (0 if line.claimed is None else line.claimed.units))
+
+
+def _fulfilment(line: OrderLine, channel: ChannelId, name: str, units: Quantity, at: datetime) -> Demand:
+    return Demand(
+        EventKey(f"onecount/{line.order}/{line.line}/{DemandEffect.FULFILLED}/{name}"),
+        line.place.sku,
+        channel,
+        line.order,
+        line.line,
+        DemandEffect.FULFILLED,
+        units,
+        at,
+        ORIGIN,
+        line.place.location,
+        document=name,
+    )

@@ -1,0 +1,148 @@
+"""``make crowd``: 16 clients at one SKU of the local runtime, all at once; then every number must be exact.
+
+Reservations and releases go through the API, movements and counts through the signed webhook, 5,000 of them mixed by
+a seed. What must come of it is worked out from what was acknowledged: the facts sorted by valid time, and summed; a
+reservation counts if it was answered with 201 and was not released. Exits 1 if a single unit is off.
+"""
+
+from __future__ import annotations
+
+import random
+import sys
+import tempfile
+import threading
+import time
+from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+from infra.local.demo.stage import Stage, import_items, stage
+from infra.local.demo.story import ROOT
+from shared.operations.verify import Verifier
+from shared.store.dynamodb import DynamoTable
+
+CLIENTS, OPERATIONS, SKU = 16, 5_000, "SKU-00001"
+STOCK = 2_000
+"""Units received before the crowd comes: few enough that many reservations are refused."""
+
+
+@dataclass(slots=True)
+class Crowd:
+    """What the clients did and were told."""
+
+    world: Stage
+    facts: list[tuple[datetime, int, int]] = field(default_factory=list)
+    held: dict[str, int] = field(default_factory=dict)
+    answers: Counter[str] = field(default_factory=Counter)
+    took: list[float] = field(default_factory=list)
+    lock: threading.Lock = field(default_factory=threading.Lock)
+    last: datetime = field(default_factory=lambda: datetime.now(UTC) - timedelta(hours=1))
+
+    def instant(self) -> datetime:
+        """Return an instant of its own for each fact, none in the future."""
+        with self.lock:
+            self.last = max(self.last + timedelta(microseconds=1), datetime.now(UTC) - timedelta(minutes=30))
+            return self.last
+
+    def act(self, number: int) -> None:
+        """Do the operation of a number; the same seed does the same."""
+        drawn = random.Random(number)  # noqa: S311
+        start = time.perf_counter()
+        what = drawn.choices(["reserve", "release", "move", "count"], [50, 25, 20, 5])[0]
+        told = getattr(self, what)(number, drawn)
+        with self.lock:
+            self.answers[f"{what}: {told}"] += 1
+            self.took.append(time.perf_counter() - start)
+
+    def reserve(self, number: int, drawn: random.Random) -> str:
+        units = drawn.randint(1, 5)
+        body = {"channel": "marketplace", "lines": [{"sku": SKU, "quantity": units}]}
+        for again in range(20):
+            said = self.world.api("POST", "/v1/reservations", body, Idempotency_Key=f"crowd-{number}")
+            if said.status == 201:
+                with self.lock:
+                    self.held[said.body["id"]] = units
+            if said.status != 503:
+                return f"{said.status}" + (" after being told to try again" if again else "")
+        return "never answered"
+
+    def release(self, _number: int, _drawn: random.Random) -> str:
+        with self.lock:
+            if not self.held:
+                return "nothing to release"
+            name, units = self.held.popitem()
+        again = -1
+        while (said := self.world.api("DELETE", f"/v1/reservations/{name}")).status == 503 and again < 20:
+            again += 1
+        if said.status != 200:
+            with self.lock:
+                self.held[name] = units
+        return f"{said.status}" + (" after being told to try again" if again >= 0 else "")
+
+    def move(self, number: int, drawn: random.Random) -> str:
+        units, at = drawn.choice([-3, -2, -1, 1, 2, 3, 40]), self.instant()
+        return self.tell("adjustment", number, units, at)
+
+    def count(self, number: int, drawn: random.Random) -> str:
+        return self.tell("count", number, drawn.randint(1_500, 2_500), self.instant())
+
+    def tell(self, kind: str, number: int, units: int, at: datetime) -> str:
+        line = {"line": "1", "sku": SKU, "location": "east", "quantity": units}
+        data = {"document": f"crowd-{number}", "occurred_at": at.isoformat(), "lines": [line]}
+        said = self.world.webhook("modern-wms", kind, data, f"msg-{number}")
+        if said.status == 202:
+            with self.lock:
+                self.facts.append((at, int(kind == "count"), units))
+        return f"{said.status}"
+
+    def on_hand(self) -> int:
+        """Return what the acknowledged facts leave: sorted by valid time, a count sets, a movement adds."""
+        balance = 0
+        for _, is_count, units in sorted(self.facts):
+            balance = units if is_count else balance + units
+        return balance
+
+
+def run(operations: int = OPERATIONS) -> bool:
+    """Let the crowd in, wait until everything is posted, and compare; return whether all is exact."""
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        stage(ROOT, lambda _: None, folder=Path(folder) / "s") as world,
+    ):
+        import_items(world, 5, 0, 1)
+        crowd = Crowd(world)
+        crowd.tell("receipt", 0, STOCK, crowd.instant())
+        world.until("the opening receipt", lambda: world.stock(SKU)["on_hand"], STOCK)
+        start = time.perf_counter()
+        with ThreadPoolExecutor(CLIENTS) as clients:
+            list(clients.map(crowd.act, range(1, operations + 1)))
+        answered = time.perf_counter() - start
+        world.until("the last fact", lambda: world.stock(SKU)["on_hand"], crowd.on_hand(), within_s=300)
+        world.runtime.settle()
+        posted = time.perf_counter() - start
+        stock, reserved = world.stock(SKU), sum(crowd.held.values())
+        table = DynamoTable(world.runtime.client("dynamodb"), world.runtime.info.tables["stock"])
+        wrong = Verifier(table).verify().discrepancies
+        must = {
+            "on_hand": crowd.on_hand(),
+            "reserved": reserved,
+            "available": crowd.on_hand() - reserved,
+        }
+        found = {name: stock[name] for name in must}
+    took = sorted(crowd.took)
+    say = sys.stdout.write
+    say(f"{operations:,} operations by {CLIENTS} clients on one SKU: answered in {answered:.1f} s ")
+    say(f"({operations / answered:.0f}/s), all posted after {posted:.1f} s; ")
+    say(f"p50 {took[len(took) // 2] * 1000:.0f} ms, p95 {took[len(took) * 95 // 100] * 1000:.0f} ms\n")
+    for what, times in sorted(crowd.answers.items()):
+        say(f"  {what:<44} {times:>6,}\n")
+    for name, number in must.items():
+        say(f"  {name:<12} must be {number:>6,}  is {found[name]:>6,}\n")
+    say(f"  verify: {len(wrong)} discrepancies\n")
+    return found == must and not wrong
+
+
+if __name__ == "__main__":
+    sys.exit(0 if run(int(sys.argv[1]) if len(sys.argv) > 1 else OPERATIONS) else 1)

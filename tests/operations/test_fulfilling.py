@@ -1,0 +1,152 @@
+"""Fulfilling reservations: in parts, once for each key, and shipping only where nobody else says what moves."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import pytest
+
+from shared.domain.network import Channel, Location
+from shared.domain.stock import ChannelId, Sku, StockKey
+from shared.operations.fulfil import Fulfiller
+from shared.operations.reservations import (
+    IdempotencyConflictError,
+    InvalidReservationError,
+    Reservation,
+    ReservationStatus,
+    Wanted,
+)
+from shared.store.registry import Network
+from shared.store.table import Action
+from tests.operations.house import (
+    EAST,
+    TEA,
+    WEST,
+    WMS,
+    Crash,
+    House,
+    Interruption,
+    movement,
+    network,
+    shipment,
+)
+
+EDI, MUG, AT_WEST = ChannelId("edi"), Sku("MUG"), StockKey(TEA, WEST)
+
+
+def declared() -> Network:
+    """The WMS says what moves at east; at west nobody does."""
+    base = network(Channel(EDI, "scripted", {EAST: "1", WEST: "2"}, WEST))
+    return replace(base, locations={EAST: base.locations[EAST], WEST: Location(WEST, WMS, None)})
+
+
+@pytest.fixture
+def house() -> House:
+    house = House(declared())
+    house.post(
+        movement("te", 0, 10),
+        movement("tw", 0, 10, key=AT_WEST),
+        movement("mw", 0, 5, key=StockKey(MUG, WEST)),
+    )
+    return house
+
+
+def fulfil(house: House, made: Reservation, key: str, *units: tuple[Sku, int]) -> Reservation:
+    desk = Fulfiller(house.stock, house.registry, house.reserver, house.poster, house.clock)
+    return desk.fulfil(made.id, key, [Wanted(sku, quantity) for sku, quantity in units])
+
+
+def reserve(house: House, *units: tuple[Sku, int]) -> Reservation:
+    return house.reserver.reserve("k", "oms", EDI, [Wanted(sku, quantity) for sku, quantity in units])
+
+
+def test_where_nobody_else_says_what_moves_a_part_ships_and_the_rest_stays_reserved(house: House) -> None:
+    made = reserve(house, (TEA, 6), (MUG, 2))
+
+    part = fulfil(house, made, "f1", (TEA, 4))
+    assert part.status is ReservationStatus.CONFIRMED
+    assert [line.open for line in part.lines] == [2, 2]
+    assert (house.on_hand(AT_WEST), house.available(AT_WEST)) == (6, 4)
+
+    done = fulfil(house, made, "f2")
+    assert done.status is ReservationStatus.FULFILLED
+    assert (house.on_hand(AT_WEST), house.available(AT_WEST)) == (4, 4)
+    assert house.on_hand(StockKey(MUG, WEST)) == 3
+    house.assert_exact()
+
+
+def test_the_same_key_fulfils_once_and_for_another_request_is_a_conflict(house: House) -> None:
+    made = reserve(house, (TEA, 6))
+    first = fulfil(house, made, "f", (TEA, 4))
+    house.clock.advance(minutes=5)
+    assert fulfil(house, made, "f", (TEA, 4)) == first
+    with pytest.raises(IdempotencyConflictError):
+        fulfil(house, made, "f", (TEA, 2))
+    assert house.on_hand(AT_WEST) == 6
+    house.assert_exact()
+
+
+@pytest.mark.parametrize("number", range(3))
+def test_after_a_crash_the_same_call_does_the_rest(house: House, number: int) -> None:
+    made = reserve(house, (TEA, 6), (MUG, 2))
+
+    def crash(n: int, _actions: Sequence[Action]) -> None:
+        if n == number:
+            house.stock.faults = None
+            raise Crash
+
+    house.stock.faults = Interruption(after=crash)
+    if number < 2:
+        with pytest.raises(Crash):
+            fulfil(house, made, "f", (TEA, 5), (MUG, 1))
+    house.stock.faults = None
+    fulfil(house, made, "f", (TEA, 5), (MUG, 1))
+
+    assert (house.on_hand(AT_WEST), house.on_hand(StockKey(MUG, WEST))) == (5, 4)
+    house.assert_exact()
+
+
+def test_where_the_warehouse_says_what_moves_a_fulfilment_is_a_claim_until_it_ships(house: House) -> None:
+    made = house.reserver.reserve("k", "oms", EDI, [Wanted(TEA, 6, EAST)])
+    claimed = fulfil(house, made, "f", (TEA, 4))
+    assert claimed.lines[0].claimed is not None
+    assert (house.on_hand(), house.available(), claimed.lines[0].open) == (10, 4, 6)
+
+    house.clock.advance(hours=25)
+    house.order_watch.run()
+    assert house.open_cases() == ["posting_delay"]
+
+    house.post(shipment("s", 1, 4, f"reservation/{made.id}"))
+    house.order_watch.run()
+    assert house.open_cases() == []
+    assert (house.on_hand(), house.available()) == (6, 4)
+    house.assert_exact()
+
+
+def test_no_more_can_be_fulfilled_than_is_open_and_not_fulfilled_yet(house: House) -> None:
+    made = house.reserver.reserve("k", "oms", EDI, [Wanted(TEA, 6, EAST)])
+    fulfil(house, made, "f", (TEA, 4))
+    with pytest.raises(InvalidReservationError) as raised:
+        fulfil(house, made, "g", (TEA, 3))
+    assert raised.value.field == "lines[0].quantity"
+    assert "only 2" in raised.value.reason
+    with pytest.raises(InvalidReservationError):
+        fulfil(house, made, "h", (MUG, 1))
+
+
+def test_a_reservation_that_was_released_cannot_be_fulfilled_any_more(house: House) -> None:
+    made = reserve(house, (TEA, 6))
+    house.reserver.release(made.id)
+    with pytest.raises(InvalidReservationError) as raised:
+        fulfil(house, made, "f", (TEA, 1))
+    assert raised.value.field == "reservation"
+    assert (house.on_hand(AT_WEST), house.available(AT_WEST)) == (10, 10)
+
+
+def test_releasing_after_a_part_gives_back_the_rest_alone(house: House) -> None:
+    made = reserve(house, (TEA, 6))
+    fulfil(house, made, "f", (TEA, 4))
+    house.reserver.release(made.id)
+    assert (house.on_hand(AT_WEST), house.available(AT_WEST)) == (6, 6)
+    house.assert_exact()
