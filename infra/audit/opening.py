@@ -107,7 +107,7 @@ def open_file(path: Path, settings: Mapping[str, str]) -> Opened | Question:
     if start.startswith((b"<", b"{", b"[")):
         what = "HTML or XML, perhaps an error page" if start.startswith(b"<") else "JSON"
         raise AuditError(path.name, f"is {what}", "export a table: .csv, tab separated, or .xlsx")
-    encoding, why = _encoding(head, settings)
+    encoding, why = _encoding(path, head, settings)
     found = _texts(path, encoding, why, settings)
     if any("\ufffd" in heading for opened in found.values() for heading in opened.headings):
         reason = f"is not {encoding}, and a heading holds letters that only its own encoding would show"
@@ -137,7 +137,7 @@ def _choose(
     )
 
 
-def _encoding(head: bytes, settings: Mapping[str, str]) -> tuple[str, str]:
+def _encoding(path: Path, head: bytes, settings: Mapping[str, str]) -> tuple[str, str]:
     if "encoding" in settings:
         return settings["encoding"], "declared"
     for mark, encoding in _BOMS:
@@ -147,7 +147,7 @@ def _encoding(head: bytes, settings: Mapping[str, str]) -> tuple[str, str]:
         if head[start::2].count(0) * 3 > len(head[start::2]):
             return encoding, "every other byte is zero"
     if b"\0" in head:
-        raise AuditError("", "is binary", "export a table: .csv, tab separated, or .xlsx")
+        raise AuditError(path.name, "is binary", "export a table: .csv, tab separated, or .xlsx")
     return "utf-8", "its bytes" if not head.isascii() else "plain ASCII so far"
 
 
