@@ -5,6 +5,7 @@ from __future__ import annotations
 import click
 
 from infra.cli import (
+    audit_command,
     case_commands,
     channel_commands,
     delivery_commands,
@@ -31,6 +32,7 @@ def onecount() -> None:
 
 
 for member in (
+    audit_command.audit,
     runtime_commands.demo,
     runtime_commands.up,
     runtime_commands.status,

@@ -19,6 +19,7 @@ _QUANTITIES = (
     "incoming",
     "in_transit",
 )
+_ON_LEAVES = ("on_hand", "quality_hold", "damaged")
 
 
 @command("stock")
@@ -52,6 +53,19 @@ def _side_by_side(found: Mapping[str, Any]) -> Iterator[str]:
                     brief(x["as_of"]),
                 )
                 for x in locations
+            ],
+        )
+    withheld = [(x["location"], x["withheld"]) for x in locations if x.get("withheld")]
+    for place, units in withheld:
+        yield f"{place}: {units} more are not promised while a count waits (onecount cases --kind count_suspended)"
+    leaves = [(x["location"], leaf) for x in locations for leaf in x.get("leaves", ())]
+    if leaves:
+        yield ""
+        yield from table(
+            ("location", "bin", "lot", *_ON_LEAVES),
+            [
+                (place, leaf["bin"], leaf["lot"], *(leaf[name] for name in _ON_LEAVES))
+                for place, leaf in leaves
             ],
         )
     sources = [(x["location"], said) for x in locations for said in x["sources"]]

@@ -186,12 +186,16 @@ class Ledger:
         waiting = [count.mark for count in self.waiting(key)]
         return next((mark for mark in [*standing, *waiting] if mark.event_key == event.key), None)
 
-    def leaves(self, key: StockKey) -> dict[Leaf, dict[Counter, Quantity]]:
-        """Return what lies on each bin or lot that was ever named; the rest of the location's total is on none."""
+    def leaves(self, key: StockKey, at: datetime | None = None) -> dict[Leaf, dict[Counter, Quantity]]:
+        """Return what lies on each bin or lot that was ever named, now or as of an instant.
+
+        The rest of the location's total is on none. What is posted meanwhile may be in some and not yet in others.
+        """
         found = self._table.query(balance_key(key).pk, prefix="LEAF#")
         return {
             parse_leaf(cast(str, item["leaf"])): {
-                slot.counter: clock.balance for slot, clock in clocks_of(item).items()
+                slot.counter: clock.balance if at is None else self._as_of(key, slot, clock, at)
+                for slot, clock in clocks_of(item).items()
             }
             for item in found
         }

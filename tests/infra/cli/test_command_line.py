@@ -88,7 +88,9 @@ def calls(bench: Bench) -> dict[str, list[str]]:
     bench.http.answer("POST", "/api/v1/messages/m1/undo", 200, undone)
     items = bench.file("items.csv", "sku\nA\n")
     body = bench.file("body.json", "{}")
+    exports = [bench.file("wms.csv", "sku,qty\nA,5\n"), bench.file("shop.csv", "sku,qty\nA,4\n")]
     return {
+        "audit": ["audit", *exports],
         "demo": ["demo"],
         "up": ["up"],
         "status": ["status"],
