@@ -21,6 +21,7 @@ stock         ORDER#order                     ``-``, LINE#line             an or
 stock         OBS#sku                         location#source#element      what a source last said
 stock         LISTING#channel#sku             location                     what a channel shows
 stock         PACE#channel                    ``-``                        a channel's rate limit and breaker
+stock         REPAIR#sku#location             V#n                          what one rebuild put right, and who did it
 stock         HEARD#source                    location                     when it last said anything of there
 inbox         MSG#message                     ``-``                        a raw message
 registry      SOURCE, LOCATION, CHANNEL       id                           the declared network
@@ -68,6 +69,11 @@ def shard(text: str) -> int:
     return crc32(text.encode()) % SHARDS
 
 
+def plain(text: str) -> str:
+    """Read what ``part`` wrote."""
+    return text.replace("%23", "#").replace("%25", "%")
+
+
 def _stock(key: StockKey) -> str:
     return f"{part(key.sku)}#{part(key.location)}"
 
@@ -112,6 +118,14 @@ def count_document_key(key: StockKey, document: CountDocument) -> Key:
         f"CNTDOC#{_stock(key)}#{part(str(slot.leaf))}#{slot.counter}",
         f"{part(document.source)}#{part(document.document)}",
     )
+
+
+def journal_block(key: StockKey, seq: int) -> str:
+    return entry_key(key, seq).pk
+
+
+def repair_key(key: StockKey) -> Key:
+    return Key(f"REPAIR#{_stock(key)}")
 
 
 def promise_key(key: StockKey, k: int = 0) -> Key:

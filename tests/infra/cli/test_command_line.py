@@ -107,6 +107,7 @@ def calls(bench: Bench) -> dict[str, list[str]]:
         "stock": ["stock", "A"],
         "journal": ["journal", "A", "--location", "east"],
         "verify": ["verify"],
+        "rebuild": ["rebuild"],
         "reserve": ["reserve", "--channel", "shop", "--line", "A=2", "--key", "k"],
         "fulfil": ["fulfil", "r1", "--line", "A=1", "--key", "k"],
         "set-aside": ["set-aside", "A", "3", "--channel", "shop", "--location", "east"],
