@@ -23,12 +23,13 @@ p, ul { margin: .4rem 0; }
 .soft, .look { color: var(--soft); }
 .tiles { display: flex; flex-wrap: wrap; gap: .75rem; margin: 1.5rem 0; }
 .tile { flex: 1 1 11rem; background: var(--fill); border-radius: .4rem; padding: .8rem 1rem; }
-.tile b { display: block; font-size: 1.6rem; line-height: 1.2; font-variant-numeric: tabular-nums; }
+.tile b { display: block; font-size: 1.4rem; white-space: nowrap; line-height: 1.2; font-variant-numeric: tabular-nums; }
 .scroll { overflow-x: auto; }
 table { border-collapse: collapse; width: 100%; font-size: .9rem; margin: .5rem 0; }
 th { text-align: left; color: var(--soft); font-weight: 600; }
 th, td { padding: .3rem .7rem .3rem 0; border-bottom: 1px solid var(--line); vertical-align: top; }
 .n { text-align: right; font-variant-numeric: tabular-nums; white-space: nowrap; }
+.n + .sku { padding-left: .8rem; }
 .sku { overflow-wrap: anywhere; }
 .cause { border: 1px solid var(--line); border-radius: .4rem; padding: .9rem 1.1rem; margin: .9rem 0; }
 .cause .size { color: var(--mark); font-weight: 600; margin: .1rem 0; }
@@ -58,6 +59,7 @@ def html_report(report: Report) -> str:
             "<h2>How well the systems agree</h2>",
             _pairs(report),
             "<h2>Likely causes</h2>" if report.causes else "<h2>No differences</h2>",
+            _overview(report),
             *(_cause(number, cause, report) for number, cause in enumerate(report.causes, 1)),
             *(["<h2>Side by side, the worst first</h2>", _worst(report)] if report.worst else []),
             *(["<h2>To note</h2>", _list(report.notes)] if report.notes else []),
@@ -125,6 +127,21 @@ def _pairs(report: Report) -> str:
         for pair in report.pairs
     ]
     return _table(headers, rows)
+
+
+def _overview(report: Report) -> str:
+    headers = [("cause", False), ("keys", True), ("units", True)]
+    headers += [("exposure", True)] if report.has_prices else []
+    rows = [
+        [
+            f"{number}. {cause.title}",
+            f"{cause.keys:,}",
+            amount(cause.units) if cause.units else "",
+            *([money(cause.exposure)] if report.has_prices else []),
+        ]
+        for number, cause in enumerate(report.causes, 1)
+    ]
+    return _table(headers, rows) if len(rows) > 1 else ""
 
 
 def _cause(number: int, cause: Cause, report: Report) -> str:

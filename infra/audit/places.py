@@ -13,6 +13,7 @@ from dataclasses import dataclass
 
 from infra.audit.headings import squeezed
 from infra.audit.reading import PLACE, QUANTITY, SKU, Export
+from infra.audit.written_numbers import Number, read_number
 
 _SHARDS_LOOKED_AT = 12
 _FEWEST = 5
@@ -114,7 +115,7 @@ def _by_content(
             here = ours.get(sku)
             if here is None:
                 continue
-            stocked.update(theirs)
+            stocked.update(theirs.keys())
             equal.update(
                 (place, own)
                 for place, amount in theirs.items()
@@ -138,11 +139,11 @@ def _by_content(
     return [match for match in found if ours_taken[match.ours] == 1]
 
 
-def _by_sku(export: Export, shard: int, places: set[str]) -> dict[str, dict[str, str]]:
-    """Return the non-zero quantities of one shard at some places, as written, by SKU."""
+def _by_sku(export: Export, shard: int, places: set[str]) -> dict[str, dict[str, Number]]:
+    """Return the quantities of one shard at some places that are not zero, by SKU."""
     columns = export.spill.columns(shard)
-    found: dict[str, dict[str, str]] = {}
-    for sku, place, amount in zip(columns[SKU], columns[PLACE], columns[QUANTITY], strict=True):
-        if place in places and amount.strip("0.,"):
+    found: dict[str, dict[str, Number]] = {}
+    for sku, place, text in zip(columns[SKU], columns[PLACE], columns[QUANTITY], strict=True):
+        if place in places and (amount := read_number(text, export.style)):
             found.setdefault(sku, {})[place] = amount
     return found

@@ -17,7 +17,7 @@ from infra.audit.places import Grain
 from infra.audit.proof import Role
 from infra.audit.reading import PLACE, PRICE, QUANTITY, SIDES, SKU, Export
 from infra.audit.written_numbers import Number, Style, read_number, read_price
-from shared.domain.sku_codes import affixes, bare
+from shared.domain.sku_codes import bare
 
 KEY_SEPARATOR = "\x1e"
 """Between SKU and place in a stock key; no printable text holds it."""
@@ -73,15 +73,15 @@ class Holdings:
 
 @dataclass(frozen=True, slots=True)
 class Spelling:
-    """Affixes that are taken off before codes are joined, by export, and pairs of spellings that stay apart."""
+    """Affixes (what stands before and after) that are taken off before codes are joined, by export."""
 
     affixes: Mapping[int, frozenset[tuple[str, str]]] = field(default_factory=dict)
 
     def core(self, export: int, sku: str) -> str:
-        """Return a code without an accepted affix of its export."""
-        found = affixes(sku)
-        if found in self.affixes.get(export, ()):
-            return sku[len(found[0]) : len(sku) - len(found[1])]
+        """Return a code without an accepted affix of its export, the longest one."""
+        for prefix, suffix in sorted(self.affixes.get(export, ()), key=lambda affix: -len("".join(affix))):
+            if len(prefix) + len(suffix) < len(sku) and sku.startswith(prefix) and sku.endswith(suffix):
+                return sku[len(prefix) : len(sku) - len(suffix)]
         return sku
 
 

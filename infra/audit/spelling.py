@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 
 from infra.audit.evidence import FEWEST
 from infra.audit.slices import Holdings, Slice, Spelling
-from shared.domain.sku_codes import affixes, bare, differences
+from shared.domain.sku_codes import affixes, bare, differences, trimmed
 
 Affixes = tuple[str, str]
 
@@ -54,20 +54,29 @@ class Lesson:
         return Spelling({number: frozenset(those - {("", "")}) for number, those in accepted.items()})
 
     def _note_affixes(self, skus: Sequence[set[str]]) -> None:
-        """Count pairs of codes that are the same but for letters before or after."""
+        """Count pairs of codes that become the same without what one of them, or each, has around it."""
         alone = set().union(*skus) - skus[0].intersection(*skus[1:])
-        cores: list[dict[str, list[str]]] = []
-        for held in skus:
-            by_core: dict[str, list[str]] = {}
-            for sku in held & alone:
-                prefix, suffix = affixes(sku)
-                by_core.setdefault(bare(sku[len(prefix) : len(sku) - len(suffix)]), []).append(sku)
-            cores.append(by_core)
-        for one, other in combinations(range(len(cores)), 2):
+        own = [sorted(held & alone) for held in skus]
+        whole = [_by_form((sku, sku) for sku in those) for those in own]
+        cores = [_by_form((sku, _core(sku)) for sku in those) for those in own]
+        for one, other in combinations(range(len(skus)), 2):
+            self._note_added(one, own[one], other, whole[other])
+            self._note_added(other, own[other], one, whole[one])
             for core, mine in cores[one].items():
                 theirs = cores[other].get(core, [])
-                if len(mine) == len(theirs) == 1 and affixes(mine[0]) != affixes(theirs[0]):
-                    self._pairs[one, affixes(mine[0]), other, affixes(theirs[0])] += 1
+                if len(mine) == len(theirs) == 1:
+                    these, those = affixes(mine[0]), affixes(theirs[0])
+                    if "" not in ("".join(these), "".join(those)) and these != those:
+                        self._pairs[one, these, other, those] += 1
+
+    def _note_added(
+        self, system: int, codes: Sequence[str], other: int, whole: Mapping[str, list[str]]
+    ) -> None:
+        for code in codes:
+            for prefix, core, suffix in trimmed(code):
+                if len(whole.get(bare(core), ())) == 1:
+                    self._pairs[system, (prefix, suffix), other, ("", "")] += 1
+                    break
 
     def _note_repeats(self, number: int, held: Holdings, of: Slice) -> None:
         for key, rows in held.repeated.items():
@@ -82,14 +91,34 @@ class Lesson:
             repeats.fits_sum += sum(rows) in others
 
 
+def _core(sku: str) -> str:
+    prefix, suffix = affixes(sku)
+    return sku[len(prefix) : len(sku) - len(suffix)]
+
+
+def _by_form(codes: Iterable[tuple[str, str]]) -> dict[str, list[str]]:
+    found: dict[str, list[str]] = {}
+    for sku, core in codes:
+        found.setdefault(bare(core), []).append(sku)
+    return found
+
+
 def spelled_how(one: str, other: str) -> str:
     """Say in what two codes of the same item differ."""
-    these, those = affixes(one), affixes(other)
-    if these != those and bare(one) != bare(other):
-        found = [
-            f"{what} {mine or theirs!r}"
-            for what, mine, theirs in (("prefix", these[0], those[0]), ("suffix", these[1], those[1]))
-            if mine != theirs
-        ]
-        return " and ".join(found)
-    return ", ".join(differences(one, other))
+    if bare(one) == bare(other):
+        return ", ".join(differences(one, other))
+    found = []
+    for what, mine, theirs in zip(("prefix", "suffix"), affixes(one), affixes(other), strict=True):
+        if mine.casefold() != theirs.casefold():
+            found.append(f"{what} {_more(mine, theirs, what)!r}")
+    return " and ".join(found)
+
+
+def _more(mine: str, theirs: str, what: str) -> str:
+    """Return what the longer of two affixes has more, if it holds the other; else both."""
+    short, long = sorted((mine, theirs), key=len)
+    if what == "prefix" and long.endswith(short):
+        return long[: len(long) - len(short)]
+    if what == "suffix" and long.startswith(short):
+        return long[len(short) :]
+    return f"{mine} / {theirs}"

@@ -74,7 +74,11 @@ class Wording:
     def evidence(self, of: Explanation, keys: int) -> list[str]:
         """Say why an explanation is likely."""
         found = []
-        if of.hits:
+        if of.kind is Kind.PLACES:
+            found.append(
+                f"the differences of {of.hits:,} SKUs cancel out; those of about {of.chance:,} would by chance"
+            )
+        elif of.hits:
             found.append(f"fits {of.hits:,} differences exactly; about {of.chance:,} would by chance")
         if of.compared and keys * 2 >= of.compared:
             found.append(

@@ -16,12 +16,14 @@ from __future__ import annotations
 
 import re
 import zlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 _NOT_WORD = re.compile(r"[\W_]+")
 _ZEROS = re.compile(r"(?<![0-9])0+(?=[0-9])")
-_PREFIX = re.compile(r"([^\W\d_]+[\W_]*)(?=[0-9])")
-_SUFFIX = re.compile(r"(?<=[0-9])([\W_]*[^\W\d_]+)$")
+_PREFIX = re.compile(r"(?:[^\W\d_]+[\W_]*)+(?=[0-9])")
+_SUFFIX = re.compile(r"(?<=[0-9])(?:[\W_]*[^\W\d_]+)+$")
+_FIRST = re.compile(r"[^\W\d_]+[\W_]*")
+_LAST = re.compile(r"[\W_]*[^\W\d_]+$")
 _NO_DIGITS = bytes(set(range(256)) - set(b"0123456789\n"))
 _TAIL = 4
 """Digits at the end of a code that decide its shard: affixes and leading zeros seldom reach so far."""
@@ -35,7 +37,23 @@ def bare(code: str) -> str:
 def affixes(code: str) -> tuple[str, str]:
     """Return the letters before the first digit and after the last one, with their separators; "" for none."""
     prefix, suffix = _PREFIX.match(code), _SUFFIX.search(code)
-    return (prefix[1] if prefix else "", suffix[1] if suffix else "")
+    return (prefix[0] if prefix else "", suffix[0] if suffix else "")
+
+
+def trimmed(code: str) -> Iterator[tuple[str, str, str]]:
+    """Yield each way to take whole words off a code's ends: prefix, what is left, suffix; least taken off first.
+
+    ``ERP-T-001`` is ``ERP-`` and ``T-001``, or ``ERP-T-`` and ``001``.
+    """
+    prefix, suffix = affixes(code)
+    starts, ends = [0], [len(code)]
+    while starts[-1] < len(prefix) and (found := _FIRST.match(code, starts[-1], len(prefix))):
+        starts.append(found.end())
+    while ends[-1] > len(code) - len(suffix) and (found := _LAST.search(code[: ends[-1]])):
+        ends.append(found.start())
+    ways = [(start, end) for start in starts for end in ends if (start, end) != (0, len(code))]
+    for start, end in sorted(ways, key=lambda way: way[0] - way[1]):
+        yield code[:start], code[start:end], code[end:]
 
 
 def differences(one: str, other: str) -> tuple[str, ...]:
@@ -62,7 +80,7 @@ class Shards:
 
     def of(self, codes: Sequence[str]) -> list[int]:
         """Return the shard of each code; none may hold a line end."""
-        if self.count == 1:
+        if self.count == 1 or not codes:
             return [0] * len(codes)
         tails = "\n".join(codes).encode(errors="replace").translate(None, _NO_DIGITS).split(b"\n")
         known = self._of_tail

@@ -197,7 +197,7 @@ class Verifier:
                 continue
             for item in self._table.scan(segment=segment, segments=spool.segments):
                 number += 1
-                for share in {zlib.crc32(sku.encode()) % spool.shares for sku in owners(item)}:
+                for share in _shares(item, spool.shares):
                     spool.put(share, item)
                 if number % 1000 == 0:
                     progress(number)
@@ -255,11 +255,18 @@ class Read:
     is_still: bool
 
 
+def _shares(item: Item, shares: int) -> set[int]:
+    """Say in which shares of the SKUs an item is needed."""
+    skus = owners(item)
+    return {zlib.crc32(sku.encode()) % shares for sku in skus} if shares > 1 else {0} if skus else set()
+
+
 class _Share:
     """What a scan found of some SKUs, by stock key."""
 
     def __init__(self, items: Iterable[Item]) -> None:
         self.accounts: dict[StockKey, Account] = {}
+        self._places: dict[tuple[str, str], Account] = {}
         self._events: set[EventKey] = set()
         self._named: list[tuple[StockKey, int, EventKey]] = []
         self._rejected: set[EventKey] = set()
@@ -302,19 +309,27 @@ class _Share:
 
     def _add(self, item: Item) -> None:
         pk, sk = cast(str, item["pk"]), cast(str, item["sk"])
-        if pk.startswith("EVENT#"):
-            event = EventKey(pk.removeprefix("EVENT#"))
-            self._events.add(event)
-            self._named += [(key, seq, event) for key, seq in entries_of(item)]
-            dropped = dropped_count(item)
-            if dropped is not None:
-                self._rejected.add(dropped)
+        family = pk[: pk.index("#")]
+        if family == "EVENT":
+            self._add_event(EventKey(pk.removeprefix("EVENT#")), item)
+        elif family != "ORDER":
+            stock = pk.split("#", 3)[1:3]
+            place = (stock[0], stock[1])
+            account = self._places.get(place)
+            if account is None:
+                account = self._places[place] = self._account(stock_key_of_key(pk))
+            account.add(item)
         elif sk.startswith("PART#"):
             self._parts.add(Key(pk, sk))
-        elif pk.startswith("ORDER#"):
-            self._add_line(Key(pk, sk), item)
         else:
-            self._account(stock_key_of_key(pk)).add(item)
+            self._add_line(Key(pk, sk), item)
+
+    def _add_event(self, event: EventKey, item: Item) -> None:
+        self._events.add(event)
+        self._named += [(key, seq, event) for key, seq in entries_of(item)]
+        dropped = dropped_count(item)
+        if dropped is not None:
+            self._rejected.add(dropped)
 
     def _add_line(self, at: Key, item: Item) -> None:
         line = order_line(item)

@@ -40,12 +40,14 @@ from shared.store.layout import (
     plain,
     promise_key,
 )
-from shared.store.ledger import clocks_of, count_mark, entry, standing_count, waiting_count
+from shared.store.ledger import clocks_of, count_mark, standing_count, unpack_lines, waiting_count
 from shared.store.orders import Orders, order_line
 from shared.store.table import Item, Key, Table, Value
 
 FAMILIES = frozenset({"BAL", "JRN", "BKT", "CNT", "CNTDOC", "PROMISE"})
 """The item families that belong to one stock key."""
+
+_FREE = tuple((Slot(WHOLE, counter), sign) for counter, sign in AVAILABLE_SIGN.items() if sign)
 
 DECISION = EventKey("onecount/decision/")
 UNDONE = EventKey("onecount/undo/")
@@ -87,7 +89,7 @@ class Account:
 
     def add(self, item: Item) -> None:
         """Add an item of one of the ``FAMILIES``."""
-        family, _, _, *rest = cast(str, item["pk"]).split("#")
+        family, _, _, *rest = cast(str, item["pk"]).split("#", 4)
         sk = cast(str, item["sk"])
         if family == "JRN":
             self._add_entry(item)
@@ -111,12 +113,11 @@ class Account:
     def _add_entry(self, item: Item) -> None:
         seq = int(cast(str, item["sk"]))
         try:
-            read = entry(self.key, item)
+            lines = unpack_lines(cast(bytes, item["lines"]))
+            self.journal.add(seq, cast(str, item["posted_at"]), lines)
         except (zlib.error, ValueError, KeyError, TypeError):
             self.journal.seen(seq)
             self.unreadable.append(seq)
-        else:
-            self.journal.add(seq, read.posted_at, read.lines)
 
     @property
     def seq(self) -> int:
@@ -132,7 +133,7 @@ class Account:
     def claimable(self) -> Quantity:
         """What its promise counters must have together."""
         sums = self.journal.sums
-        free = sum(sign * sums.get(Slot(WHOLE, counter), 0) for counter, sign in AVAILABLE_SIGN.items())
+        free = sum(sign * sums.get(slot, 0) for slot, sign in _FREE)
         return free - self.reserved - self.withheld
 
     @property

@@ -74,12 +74,12 @@ class Derived:
     last: tuple[int, str, str | None] = (-1, "", None)
     _seen: defaultdict[int, int] = field(default_factory=lambda: defaultdict(int))
 
-    def add(self, seq: int, posted_at: datetime, lines: Sequence[Line]) -> None:
-        """Add one entry."""
+    def add(self, seq: int, posted_at: str, lines: Sequence[Line]) -> None:
+        """Add one entry; when it was posted is kept as it is written."""
         self.seen(seq)
         if seq > self.last[0]:
             earliest = min((line.valid_at for line in lines), default=None)
-            self.last = (seq, instant(posted_at), None if earliest is None else instant(earliest))
+            self.last = (seq, posted_at, None if earliest is None else instant(earliest))
         self.lines += len(lines)
         for line in lines:
             self._add_line(seq, line)

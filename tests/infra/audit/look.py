@@ -27,7 +27,7 @@ def look(
         return (answers or {}).get(question.setting)
 
     inputs = [Input(path, role, path.stem, (declared or {}).get(path.name, {})) for path, role in files]
-    return first_look(inputs, ask=answer, say=lambda text: None)
+    return first_look(inputs, ask=answer, say=lambda text: None, most=100)
 
 
 def named(report: Report, kind: str, system: str) -> Cause | None:
