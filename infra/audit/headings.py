@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 _CAMEL = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")
+_REMARK = re.compile(r"\([^)]*\)|\[[^\]]*\]")
 _FILLERS = {
     "qty",
     "quantity",
@@ -48,7 +49,7 @@ ON_HAND = _words(
     "onhand qoh quantityonhand qtyonhand onhandquantity onhandqty stockonhand soh physicalstock "
     "physicalquantity physical physicalqty instock unrestricted unrestrictedstock unrestricteduse "
     "lagerbestand istbestand bestand currentstock stocklevel stockqty stockquantity quantityinstock "
-    "inventoryonhand totalonhand"
+    "inventoryonhand totalonhand freiverwendbar freiverwendbarerbestand"
 )
 AVAILABLE = _words(
     "available availableqty qtyavailable availablequantity quantityavailable availablestock atp "
@@ -62,7 +63,7 @@ PLAIN = _words(
 
 LESS = _words(
     "reserved reservation reservations allocated allocation committed commitments hold onhold qualityhold "
-    "quarantine quarantined blocked damaged unavailable safetystock safety buffer picked picking reserviert "
+    "quarantine quarantined blocked damaged unavailable safetystock safety buffer picked picking reserviert qualitatsprufung qualitymanagement "
     "gesperrt zugeteilt backorder backordered pending"
 )
 """States that a number of available stock leaves out."""
@@ -108,9 +109,10 @@ def squeezed(heading: str) -> str:
 
 
 def forms(heading: str) -> set[str]:
-    """Return a heading squeezed, as it is and without words such as ``qty``."""
+    """Return a heading squeezed: as it is, without words such as ``qty``, and without what is in brackets."""
     words = [squeezed(word) for word in re.split(r"[\W_]+", _CAMEL.sub(" ", heading))]
-    return {squeezed(heading), "".join(word for word in words if word not in _FILLERS)} - {""}
+    plain = "".join(word for word in words if word not in _FILLERS)
+    return {squeezed(heading), plain, squeezed(_REMARK.sub("", heading))} - {""}
 
 
 def named(headings: Sequence[str], words: frozenset[str]) -> list[int]:

@@ -8,7 +8,7 @@ called is asked.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
 
@@ -129,9 +129,25 @@ def _choose(
         raise AuditError(
             path.name, "holds no table: no lines as wide as each other", "export it with a header and rows"
         )
-    likely = {name: opened for name, opened in found.items() if opened.is_recognised} or found
+    for is_better in (
+        lambda of: of.is_recognised,
+        lambda of: _has_sku(of.headings),
+        lambda of: of.headings[0] != "#1",
+    ):
+        likely = {name: opened for name, opened in found.items() if is_better(opened)}
+        if likely:
+            break
+    else:
+        likely = dict(found)
     if len(likely) == 1:
-        return next(iter(likely.values()))
+        opened = next(iter(likely.values()))
+        others = [name for name in found if name not in likely]
+        if not others:
+            return opened
+        note = (
+            f"not {setting} {' or '.join(others)}, which would give rows too, but no headings that are known"
+        )
+        return replace(opened, taken=(*opened.taken, note))
     return Question(
         path.name, setting, f"can be read with each {setting} of {', '.join(likely)}", tuple(likely)
     )
@@ -172,7 +188,7 @@ def _texts(path: Path, encoding: str, why: str, settings: Mapping[str, str]) -> 
         if at is None:
             continue
         number, width = rows[at][0], _width(rows, at)
-        because = "declared" if wanted else "the only one that gives rows as wide as their header"
+        because = "declared" if wanted else "rows are as wide as their header"
         name = DELIMITERS.get(mark, mark)
         found[name] = _opened(
             rows,
@@ -204,7 +220,7 @@ def _sheets(path: Path, settings: Mapping[str, str]) -> dict[str, Opened]:
         if at is None:
             continue
         number = rows[at][0]
-        because = "declared" if "sheet" in settings else "the only one with such a table"
+        because = "declared" if "sheet" in settings else "it holds such a table"
         taken = ("an Excel workbook", f"sheet {sheet!r} ({because})")
         found[sheet] = _opened(
             rows,

@@ -51,7 +51,7 @@ class Wording:
                 higher = of.offset > 0
                 size = of.offset if higher else -of.offset
                 what = "higher" if higher else "lower (a safety stock or buffer?)"
-                return f"constant offset: {system} is always {size:,} {what}"
+                return f"constant offset: {system} is exactly {size:,} {what}"
             case Kind.STALE:
                 return f"stale copy: {system} still says what {self._older[of.export]} said"
             case Kind.PLACES:

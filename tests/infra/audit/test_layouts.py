@@ -208,6 +208,32 @@ def test_a_file_without_places_is_compared_with_the_sum_over_places(folder: Path
     assert (report.rate, report.grain) == ("100.00 %", "by SKU, summed over places: shop names no places")
 
 
+def test_a_decimal_comma_is_not_taken_for_a_delimiter(folder: Path) -> None:
+    content = "Liste\n\tMaterial\tFrei verwendbar\tReserviert\n\tA\t1.234,000\t0,000\n\tB\t5,000\t1,000\n"
+
+    read = look([plain(folder, ["A"]), file(folder, "erp.txt", content.encode("utf-16"))]).files[1]
+
+    assert "not delimiter comma, which would give rows too, but no headings that are known" in read.taken
+    assert "delimiter tab (rows are as wide as their header)" in read.taken
+    assert read.rows == 2
+
+
+def test_remarks_in_brackets_do_not_hide_what_a_column_is(folder: Path) -> None:
+    shop = file(
+        folder,
+        "shop.csv",
+        "SKU,Committed (not editable),Available (not editable),On hand (current)\nA,2,3,5\n",
+    )
+
+    taken = look([plain(folder, ["A"]), shop]).files[1].taken
+
+    assert (
+        "quantity is 'On hand (current)' (its heading, and what lies there is compared; not 'Available (not editable)')"
+        in taken
+    )
+    assert "may explain differences: 'Committed (not editable)'" in taken
+
+
 def test_letters_in_codes_that_are_not_in_the_encoding_are_asked_and_elsewhere_do_not_matter(
     folder: Path,
 ) -> None:
@@ -242,7 +268,7 @@ def test_a_workbook_comes_out_as_it_is_shown(folder: Path) -> None:
         "2021-03-01": "1",
         "1E3": "4",
     }
-    assert "sheet 'Stock' (the only one with such a table)" in report.files[1].taken
+    assert "sheet 'Stock' (it holds such a table)" in report.files[1].taken
 
 
 def test_two_sheets_that_could_be_it_are_asked(folder: Path) -> None:
