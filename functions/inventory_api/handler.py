@@ -8,6 +8,9 @@ POST, GET, DELETE reservations                  reserver
 GET cases, messages, dead letters               viewer
 POST case actions, replay, redrive              operator
 POST case approve, reject; POST message undo    approver
+PUT lots, POST lot recall                       operator
+GET registry items, cross-references            viewer
+PUT registry items, cross-references            admin
 ==============================================  ====================
 
 ``admin`` may do everything; an ``operator`` and an ``approver`` may also see what a viewer sees, and an ``operator``
@@ -18,12 +21,31 @@ from __future__ import annotations
 
 from typing import Any
 
-from functions.inventory_api import approval_calls, case_calls, edge, openapi, reservation_calls, stock_calls
+from functions.inventory_api import (
+    approval_calls,
+    case_calls,
+    edge,
+    lot_calls,
+    openapi,
+    registry_calls,
+    reservation_calls,
+    stock_calls,
+)
 from functions.inventory_api.edge import house
 from shared.runtime.http import Answer
 from shared.runtime.logging import log_to_stdout
 
-__all__ = ["approval_calls", "case_calls", "handle", "house", "openapi", "reservation_calls", "stock_calls"]
+__all__ = [
+    "approval_calls",
+    "case_calls",
+    "handle",
+    "house",
+    "lot_calls",
+    "openapi",
+    "registry_calls",
+    "reservation_calls",
+    "stock_calls",
+]
 
 log_to_stdout("inventory_api")
 

@@ -26,6 +26,7 @@ _QUERY: dict[str, tuple[str, Json]] = {
     "status": ("Where the cases stand.", {"type": "string", "enum": [*CaseStatus], "default": "open"}),
     "kind": ("Only cases of this kind.", {"type": "string", "enum": [*CaseKind]}),
     "cursor": ("Where the page begins: cursor of the answer before.", {"type": "string"}),
+    "code": ("The source's own code.", _NAME),
     "sku": ("Our SKU; this form takes any character, the path does not.", _NAME),
 }  # fmt: skip
 _PROBLEM: Json = {

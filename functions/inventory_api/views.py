@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from shared.domain.availability import Promise
@@ -9,12 +10,15 @@ from shared.domain.cases import Case
 from shared.domain.drift import Comparison
 from shared.domain.events import instant
 from shared.domain.items import Component
+from shared.domain.stock import Counter, Leaf, Quantity
 from shared.operations.message_view import EventOutcome, MessageEvents
 from shared.operations.reserve import Reservation
 from shared.operations.stock_view import ChannelStock, ItemStock, LocationStock
 from shared.store.ledger import JournalEntry
 
 Json = dict[str, Any]
+
+_ON_LEAVES = (Counter.ON_HAND, Counter.QUALITY_HOLD, Counter.DAMAGED)
 
 
 def item_view(item: ItemStock) -> Json:
@@ -34,8 +38,15 @@ def location_view(stock: LocationStock) -> Json:
         **stock.quantities,
         "counted_as_of": None if stock.counted_as_of is None else instant(stock.counted_as_of),
         "as_of": instant(stock.as_of),
+        "leaves": [leaf_view(leaf, counters) for leaf, counters in sorted(stock.leaves.items())],
         "sources": [comparison_view(comparison) for comparison in stock.comparisons],
     }
+
+
+def leaf_view(leaf: Leaf, counters: Mapping[Counter, Quantity]) -> Json:
+    """Show what lies on a bin or lot; what it does not name is a dash."""
+    said = {counter: counters.get(counter, 0) for counter in _ON_LEAVES}
+    return {"bin": leaf.bin, "lot": leaf.lot, **{str(counter): units for counter, units in said.items()}}
 
 
 def comparison_view(comparison: Comparison) -> Json:

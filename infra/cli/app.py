@@ -5,11 +5,14 @@ from __future__ import annotations
 import click
 
 from infra.cli import (
+    audit_command,
     case_commands,
     channel_commands,
     delivery_commands,
     item_commands,
+    lot_commands,
     network_commands,
+    proof_commands,
     runtime_commands,
     secret_commands,
     simulate_command,
@@ -30,6 +33,7 @@ def onecount() -> None:
 
 
 for member in (
+    audit_command.audit,
     runtime_commands.demo,
     runtime_commands.up,
     runtime_commands.status,
@@ -45,7 +49,9 @@ for member in (
     delivery_commands.undo,
     stock_commands.stock,
     stock_commands.journal,
-    stock_commands.verify,
+    proof_commands.verify,
+    proof_commands.rebuild,
+    lot_commands.recall,
     channel_commands.reserve,
     channel_commands.fulfil,
     channel_commands.set_aside,

@@ -14,6 +14,7 @@ from infra.cli.item_import import Imported, ItemImport
 from infra.cli.target import Target
 from shared.operations.release import WAITING, releasable
 from shared.sources.reading import UnreadableError
+from shared.store.ledger import Ledger
 
 CASES_LOOKED_AT = 10_000
 
@@ -25,12 +26,15 @@ def items() -> None:
 
 @command("import")
 @click.argument("file", type=click.File("rb"))
+@click.option("--dry-run", is_flag=True, help="Say what would change, and write nothing.")
+@click.option("--owner", default="items import", show_default=True, help="Who answers for the codes.")
 @click.pass_obj
-def import_items(session: Session, file: BinaryIO) -> None:
+def import_items(session: Session, file: BinaryIO, dry_run: bool, owner: str) -> None:
     """Import items, listings and codes from a CSV file.
 
-    Columns: sku; channel:<channel> for the channel's own id; code:<source>:<kind> for the source's code. A bad row
-    is skipped and named, and the exit code is 1.
+    Columns: sku; description, class, owner, tracks_lots, tracks_expiry; base_unit and pack:<unit> for its units;
+    components for a kit; effective_from; channel:<channel> for the channel's own id and unit:<channel> for the pack
+    that it sells; code:<source>:<kind> for the source's code. A bad row is skipped and named, and the exit code is 1.
     """
     target = session.target
     try:
@@ -41,16 +45,25 @@ def import_items(session: Session, file: BinaryIO) -> None:
         raise CommandError(f"{name}: {fault.field} {fault.reason}", fault.remedy) from error
     if content.columns.ignored:
         session.say(f"columns passed over: {', '.join(content.columns.ignored)}")
-    done = ItemImport(target.registry, target.lanes).run(
-        content.rows(), lambda number: session.say(f"{number} items")
-    )
-    released = release_waiting(target)
-    session.show({**asdict(done), "messages_released": released}, _summary(done, released))
+    items = ItemImport(target.registry, target.lanes, Ledger(target.stock), owner, is_dry=dry_run)
+    done = items.run(content.rows(), lambda number: session.say(f"{number} items"))
+    released = 0 if dry_run else release_waiting(target)
+    told = {**asdict(done), "messages_released": released, "dry_run": dry_run}
+    session.show(told, _dry_summary(done) if dry_run else _summary(done, released))
     if done.bad_rows:
         raise click.exceptions.Exit(1)
 
 
-def _summary(done: Imported, released: int) -> Iterator[str]:
+def _dry_summary(done: Imported) -> Iterator[str]:
+    yield from _faults(done)
+    yield (
+        f"{done.changed:,} items change, {done.new:,} are new, {done.items - done.changed - done.new:,} stay; "
+        f"{done.codes:,} codes, {done.listings:,} listings new or changed, {done.bad_rows:,} rows refused; "
+        "nothing was written"
+    )
+
+
+def _faults(done: Imported) -> Iterator[str]:
     if done.faults:
         yield from table(
             ("row", "field", "reason", "remedy"), [(f.row, f.field, f.reason, f.remedy) for f in done.faults]
@@ -58,6 +71,10 @@ def _summary(done: Imported, released: int) -> Iterator[str]:
         if done.bad_rows > len(done.faults):
             yield f"... and {done.bad_rows - len(done.faults)} more"
         yield ""
+
+
+def _summary(done: Imported, released: int) -> Iterator[str]:
+    yield from _faults(done)
     yield (
         f"{done.items} items imported, {done.codes} codes mapped, "
         f"{done.listings} new or changed listings on their way to their channels"

@@ -5,7 +5,15 @@ column                      holds
 ==========================  ================================================================
 ``sku``                     our own identifier, once in the file (required)
 ``channel:{channel}``       the channel's own id of the item: it is listed there
-``code:{source}:{kind}``    the source's code of a kind (``sku``, ``upc``, ``inventory_item_id``)
+``code:{source}:{kind}``    the source's code of a kind (``sku``, ``upc``, ``inventory_item_id``); with
+                            ``@{unit}`` behind it, the code that is printed on that pack
+``unit:{channel}``          the pack that the channel sells it by
+``base_unit``               what its stock is counted in: ``each``, ``g`` ...
+``pack:{unit}``             how many base units one such unit is: ``12``, ``0.5``, ``1/3``
+``components``              what lies in it, where it is a kit: ``TEA=2; MUG=1``
+``effective_from``          from when base unit, packs and components hold (an instant with its zone);
+                            without it, those in force are corrected
+``description``, ``class``, ``owner``, ``tracks_lots``, ``tracks_expiry`` (``yes`` or ``no``)
 ==========================  ================================================================
 
 CSV with a header, in UTF-8 with or without a byte order mark; columns without a colon are passed over. Cells lose
@@ -15,10 +23,13 @@ A bad row costs itself alone; it comes out as a fault under its number (the head
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import BinaryIO
 
+from infra.cli.item_cells import DETAILS, declaration
+from shared.domain.item_changes import Declaration
+from shared.domain.items import Reference
 from shared.domain.network import Listing
 from shared.domain.stock import ChannelId, Sku, SourceId
 from shared.sources.contract import Fault
@@ -37,8 +48,9 @@ class ItemRow:
 
     number: int
     sku: Sku
+    said: Declaration
     listings: tuple[Listing, ...] = ()
-    codes: tuple[Code, ...] = ()
+    codes: Mapping[Code, Reference] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,14 +61,18 @@ class Columns:
     width: int
     sku: int
     channels: Mapping[int, ChannelId]
-    codes: Mapping[int, tuple[SourceId, str]]
+    units: Mapping[int, ChannelId]
+    codes: Mapping[int, tuple[SourceId, str, str]]
+    packs: Mapping[int, str]
+    details: Mapping[str, int]
     names: Sequence[str]
     ignored: tuple[str, ...]
 
     @property
     def used(self) -> frozenset[int]:
         """The cells that are read."""
-        return frozenset({self.sku, *self.channels, *self.codes})
+        named = (*self.channels, *self.units, *self.codes, *self.packs, *self.details.values())
+        return frozenset({self.sku, *named})
 
 
 class ItemFile:
@@ -104,20 +120,22 @@ class ItemFile:
                 "quote cells that hold the delimiter, and write every row whole",
             )
         sku = Sku(identifier(cells[columns.sku], SKU))
+        units = {channel: cells[at] for at, channel in columns.units.items() if cells[at]}
         listings = tuple(
-            Listing(channel, sku, identifier(cells[at], columns.names[at]))
+            Listing(channel, sku, identifier(cells[at], columns.names[at]), units.get(channel, ""))
             for at, channel in columns.channels.items()
             if cells[at]
         )
-        codes = tuple(
-            Code(source, kind, identifier(cells[at], columns.names[at]))
-            for at, (source, kind) in columns.codes.items()
+        codes = {
+            Code(source, kind, identifier(cells[at], columns.names[at])): Reference(sku, unit)
+            for at, (source, kind, unit) in columns.codes.items()
             if cells[at]
-        )
+        }
+        said = declaration(sku, columns, cells)
         self._claim(row.number, sku, listings, codes)
-        return ItemRow(row.number, sku, listings, codes)
+        return ItemRow(row.number, sku, said, listings, codes)
 
-    def _claim(self, row: int, sku: Sku, listings: Sequence[Listing], codes: Sequence[Code]) -> None:
+    def _claim(self, row: int, sku: Sku, listings: Sequence[Listing], codes: Iterable[Code]) -> None:
         """Note what only one row may say; a row that says it again is refused whole."""
         claims: dict[tuple[str, ...], str] = {(SKU, sku): SKU}
         claims |= {("channel", x.channel, x.external_id): f"channel:{x.channel}" for x in listings}
@@ -154,33 +172,44 @@ def read_header(line: str, network: Network) -> Columns:
     if twice:
         refuse("invalid_field", "header", f"has column {shown(twice[0])} twice", "keep one of them")
     channels: dict[int, ChannelId] = {}
-    codes: dict[int, tuple[SourceId, str]] = {}
+    units: dict[int, ChannelId] = {}
+    codes: dict[int, tuple[SourceId, str, str]] = {}
+    packs: dict[int, str] = {}
     for at, name in enumerate(names):
         if name.startswith("channel:"):
             channels[at] = _channel(name, network)
+        elif name.startswith("unit:"):
+            units[at] = _channel(name, network)
         elif name.startswith("code:"):
             codes[at] = _code(name, network)
+        elif name.startswith("pack:") and name != "pack:":
+            packs[at] = identifier(name.removeprefix("pack:"), "header")
         elif ":" in name:
             refuse(
                 "invalid_field",
                 "header",
                 f"{shown(name)} is no column that is known",
-                "write channel:<channel id> or code:<source>:<kind>, or leave the colon out to have it ignored",
+                "write channel:<channel id>, unit:<channel id>, code:<source>:<kind> or pack:<unit>, or leave the "
+                "colon out to have it ignored",
             )
-    used = {names.index(SKU), *channels, *codes}
+    details = {name: names.index(name) for name in DETAILS if name in names}
+    used = {names.index(SKU), *channels, *units, *codes, *packs, *details.values()}
     ignored = tuple(name for at, name in enumerate(names) if at not in used)
-    return Columns(delimiter, len(names), names.index(SKU), channels, codes, names, ignored)
+    return Columns(
+        delimiter, len(names), names.index(SKU), channels, units, codes, packs, details, names, ignored
+    )
 
 
 def _channel(name: str, network: Network) -> ChannelId:
-    channel = ChannelId(name.removeprefix("channel:"))
+    channel = ChannelId(name.partition(":")[2])
     if channel not in network.channels:
         _undeclared(name, "channel", network.channels)
     return channel
 
 
-def _code(name: str, network: Network) -> tuple[SourceId, str]:
+def _code(name: str, network: Network) -> tuple[SourceId, str, str]:
     source, _, kind = name.removeprefix("code:").partition(":")
+    kind, _, unit = kind.partition("@")
     if SourceId(source) not in network.sources:
         _undeclared(name, "source", network.sources)
     if not kind or "#" in kind:
@@ -190,7 +219,7 @@ def _code(name: str, network: Network) -> tuple[SourceId, str]:
             f"{shown(name)} does not say the kind of code",
             f"write code:{source}:<kind>, for example code:{source}:sku",
         )
-    return SourceId(source), kind
+    return SourceId(source), kind, unit
 
 
 def _undeclared(name: str, what: str, known: Mapping[ChannelId, object] | Mapping[SourceId, object]) -> None:

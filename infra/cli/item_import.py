@@ -1,23 +1,30 @@
 """Importing items: make them known, list them, map their codes; then push what is new and release what waited.
 
 Rows are written in chunks, so an import that is broken off can simply be run again. What stands in the registry
-already as the file says is not written and not pushed again.
+already as the file says is not written and not pushed again. Kits are written last, when their components are there.
+
+A dry run does everything but write: the same file would then do just what it says.
 """
 
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
 from itertools import islice
 
 from infra.cli.fresh_look import queue_fresh_look
 from infra.cli.item_file import ItemRow
+from shared.domain.item_changes import InvalidItemError
+from shared.domain.items import Change
 from shared.domain.network import Listing
 from shared.domain.stock import ChannelId, Sku
 from shared.operations.fan_out import Lanes
+from shared.operations.master_data import Judged, MasterData
 from shared.sources.contract import Fault
+from shared.store.ledger import Ledger
 from shared.store.registry import Registry
 
 CHUNK = 1000
@@ -26,14 +33,19 @@ CHUNK = 1000
 FAULTS_KEPT = 1000
 """Bad rows that are told one by one; beyond it they are only counted."""
 
-_OWNER = "items import"
+_ACTOR = "items import"
 
 
 @dataclass(slots=True)
 class Imported:
-    """What an import did. ``listings`` counts the new and changed ones, which are on their way to their channels."""
+    """What an import did, or would do. ``listings`` counts the new and changed ones, on their way to their channels.
+
+    ``items`` are all good rows: ``new`` ones, ``changed`` ones, and those that are as the file says already.
+    """
 
     items: int = 0
+    new: int = 0
+    changed: int = 0
     listings: int = 0
     codes: int = 0
     bad_rows: int = 0
@@ -43,15 +55,21 @@ class Imported:
 class ItemImport:
     """Writes item rows to the registry."""
 
-    def __init__(self, registry: Registry, lanes: Lanes) -> None:
+    def __init__(
+        self, registry: Registry, lanes: Lanes, ledger: Ledger, owner: str, *, is_dry: bool = False
+    ) -> None:
         self._registry = registry
         self._lanes = lanes
+        self._owner = owner
+        self._is_dry = is_dry
+        self._master = MasterData(registry, ledger, lanes, lambda: datetime.now(UTC))
+        self._seen: set[Sku] = set()
 
     def run(
         self, rows: Iterable[ItemRow | Fault], progress: Callable[[int], None] = lambda _: None
     ) -> Imported:
         """Import every good row; bad ones are counted and kept as faults."""
-        done = Imported()
+        done, kits = Imported(), list[ItemRow]()
         # Two tables' worth of round trips at a time: most of the time is spent waiting for answers.
         with ThreadPoolExecutor(3) as workers:
             for chunk in _chunks(rows):
@@ -59,28 +77,73 @@ class ItemImport:
                 bad = [row for row in chunk if isinstance(row, Fault)]
                 done.bad_rows += len(bad)
                 done.faults += bad[: FAULTS_KEPT - len(done.faults)]
-                self._write(good, done, workers)
+                kits += [row for row in good if row.said.components]
+                self._write([row for row in good if not row.said.components], done, workers)
                 progress(done.items)
+            self._write(kits, done, workers)
         return done
 
     def _write(self, rows: Sequence[ItemRow], done: Imported, workers: ThreadPoolExecutor) -> None:
-        codes = {code: row.sku for row in rows for code in row.codes}
-        writes: list[Future[None] | Future[int]] = [
-            workers.submit(self._registry.add_items, [row.sku for row in rows]),
-            workers.submit(self._registry.map_codes, codes, _OWNER),
-        ]
+        said = [row.said for row in rows]
+        self._seen |= {row.sku for row in rows}
+        if self._is_dry:
+            judged = self._master.judge(said, _ACTOR, self._seen)
+        else:
+            judged = self._master.declare(said, _ACTOR)
+        refused = {error.sku: error for error in judged.refused} | self._unsellable(rows, judged)
+        self._keep_faults(rows, refused, done)
+        rows = [row for row in rows if row.sku not in refused]
+        codes = {code: reference for row in rows for code, reference in row.codes.items()}
         fresh = self._fresh_listings(rows)
-        writes.append(workers.submit(self._registry.add_listings, fresh))
-        for write in writes:
-            write.result()
+        if not self._is_dry:
+            change = Change(_ACTOR, datetime.now(UTC))
+            mapping = workers.submit(self._registry.map_codes, codes, self._owner, change)
+            listing = workers.submit(self._registry.add_listings, fresh)
+            mapping.result()
+            listing.result()
+            self._look_anew(fresh)
+        done.items += len(rows)
+        done.new += len(judged.new)
+        done.changed += len({after.sku for _, after in judged.changes} - {item.sku for item in judged.new})
+        done.codes += len(codes)
+        done.listings += len(fresh)
+
+    def _keep_faults(
+        self, rows: Sequence[ItemRow], refused: Mapping[Sku, InvalidItemError], done: Imported
+    ) -> None:
+        bad = [
+            Fault("invalid_field", error.field, error.reason, error.remedy, row.number)
+            for row in rows
+            if (error := refused.get(row.sku)) is not None
+        ]
+        done.bad_rows += len(bad)
+        done.faults += bad[: FAULTS_KEPT - len(done.faults)]
+
+    def _unsellable(self, rows: Sequence[ItemRow], judged: Judged) -> dict[Sku, InvalidItemError]:
+        """Return why items cannot be listed by the pack that their row names."""
+        items = {
+            item.sku: item for item in (*judged.new, *judged.same, *(pair[1] for pair in judged.changes))
+        }
+        found: dict[Sku, InvalidItemError] = {}
+        for row in rows:
+            for listing in row.listings if row.sku in items else ():
+                units = items[row.sku].at(datetime.now(UTC)).units
+                factors = {name: units.factor(name) for name in units.names}
+                if listing.unit and (listing.unit not in factors or factors[listing.unit].denominator != 1):
+                    found[row.sku] = InvalidItemError(
+                        row.sku,
+                        f"unit:{listing.channel}",
+                        f"{listing.unit!r} is no unit of a whole number of base units of it",
+                        f"declare it in a column pack:{listing.unit}; it has: {', '.join(factors) or 'none'}",
+                    )
+        return found
+
+    def _look_anew(self, fresh: Sequence[Listing]) -> None:
         by_channel: defaultdict[ChannelId, list[Sku]] = defaultdict(list)
         for listing in fresh:
             by_channel[listing.channel].append(listing.sku)
         for channel, skus in by_channel.items():
             queue_fresh_look(self._lanes, channel, skus)
-        done.items += len(rows)
-        done.codes += len(codes)
-        done.listings += len(fresh)
 
     def _fresh_listings(self, rows: Sequence[ItemRow]) -> list[Listing]:
         """Return the listings that the registry has not, or has with another id."""
@@ -91,6 +154,11 @@ class ItemImport:
         fresh: list[Listing] = []
         for channel, wanted in by_channel.items():
             known = self._registry.listings(channel, wanted)
+            # A row that names no pack says nothing of it: taken for pieces, cases would be sold twelve times over.
+            wanted = {
+                sku: replace(listing, unit=listing.unit or known[sku].unit) if sku in known else listing
+                for sku, listing in wanted.items()
+            }
             fresh += [listing for sku, listing in wanted.items() if known.get(sku) != listing]
         return fresh
 

@@ -30,7 +30,10 @@ from shared.store.registry import Registry
 from shared.store.table import Item, Table
 
 REMEMBERED = timedelta(seconds=5)
-"""How long what was found of a location's freshness is believed without looking again."""
+"""How long what was found of a location's freshness, or of an item, is believed without looking again."""
+
+MOST_REMEMBERED = 10_000
+"""Items that are remembered at once."""
 
 
 class Promises:
@@ -41,6 +44,7 @@ class Promises:
         self._registry = registry
         self._clock = clock
         self._known: dict[LocationId, tuple[datetime, bool]] = {}
+        self._kits: dict[Sku, tuple[datetime, tuple[Component, ...]]] = {}
 
     def standings(
         self, keys: Iterable[StockKey], packs: Mapping[Sku, Pack] | None = None
@@ -66,6 +70,17 @@ class Promises:
         now = self._clock()
         items = self._registry.items.find(dict.fromkeys(skus))
         return {sku: parts for sku, item in items.items() if (parts := components_at(item, now))}
+
+    def remembered_kits(self, skus: Iterable[Sku]) -> dict[Sku, tuple[Component, ...]]:
+        """Return the components of those of some items that are kits, as they were at most ``REMEMBERED`` ago."""
+        now = self._clock()
+        if len(self._kits) > MOST_REMEMBERED:
+            self._kits.clear()
+        wanted = dict.fromkeys(skus)
+        old = [sku for sku in wanted if sku not in self._kits or now - self._kits[sku][0] > REMEMBERED]
+        found = self.kits(old) if old else {}
+        self._kits |= {sku: (now, found.get(sku, ())) for sku in old}
+        return {sku: parts for sku in wanted if (parts := self._kits[sku][1])}
 
     def packs(self, listings: Iterable[Listing]) -> dict[Sku, Pack]:
         """Return the pack of each listing that is sold by one; of one whose unit the item has no more, none."""

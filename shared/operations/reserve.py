@@ -12,6 +12,8 @@ a crash and then the expiry) gives everything back::
                         |                           |
                         '------- give back ---------'----> given back; the same key may try again, with new lines
 
+A line of a kit takes units of each of its components, summed with what the other lines take (``placing.py``).
+
 Lines that name no location are sourced (``domain/sourcing.py``) from what stands just then; if it is gone when the
 transaction is written, they are sourced anew.
 """
@@ -31,8 +33,8 @@ from shared.domain.availability import Standing, claim, promise
 from shared.domain.events import Demand, DemandEffect, Origin, instant, parse_instant
 from shared.domain.network import Channel
 from shared.domain.reservation import OrderLine, merge_demand
-from shared.domain.sourcing import choose_sources
 from shared.domain.stock import ChannelId, EventKey, MessageId, Quantity, Sku, SourceId, StockKey
+from shared.operations.placing import Placing
 from shared.operations.promises import Promises
 from shared.operations.reservations import (
     IdempotencyConflictError,
@@ -145,7 +147,7 @@ class Reserver:
         content = _content_hash(channel_id, fixed, floating, lifetime)
         told: dict[str, Value] = {"channel": channel_id, "content": content, "caller": caller}
         for attempt in range(PLACINGS):
-            units, explanation = self._place(fixed, floating, channel)
+            units, explanation = Placing(self._promises, channel).place(fixed, floating)
             told["explanation"] = list(explanation)
             try:
                 self._reserve_at(reservation, told, units, channel, lifetime)
@@ -155,26 +157,6 @@ class Reserver:
                 if not (self.expire_due() and not attempt) and not may_be_elsewhere:
                     raise
         return self.get(reservation)
-
-    def _place(
-        self, fixed: Mapping[StockKey, Quantity], floating: Mapping[Sku, Quantity], channel: Channel
-    ) -> tuple[dict[StockKey, Quantity], tuple[str, ...]]:
-        """Find a location for every line that names none."""
-        units = dict(fixed)
-        if not floating:
-            return units, ()
-        keys = [StockKey(sku, place) for sku in floating for place in channel.served_from]
-        uncapped = replace(channel, cap=None)
-        left = {
-            at: promise(standing, uncapped).available_to_promise - fixed.get(at, 0)
-            for at, standing in self._promises.standings(keys).items()
-        }
-        sourced = choose_sources(floating, left, channel.served_from)
-        for sku, shares in sourced.shares.items():
-            for place, part in shares:
-                at = StockKey(sku, place)
-                units[at] = units.get(at, 0) + part
-        return units, sourced.explanation
 
     def _reserve_at(
         self,

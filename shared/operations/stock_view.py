@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import cast
 
@@ -17,8 +17,8 @@ from shared.domain.events import instant, parse_instant
 from shared.domain.items import Component
 from shared.domain.ledger import Slot
 from shared.domain.listing import ListingState
-from shared.domain.network import Channel
-from shared.domain.stock import WHOLE, ChannelId, Counter, LocationId, Quantity, Sku, SourceId, StockKey
+from shared.domain.network import Channel, Grain
+from shared.domain.stock import WHOLE, ChannelId, Counter, Leaf, LocationId, Quantity, Sku, SourceId, StockKey
 from shared.operations.promises import Promises
 from shared.store.layout import SHARDS, balance_key, count_partition, promise_key
 from shared.store.ledger import Ledger, LedgerMovedError
@@ -33,13 +33,17 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class LocationStock:
-    """One stock key: its canonical quantities as of ``as_of``, and what each source says beside them."""
+    """One stock key: its canonical quantities as of ``as_of``, and what each source says beside them.
+
+    ``leaves`` are the bins and lots that were ever named there, where the location keeps any apart.
+    """
 
     key: StockKey
     as_of: datetime
     counted_as_of: datetime | None
     quantities: Mapping[str, Quantity]
     comparisons: tuple[Comparison, ...]
+    leaves: Mapping[Leaf, Mapping[Counter, Quantity]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -236,7 +240,10 @@ class StockView:
         counted = self._counted(key, as_of)
         comparisons = self.compare(observations)
         quantities = self.quantities(key, as_of)
-        return LocationStock(key, as_of or self._clock(), counted, quantities, tuple(comparisons))
+        place = self._registry.network().locations.get(key.location)
+        grain = Grain.LOCATION if place is None else place.grain
+        leaves = {} if grain is Grain.LOCATION else self._ledger.leaves(key, as_of)
+        return LocationStock(key, as_of or self._clock(), counted, quantities, tuple(comparisons), leaves)
 
     def _counted(self, key: StockKey, as_of: datetime | None) -> datetime | None:
         """Return as of when a stock key was last counted, up to an instant."""

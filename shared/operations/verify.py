@@ -1,201 +1,363 @@
 """Verifying: prove that every balance is the sum of its journal, and that every unit is promised once.
 
-For each stock key: the journal has every entry from 0 to ``seq``; each counter, of the whole and of every bin and lot,
-is the sum of its lines, of its buckets, and what its clock says; what can be claimed is on hand less holds, damage, the open order
-lines and what counts that wait withhold; each order line's ``open`` is the sum
-of its history. The whole table is read once without stopping anyone; a key that looks wrong is then looked at by
-itself, until two readings agree that nothing moved in between.
+The table is read once, in parts, without stopping anyone: a scan costs a tenth of reading key by key, and finds what no
+key names any more. What it finds is laid out by SKU in a ``Spool`` (on a disk, for a table of any size); then each
+share of the SKUs is proven by itself, so only one share is ever in memory (see ``proof.py`` for what is proven). Both
+steps go on where an interrupted run ended::
+
+    scan     part 1 of 8 ... part 8 of 8       items -> shares, by SKU
+    prove    share 1 of 64 ... share 64        stock key by stock key
+
+A key that looks wrong may have been posted to between two parts of the scan. It is read again by itself, until two
+readings agree that nothing moved in between; what is then wrong, is wrong.
 """
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Callable, Iterable
+import zlib
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import cast
+from typing import Protocol, cast
 
-from shared.domain.ledger import Slot
-from shared.domain.stock import (
-    AVAILABLE_SIGN,
-    WHOLE,
-    Counter,
-    Leaf,
-    LocationId,
-    Quantity,
-    Sku,
-    StockKey,
-    parse_leaf,
+from shared.domain.reservation import OrderLine
+from shared.domain.stock import EventKey, StockKey
+from shared.operations.proof import Discrepancy, Mend, discrepancies, line_discrepancies
+from shared.store.account import (
+    DECISION,
+    UNDONE,
+    Account,
+    Accounts,
+    dropped_count,
+    entries_of,
+    owners,
+    stock_key_of_key,
 )
-from shared.store.layout import balance_key, bucket_partition, line_key, promise_key
-from shared.store.ledger import JournalEntry, Ledger, clocks_of, entry
-from shared.store.orders import Orders, order_line
-from shared.store.table import Item, Table
+from shared.store.layout import entry_key
+from shared.store.orders import line_puts, order_line
+from shared.store.table import Item, Key, Table
 
+__all__ = ["Discrepancy", "Mend", "Verified", "Verifier"]
 
-@dataclass(frozen=True, slots=True)
-class Discrepancy:
-    """Something that does not add up: which stock key, what of it, what it must be and what it is."""
+LOOKS = 20
+"""Times that a key which keeps moving is read."""
 
-    key: StockKey
-    what: str
-    expected: Quantity
-    found: Quantity
+LAG_S = 1.0
+"""Seconds that an index may lag behind."""
 
 
 @dataclass(slots=True)
 class Verified:
-    """What was read, and what does not add up."""
+    """What was read, and what does not add up.
+
+    ``silent_events`` are events known as posted of which no journal has a line: counts that wait, were rejected or were
+    older than what their document said already, and movements of nothing. ``moving`` are stock keys that looked wrong and
+    never held still for long enough to be sure: they are to be verified again.
+    """
 
     stock_keys: int = 0
     journal_entries: int = 0
     journal_lines: int = 0
     order_lines: int = 0
+    events: int = 0
+    silent_events: int = 0
     discrepancies: list[Discrepancy] = field(default_factory=list)
+    moving: list[StockKey] = field(default_factory=list)
+
+    def add(self, other: Verified) -> None:
+        """Add what was read of other stock keys."""
+        self.stock_keys += other.stock_keys
+        self.journal_entries += other.journal_entries
+        self.journal_lines += other.journal_lines
+        self.order_lines += other.order_lines
+        self.events += other.events
+        self.silent_events += other.silent_events
+        self.discrepancies += other.discrepancies
+        self.moving += other.moving
 
 
-@dataclass(slots=True)
-class _Sums:
-    """What was seen of one stock key."""
+class Spool(Protocol):
+    """Where a scan lays out what it finds, in shares of the SKUs, and what has been done so far.
 
-    seq: int = 0
-    totals: dict[Counter, Quantity] = field(default_factory=dict)
-    entries: int = 0
-    clocks: dict[Slot, Quantity] = field(default_factory=dict)
-    lines: defaultdict[Slot, Quantity] = field(default_factory=lambda: defaultdict(int))
-    buckets: defaultdict[Slot, Quantity] = field(default_factory=lambda: defaultdict(int))
-    available: Quantity = 0
-    reserved: Quantity = 0
-    withheld: Quantity = 0
+    What a part of the scan put there is there only once the part is kept.
+    """
 
-    def discrepancies(self, key: StockKey) -> Iterable[Discrepancy]:
-        if self.entries != self.seq:
-            yield Discrepancy(key, "journal entries", self.seq, self.entries)
-        wholes = {Slot(WHOLE, counter): self.totals.get(counter, 0) for counter in Counter}
-        leaves = {slot for seen in (self.clocks, self.lines, self.buckets) for slot in seen} - wholes.keys()
-        for slot, total in wholes.items():
-            if self.lines[slot] != total:
-                yield Discrepancy(key, f"{slot.counter} against its journal", self.lines[slot], total)
-        for slot in [*wholes, *sorted(leaves)]:
-            lines, name = (
-                self.lines[slot],
-                slot.counter if slot in wholes else f"{slot.counter} of {slot.leaf}",
-            )
-            if self.buckets[slot] != lines:
-                yield Discrepancy(key, f"{name} against its buckets", lines, self.buckets[slot])
-            if self.clocks.get(slot, 0) != lines:
-                yield Discrepancy(key, f"{name} against its clock", lines, self.clocks.get(slot, 0))
-        free = sum(sign * self.totals.get(counter, 0) for counter, sign in AVAILABLE_SIGN.items())
-        claimable = free - self.reserved - self.withheld
-        if claimable != self.available:
-            yield Discrepancy(key, "available", claimable, self.available)
+    segments: int
+    shares: int
+
+    def is_kept(self, segment: int) -> bool:
+        """Whether a part of the scan is there."""
+        ...
+
+    def put(self, share: int, item: Item) -> None:
+        """Lay an item of the current part out."""
+        ...
+
+    def keep(self, segment: int) -> None:
+        """Keep what was laid out since the last part."""
+        ...
+
+    def items(self, share: int) -> Iterator[Item]:
+        """Yield what all parts found of a share."""
+        ...
+
+    def proven(self, share: int) -> Verified | None:
+        """Return what was said of a share; None where it has not been proven."""
+        ...
+
+    def say(self, share: int, verified: Verified) -> None:
+        """Keep what is to be said of a share."""
+        ...
+
+
+class MemorySpool:
+    """Everything in one share in memory, for tables that fit."""
+
+    def __init__(self) -> None:
+        self.segments = self.shares = 1
+        self._items: list[Item] = []
+
+    def is_kept(self, segment: int) -> bool:
+        return False
+
+    def put(self, share: int, item: Item) -> None:
+        self._items.append(item)
+
+    def keep(self, segment: int) -> None:
+        pass
+
+    def items(self, share: int) -> Iterator[Item]:
+        return iter(self._items)
+
+    def proven(self, share: int) -> Verified | None:
+        return None
+
+    def say(self, share: int, verified: Verified) -> None:
+        pass
 
 
 class Verifier:
-    """Checks the ledger against itself."""
+    """Checks the ledger against itself.
 
-    def __init__(self, table: Table) -> None:
+    ``pause`` waits for some seconds before a key that looks wrong is read a last time.
+    """
+
+    def __init__(self, table: Table, pause: Callable[[float], None] = lambda _: None) -> None:
         self._table = table
-        self._ledger = Ledger(table)
-        self._orders = Orders(table)
+        self._accounts = Accounts(table)
+        self._pause = pause
 
-    def verify(self, progress: Callable[[int], None] = lambda _: None) -> Verified:
-        """Read the whole stock table and return what does not add up."""
+    def verify(
+        self, progress: Callable[[int], None] = lambda _: None, spool: Spool | None = None
+    ) -> Verified:
+        """Read the whole stock table and return what does not add up.
+
+        Parameters
+        ----------
+        progress
+            Is told every thousand items that were read.
+        spool
+            Where the scan is laid out; one that an interrupted run filled is gone on with.
+        """
+        spool = spool or MemorySpool()
+        self._scan(spool, progress)
         result = Verified()
-        sums: defaultdict[StockKey, _Sums] = defaultdict(_Sums)
-        for number, item in enumerate(self._table.scan(), start=1):
-            self._add(item, sums, result)
-            if number % 1000 == 0:
-                progress(number)
-        result.stock_keys = sum(1 for seen in sums.values() if seen.seq)
-        for key, seen in sums.items():
-            if any(seen.discrepancies(key)):
-                result.discrepancies += self.recheck(key)
+        for share in range(spool.shares):
+            said = spool.proven(share)
+            if said is None:
+                said = self._prove(_Share(spool.items(share)))
+                spool.say(share, said)
+            result.add(said)
         return result
 
+    def verify_key(self, key: StockKey) -> Verified:
+        """Check one stock key and its order lines, reading it until it holds still."""
+        read = self._look(key)
+        journal, named = read.account.journal, len(read.account.journal.events)
+        verified = Verified(1, journal.entries, journal.lines, len(read.lines), named)
+        verified.discrepancies = self.found(read)
+        verified.moving = [] if read.is_still else [key]
+        return verified
+
+    def found(self, read: Read) -> list[Discrepancy]:
+        """Return what does not add up of a stock key that was read, and of its order lines."""
+        return [*read.discrepancies, *self.lines_found(read.lines)]
+
     def recheck(self, key: StockKey) -> list[Discrepancy]:
-        """Check one stock key, reading it until it holds still."""
+        """Return what does not add up of one stock key."""
+        return self.verify_key(key).discrepancies
+
+    def read(self, key: StockKey) -> Read:
+        """Read one stock key until it holds still."""
+        return self._look(key)
+
+    def _scan(self, spool: Spool, progress: Callable[[int], None]) -> None:
+        number = 0
+        for segment in range(spool.segments):
+            if spool.is_kept(segment):
+                continue
+            for item in self._table.scan(segment=segment, segments=spool.segments):
+                number += 1
+                for share in _shares(item, spool.shares):
+                    spool.put(share, item)
+                if number % 1000 == 0:
+                    progress(number)
+            spool.keep(segment)
+
+    def _look(self, key: StockKey, known: Account | None = None) -> Read:
+        """Read a stock key until it holds still, and once more if it looks wrong: the index of lines may lag."""
+        has_waited = False
+        for _ in range(LOOKS):
+            account, lines = self._accounts.read(key, known)
+            read = Read(account, lines, list(discrepancies(account)), self._accounts.holds_still(account))
+            if read.is_still and (has_waited or not read.discrepancies):
+                return read
+            if read.is_still:
+                has_waited = True
+                self._pause(LAG_S)
+        return read
+
+    def _prove(self, share: _Share) -> Verified:
+        result = share.figures()
+        for key, account in share.accounts.items():
+            if any(discrepancies(account)):
+                read = self._look(key, account)
+                result.discrepancies += read.discrepancies if read.is_still else []
+                result.moving += [] if read.is_still else [key]
+        fresh = self._table.get_many(share.suspects()).values()
+        result.discrepancies += self.lines_found(fresh)
+        for key, seq, event in share.lost():
+            if self._table.get(entry_key(key, seq)) is None:
+                where = f"event {event}"
+                result.discrepancies.append(
+                    Discrepancy(key, f"journal entry {seq}", 1, 0, where, Mend.RESTORE)
+                )
+        return result
+
+    def lines_found(self, items: Iterable[Item]) -> list[Discrepancy]:
+        """Return what does not add up of order lines."""
         found: list[Discrepancy] = []
-        for _ in range(20):
-            before = self._table.snapshot([balance_key(key), promise_key(key)])
-            seen = self._sums_of(key, before.get(balance_key(key)), before.get(promise_key(key)))
-            found = list(seen.discrepancies(key))
-            if not found or self._table.snapshot([balance_key(key), promise_key(key)]) == before:
-                return found
+        for item in items:
+            found += line_discrepancies(item)
+            line = order_line(item)
+            listed = parts_of(line)
+            there = self._table.get_many(listed) if listed else {}
+            found += [_unlisted(line, at) for at in listed if at not in there]
         return found
 
-    def _sums_of(self, key: StockKey, balance: Item | None, claims: Item | None) -> _Sums:
-        seen = _Sums()
-        if balance is not None:
-            _add_balance(seen, balance)
-        seen.available = 0 if claims is None else cast(int, claims["available"])
-        for recorded in self._ledger.entries(key, 0, seen.seq - 1):
-            seen.entries += 1
-            _add_lines(seen, recorded)
-        for item in self._table.query(balance_key(key).pk, prefix="LEAF#"):
-            _add_clocks(seen, item)
-        for leaf in {WHOLE, *(slot.leaf for slot in [*seen.clocks, *seen.lines])}:
-            for bucket in self._table.query(bucket_partition(key, leaf)):
-                _add_bucket(seen, leaf, bucket)
-        names = [line_key(line.order, line.line) for line in self._orders.of_stock_key(key)]
-        for item in self._table.get_many(names).values():
-            seen.reserved += order_line(item).holds.get(key.location, 0)
-        return seen
 
-    def _add(self, item: Item, sums: defaultdict[StockKey, _Sums], result: Verified) -> None:
-        family, *rest = cast(str, item["pk"]).split("#")
-        if family == "ORDER" and cast(str, item["sk"]).startswith("LINE#"):
-            line = order_line(item)
-            result.order_lines += 1
-            for place, units in line.holds.items():
-                sums[StockKey(line.stock_key.sku, place)].reserved += units
-            held = sum(change.quantity for change in line.history)
-            if held != line.open:
-                what = f"history of order {line.order} line {line.line}"
-                result.discrepancies.append(Discrepancy(line.stock_key, what, line.open, held))
-            return
-        if family not in ("BAL", "JRN", "BKT", "PROMISE"):
-            return
-        key = StockKey(Sku(_plain(rest[0])), LocationId(_plain(rest[1])))
-        seen = sums[key]
-        if family == "BAL" and item["sk"] == "-":
-            _add_balance(seen, item)
-        elif family == "BAL" and "leaf" in item:
-            _add_clocks(seen, item)
-        elif family == "JRN":
-            recorded = entry(key, item)
-            seen.entries += 1
-            result.journal_entries += 1
-            result.journal_lines += len(recorded.lines)
-            _add_lines(seen, recorded)
-        elif family == "BKT":
-            _add_bucket(seen, WHOLE if rest[2] == "-" else parse_leaf(_plain(rest[2])), item)
-        elif family == "PROMISE":
-            seen.available += cast(int, item["available"])
+@dataclass(frozen=True, slots=True)
+class Read:
+    """One stock key as it was read: all that is stored, its order lines, what does not add up, and if it held still."""
+
+    account: Account
+    lines: Sequence[Item]
+    discrepancies: list[Discrepancy]
+    is_still: bool
 
 
-def _add_balance(seen: _Sums, item: Item) -> None:
-    seen.seq = cast(int, item["seq"])
-    seen.withheld = cast(int, item.get("withheld", 0))
-    seen.totals = {counter: cast(int, item.get(counter, 0)) for counter in Counter}
-    _add_clocks(seen, item)
+def _shares(item: Item, shares: int) -> set[int]:
+    """Say in which shares of the SKUs an item is needed."""
+    skus = owners(item)
+    return {zlib.crc32(sku.encode()) % shares for sku in skus} if shares > 1 else {0} if skus else set()
 
 
-def _add_clocks(seen: _Sums, item: Item) -> None:
-    seen.clocks |= {slot: clock.balance for slot, clock in clocks_of(item).items()}
+class _Share:
+    """What a scan found of some SKUs, by stock key."""
+
+    def __init__(self, items: Iterable[Item]) -> None:
+        self.accounts: dict[StockKey, Account] = {}
+        self._places: dict[tuple[str, str], Account] = {}
+        self._events: set[EventKey] = set()
+        self._named: list[tuple[StockKey, int, EventKey]] = []
+        self._rejected: set[EventKey] = set()
+        self._lines = 0
+        self._wrong_lines: set[Key] = set()
+        self._parts: set[Key] = set()
+        self._listed: dict[Key, list[Key]] = {}
+        for item in items:
+            self._add(item)
+        for account in self.accounts.values():
+            account.unknown_events = account.journal.events.keys() - self._events
+            account.rejected = self._rejected
+
+    def suspects(self) -> list[Key]:
+        """Return the order lines that look wrong."""
+        unlisted = {line for line, parts in self._listed.items() if not self._parts.issuperset(parts)}
+        return sorted(self._wrong_lines | unlisted)
+
+    def lost(self) -> Iterator[tuple[StockKey, int, EventKey]]:
+        """Yield the journal entries that events name and that are not there."""
+        for key, seq, event in self._named:
+            account = self.accounts.get(key)
+            if account is None or not account.journal.has(seq):
+                yield key, seq, event
+
+    def figures(self) -> Verified:
+        """Return how much was read."""
+        journals = [account.journal for account in self.accounts.values()]
+        named = {event for journal in journals for event in journal.events}
+        return Verified(
+            stock_keys=sum(account.seq > 0 for account in self.accounts.values()),
+            journal_entries=sum(journal.entries for journal in journals),
+            journal_lines=sum(journal.lines for journal in journals),
+            order_lines=self._lines,
+            events=len(self._events),
+            silent_events=sum(
+                event not in named and not event.startswith((DECISION, UNDONE)) for event in self._events
+            ),
+        )
+
+    def _add(self, item: Item) -> None:
+        pk, sk = cast(str, item["pk"]), cast(str, item["sk"])
+        family = pk[: pk.index("#")]
+        if family == "EVENT":
+            self._add_event(EventKey(pk.removeprefix("EVENT#")), item)
+        elif family != "ORDER":
+            stock = pk.split("#", 3)[1:3]
+            place = (stock[0], stock[1])
+            account = self._places.get(place)
+            if account is None:
+                account = self._places[place] = self._account(stock_key_of_key(pk))
+            account.add(item)
+        elif sk.startswith("PART#"):
+            self._parts.add(Key(pk, sk))
+        else:
+            self._add_line(Key(pk, sk), item)
+
+    def _add_event(self, event: EventKey, item: Item) -> None:
+        self._events.add(event)
+        self._named += [(key, seq, event) for key, seq in entries_of(item)]
+        dropped = dropped_count(item)
+        if dropped is not None:
+            self._rejected.add(dropped)
+
+    def _add_line(self, at: Key, item: Item) -> None:
+        line = order_line(item)
+        self._lines += 1
+        for place, units in line.holds.items():
+            account = self._account(StockKey(line.stock_key.sku, place))
+            account.reserved += units
+            account.lines.append(at)
+        if any(line_discrepancies(item)):
+            self._wrong_lines.add(at)
+        parts = parts_of(line)
+        if parts:
+            self._listed[at] = parts
+
+    def _account(self, key: StockKey) -> Account:
+        account = self.accounts.get(key)
+        if account is None:
+            account = self.accounts[key] = Account(key)
+        return account
 
 
-def _add_lines(seen: _Sums, recorded: JournalEntry) -> None:
-    for line in recorded.lines:
-        for leaf in {WHOLE, line.slot.leaf}:
-            seen.lines[Slot(leaf, line.slot.counter)] += line.quantity
+def parts_of(line: OrderLine) -> list[Key]:
+    """Return the items that list a line under other locations than the one where it lies."""
+    if not line.history or line.places == {line.place.location}:
+        return []
+    return [put.key for put in line_puts(line, line.history[0].at) if put.key.sk.startswith("PART#")]
 
 
-def _add_bucket(seen: _Sums, leaf: Leaf, item: Item) -> None:
-    for name, value in item.items():
-        counter, _, minute = name.partition("|")
-        if minute and "|" not in minute:
-            seen.buckets[Slot(leaf, Counter(counter))] += cast(int, value)
-
-
-def _plain(text: str) -> str:
-    return text.replace("%23", "#").replace("%25", "%")
+def _unlisted(line: OrderLine, part: Key) -> Discrepancy:
+    name = f"order {line.order} line {line.line}"
+    return Discrepancy(line.place, f"listing of {name} elsewhere", 1, 0, part.sk)

@@ -21,7 +21,9 @@ stock         ORDER#order                     ``-``, LINE#line             an or
 stock         OBS#sku                         location#source#element      what a source last said
 stock         LISTING#channel#sku             location                     what a channel shows
 stock         PACE#channel                    ``-``                        a channel's rate limit and breaker
+stock         REPAIR#sku#location             V#n                          what one rebuild put right, and who did it
 stock         HEARD#source                    location                     when it last said anything of there
+stock         LOT#sku                         lot                          until when a lot may be sold, its recall
 inbox         MSG#message                     ``-``                        a raw message
 registry      SOURCE, LOCATION, CHANNEL       id                           the declared network
 registry      ITEM#sku                        ``-``, V#n, KIT#kit          an item, its changes, the kits it is in
@@ -66,6 +68,11 @@ def part(text: str) -> str:
 def shard(text: str) -> int:
     """Spread ``text`` evenly over the shards of an index."""
     return crc32(text.encode()) % SHARDS
+
+
+def plain(text: str) -> str:
+    """Read what ``part`` wrote."""
+    return text.replace("%23", "#").replace("%25", "%")
 
 
 def _stock(key: StockKey) -> str:
@@ -114,6 +121,14 @@ def count_document_key(key: StockKey, document: CountDocument) -> Key:
     )
 
 
+def journal_block(key: StockKey, seq: int) -> str:
+    return entry_key(key, seq).pk
+
+
+def repair_key(key: StockKey) -> Key:
+    return Key(f"REPAIR#{_stock(key)}")
+
+
 def promise_key(key: StockKey, k: int = 0) -> Key:
     return Key(f"PROMISE#{_stock(key)}", str(k))
 
@@ -148,6 +163,10 @@ def heard_key(source: str, location: LocationId) -> Key:
 
 def pace_key(channel: ChannelId) -> Key:
     return Key(f"PACE#{part(channel)}")
+
+
+def lot_key(sku: Sku, lot: str) -> Key:
+    return Key(f"LOT#{part(sku)}", part(lot))
 
 
 def message_key(message: MessageId) -> Key:

@@ -171,7 +171,9 @@ class Ledger:
     def waiting(self, key: StockKey) -> list[Waiting]:
         """Return the counts of a stock key that wait for a decision."""
         item = self._table.get(waiting_key(key))
-        return [] if item is None else [_waiting(row) for row in cast("list[list[Value]]", item["counts"])]
+        return (
+            [] if item is None else [waiting_count(row) for row in cast("list[list[Value]]", item["counts"])]
+        )
 
     def find_count(self, key: StockKey, event: Count, within: timedelta) -> CountMark | None:
         """Return how a count stands or waits, which may be up to ``within`` from its own time; None if it does not."""
@@ -184,12 +186,16 @@ class Ledger:
         waiting = [count.mark for count in self.waiting(key)]
         return next((mark for mark in [*standing, *waiting] if mark.event_key == event.key), None)
 
-    def leaves(self, key: StockKey) -> dict[Leaf, dict[Counter, Quantity]]:
-        """Return what lies on each bin or lot that was ever named; the rest of the location's total is on none."""
+    def leaves(self, key: StockKey, at: datetime | None = None) -> dict[Leaf, dict[Counter, Quantity]]:
+        """Return what lies on each bin or lot that was ever named, now or as of an instant.
+
+        The rest of the location's total is on none. What is posted meanwhile may be in some and not yet in others.
+        """
         found = self._table.query(balance_key(key).pk, prefix="LEAF#")
         return {
             parse_leaf(cast(str, item["leaf"])): {
-                slot.counter: clock.balance for slot, clock in clocks_of(item).items()
+                slot.counter: clock.balance if at is None else self._as_of(key, slot, clock, at)
+                for slot, clock in clocks_of(item).items()
             }
             for item in found
         }
@@ -302,13 +308,15 @@ class Ledger:
             yield from (entry(key, found[at]) for at in keys if at in found)
 
     def _counts_since(self, key: StockKey, slot: Slot, at: datetime) -> list[Standing]:
-        return [_standing(item) for item in self._table.query(count_partition(key, slot), first=instant(at))]
+        return [
+            standing_count(item) for item in self._table.query(count_partition(key, slot), first=instant(at))
+        ]
 
     def _count_before(self, key: StockKey, slot: Slot, at: datetime, wanted: bool) -> list[Standing]:
         if not wanted:
             return []
         found = self._table.query(count_partition(key, slot), last=instant(at), descending=True, limit=1)
-        return [_standing(item) for item in found]
+        return [standing_count(item) for item in found]
 
 
 def posting_actions(posting: Posting, posted_at: datetime) -> list[Action]:
@@ -359,7 +367,7 @@ def posting_actions(posting: Posting, posted_at: datetime) -> list[Action]:
             Put(
                 count_key(key, accepted.slot, accepted.mark),
                 {
-                    **_mark_value(accepted.mark),
+                    **mark_value(accepted.mark),
                     "quantity": accepted.quantity,
                     "variance": accepted.variance,
                     "source": accepted.source,
@@ -375,7 +383,7 @@ def posting_actions(posting: Posting, posted_at: datetime) -> list[Action]:
         rows = [_waiting_value(count) for count in posting.waiting]
         actions.append(Put(waiting_key(key), {"counts": rows}))
     actions += [
-        Put(count_document_key(key, document), _mark_value(mark))
+        Put(count_document_key(key, document), mark_value(mark))
         for document, mark in posting.documents.items()
     ]
     return actions
@@ -469,11 +477,13 @@ def _counts_in(line: Line, slot: Slot) -> bool:
     return line.slot.counter == slot.counter and slot.leaf in (line.slot.leaf, WHOLE)
 
 
-def _mark_value(mark: CountMark) -> dict[str, Value]:
+def mark_value(mark: CountMark) -> dict[str, Value]:
+    """Write the mark of a count; ``count_mark`` reads it."""
     return {"as_of": instant(mark.as_of), "version": mark.version, "event_key": mark.event_key}
 
 
-def _standing(item: Item) -> Standing:
+def standing_count(item: Item) -> Standing:
+    """Read an accepted count."""
     return Standing(
         count_mark(item),
         cast(int, item["variance"]),
@@ -492,7 +502,7 @@ def _waiting_value(count: Waiting) -> list[Value]:
     return [
         str(count.slot.leaf),
         count.slot.counter,
-        _mark_value(count.mark),
+        mark_value(count.mark),
         count.quantity,
         count.source,
         count.document,
@@ -504,7 +514,8 @@ def _waiting_value(count: Waiting) -> list[Value]:
     ]
 
 
-def _waiting(row: Sequence[Any]) -> Waiting:
+def waiting_count(row: Sequence[Any]) -> Waiting:
+    """Read one of the counts that wait for a decision."""
     leaf, counter, mark, quantity, source, document, said, why, known, outcomes, was_accepted = row
     return Waiting(
         Slot(WHOLE if leaf == "-" else parse_leaf(leaf), Counter(counter)),
@@ -521,10 +532,11 @@ def _waiting(row: Sequence[Any]) -> Waiting:
 
 
 def _clocks_value(posting: Posting, leaf: Leaf) -> dict[str, Value]:
-    return {slot.counter: _clock_value(clock) for slot, clock in posting.clocks.items() if slot.leaf == leaf}
+    return {slot.counter: clock_value(clock) for slot, clock in posting.clocks.items() if slot.leaf == leaf}
 
 
-def _clock_value(clock: Clock) -> Value:
+def clock_value(clock: Clock) -> Value:
+    """Write a clock; ``clocks_of`` reads those of an item."""
     mark = clock.last_count
     return [
         clock.balance,

@@ -10,7 +10,7 @@ from typing import Any
 from functions.inventory_api.edge import house
 from shared.domain.events import instant
 from shared.domain.messages import Message
-from shared.domain.network import Tolerance
+from shared.domain.network import Grain, Tolerance
 from shared.domain.stock import MessageId
 from shared.runtime.wiring import House
 from shared.store.inbox import message_id
@@ -27,10 +27,10 @@ def careful(aws: Aws) -> None:
     aws.registry.declare(replace(declared, locations={**declared.locations, EAST: place}))
 
 
-def told(kind: str, document: str, minutes_ago: int, units: int) -> MessageId:
+def told(kind: str, document: str, minutes_ago: int, units: int, **more: str) -> MessageId:
     """Let the WMS report something, and apply it."""
     at = instant(NOW - timedelta(minutes=minutes_ago))
-    line = {"line": "1", "sku": "TEA", "location": "east", "quantity": units}
+    line = {"line": "1", "sku": "TEA", "location": "east", "quantity": units, **more}
     said = {"type": f"stock.{kind}", "timestamp": at, "data": {"document": document, "lines": [line]}}
     raw = json.dumps(said).encode()
     name = message_id(WMS, document, raw)
@@ -114,3 +114,21 @@ def test_a_message_is_undone_after_a_dry_run(aws: Aws) -> None:
 def test_a_message_that_is_not_there_is_not_undone(aws: Aws) -> None:
     said = api("POST /v1/messages/nothing/undo", {"reason": "sent twice"}, scopes="approver")
     assert said.status == 404
+
+
+def test_bins_are_shown_now_and_as_of_then(aws: Aws) -> None:
+    declared = aws.registry.network(fresh=True)
+    place = replace(declared.locations[EAST], grain=Grain.BIN)
+    aws.registry.declare(replace(declared, locations={**declared.locations, EAST: place}))
+    told("receipt", "R1", 60, 10, bin="A-1")
+    told("receipt", "R2", 30, 5, bin="B-2")
+    told("hold", "H1", 10, 2, bin="A-1")
+
+    [here] = api("GET /v1/stock/TEA").body["locations"]
+    assert here["leaves"] == [
+        {"bin": "A-1", "lot": "-", "on_hand": 10, "quality_hold": 2, "damaged": 0},
+        {"bin": "B-2", "lot": "-", "on_hand": 5, "quality_hold": 0, "damaged": 0},
+    ]
+    then = instant(NOW - timedelta(minutes=45))
+    [before] = api("GET /v1/stock", query={"sku": "TEA", "as_of": then}).body["locations"]
+    assert [(leaf["bin"], leaf["on_hand"]) for leaf in before["leaves"]] == [("A-1", 10), ("B-2", 0)]

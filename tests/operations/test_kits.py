@@ -15,15 +15,19 @@ from shared.domain.cases import CaseStatus
 from shared.domain.events import Event, MovementKind, effect_hash, instant
 from shared.domain.item_changes import Declaration, InvalidItemError, changed
 from shared.domain.items import Change, Component, Item
-from shared.domain.stock import Sku, StockKey
+from shared.domain.network import Channel
+from shared.domain.stock import ChannelId, Sku, StockKey
 from shared.operations.post import Fact
+from shared.operations.reserve import InsufficientStockError, Wanted
 from shared.store.items import ItemChangedError
 from shared.store.orders import Orders
 from tests.operations.house import (
     EAST,
     KEY,
     NOON,
+    SHOP,
     TEA,
+    WEST,
     Crash,
     House,
     Interruption,
@@ -31,6 +35,7 @@ from tests.operations.house import (
     count,
     demand,
     movement,
+    network,
     shipment,
 )
 
@@ -267,3 +272,93 @@ def test_every_order_of_arrival_ends_alike(numbers: list[int], rng: object, chan
     shuffled = [*events, *events[:2]]
     rng.shuffle(shuffled)  # type: ignore[attr-defined]
     assert played(shuffled) == played(events)
+
+
+# ---- reservations -----------------------------------------------------------------------------------------------
+
+
+def reserved(house: House, key: str, *lines: tuple[str, int]) -> dict[str, int]:
+    made = house.reserver.reserve(key, "oms", SHOP, [Wanted(Sku(sku), units) for sku, units in lines])
+    return {line.stock_key.sku: line.open for line in made.lines}
+
+
+def test_a_reservation_of_a_kit_takes_its_components_summed_with_the_other_lines(house: House) -> None:
+    assert reserved(house, "k", ("BOX", 3), ("TEA", 4), ("BOX", 1)) == {"TEA": 12, "MUG": 4}
+
+    assert [house.available(key) for key in (KEY, MUG_KEY)] == [88, 46]
+    house.assert_exact()
+
+
+def test_a_kit_that_lacks_one_component_reserves_nothing(house: House) -> None:
+    with pytest.raises(InsufficientStockError) as refused:
+        reserved(house, "k", ("BOX", 40), ("TEA", 21))
+
+    assert [(s.sku, s.requested, s.available_to_promise) for s in refused.value.shortfalls] == [
+        ("TEA", 101, 100)
+    ]
+    assert [house.available(key) for key in (KEY, MUG_KEY)] == [100, 50]
+    house.assert_exact()
+
+
+def test_a_reservation_of_a_kit_is_given_back_whole_and_repeats_as_itself(house: House) -> None:
+    made = house.reserver.reserve("k", "oms", SHOP, [Wanted(BOX, 3)])
+    kit(house, {"LID": 1})
+    assert house.reserver.reserve("k", "oms", SHOP, [Wanted(BOX, 3)]).id == made.id
+    assert made.explanation == ("3 BOX from east are 3 MUG + 6 TEA",)
+
+    house.reserver.release(made.id)
+
+    assert [house.available(key) for key in (KEY, MUG_KEY)] == [100, 50]
+    house.assert_exact()
+
+
+def test_a_kit_comes_whole_from_where_its_components_lie_together() -> None:
+    edi = Channel(ChannelId("edi"), "scripted", {EAST: "1", WEST: "2"}, EAST, sourcing=(EAST, WEST))
+    house = House(network(edi), skus=("TEA", "MUG"))
+    kit(house, {"TEA": 2, "MUG": 1})
+    house.post(
+        movement("a", 0, 100),
+        movement("b", 0, 1, key=MUG_KEY),
+        movement("c", 0, 10, key=StockKey(TEA, WEST)),
+        movement("d", 0, 9, key=StockKey(Sku("MUG"), WEST)),
+    )
+
+    made = house.reserver.reserve("k", "oms", edi.id, [Wanted(BOX, 4)])
+
+    assert {(line.stock_key, line.open) for line in made.lines} == {
+        (StockKey(TEA, WEST), 8),
+        (StockKey(Sku("MUG"), WEST), 4),
+    }
+    house.assert_exact()
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    st.lists(
+        st.tuples(st.sampled_from(["BOX", "SET", "TEA", "MUG"]), st.integers(1, 6)), min_size=1, max_size=5
+    )
+)
+def test_all_lines_are_had_exactly_when_the_sum_of_their_components_is_there(
+    lines: list[tuple[str, int]],
+) -> None:
+    house = House(skus=("TEA", "MUG", "LID"))
+    kits = {"BOX": {"TEA": 2, "MUG": 1}, "SET": {"TEA": 1, "LID": 3}}
+    stock = {"TEA": 17, "MUG": 8, "LID": 12}
+    for sku, parts in kits.items():
+        kit(house, parts, sku=sku)
+    for sku, units in stock.items():
+        house.post(movement(sku, 0, units, key=StockKey(Sku(sku), EAST)))
+    needed = dict.fromkeys(stock, 0)
+    for sku, units in lines:
+        for part, per_kit in kits.get(sku, {sku: 1}).items():
+            needed[part] += units * per_kit
+
+    if any(needed[sku] > stock[sku] for sku in stock):
+        with pytest.raises(InsufficientStockError):
+            reserved(house, "k", *lines)
+        needed = dict.fromkeys(stock, 0)
+    else:
+        assert reserved(house, "k", *lines) == {sku: units for sku, units in needed.items() if units}
+
+    assert {sku: stock[sku] - house.available(StockKey(Sku(sku), EAST)) for sku in stock} == needed
+    house.assert_exact()

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import cast
-
 import pytest
 
-from shared.domain.stock import WHOLE, Counter, Sku, StockKey
-from shared.store.layout import balance_key, bucket_hour, bucket_partition, entry_key, line_key, promise_key
-from shared.store.ledger import pack_lines, unpack_lines
-from shared.store.table import Delete, Key, Update
-from tests.operations.house import EAST, KEY, House, at, cancelled, count, demand, movement, shipment
+from shared.domain.stock import Sku, StockKey
+from shared.operations.proof import Mend
+from shared.store.table import Delete, Key
+from tests.operations.corruptions import APART, BAD, DERIVED, TOLD_ONCE, Corruption, furnished
+from tests.operations.house import EAST, KEY, WEST, House, cancelled, count, demand, movement, shipment
 
 
 @pytest.fixture
@@ -30,71 +27,44 @@ def house() -> House:
     return house
 
 
-BAD = StockKey(Sku("S3"), EAST)
-
-
-def add(key: Key, **changes: int) -> Callable[[House], None]:
-    return lambda house: house.stock.write([Update(key, add=changes)])
-
-
-def lose_entry(house: House) -> None:
-    house.stock.write([Delete(entry_key(BAD, 0))])
-
-
-def change_line(house: House) -> None:
-    item = house.stock.get(entry_key(BAD, 0))
-    assert item is not None
-    lines = unpack_lines(cast(bytes, item["lines"]))
-    forged = [lines[0]._replace(quantity=lines[0].quantity + 1), *lines[1:]]
-    house.stock.write([Update(entry_key(BAD, 0), set={"lines": pack_lines(forged)})])
-
-
-def lose_bucket(house: House) -> None:
-    house.stock.write([Delete(Key(bucket_partition(BAD, WHOLE), bucket_hour(at(0))))])
-
-
-def lose_order_line(house: House) -> None:
-    house.stock.write([Delete(line_key("O3", "1"))])
-
-
-def forge_history(house: House) -> None:
-    house.stock.write(
-        [Update(line_key("O3", "1"), set={"history": [["2026-11-01T12:04:00Z", 9, "d3", "east"]]})]
-    )
-
-
-def forge_clock(house: House) -> None:
-    item = house.stock.get(balance_key(BAD))
-    assert item is not None
-    clocks = cast("dict[str, list[object]]", item["clocks"])
-    clocks[Counter.ON_HAND][0] = cast(int, clocks[Counter.ON_HAND][0]) + 5
-    house.stock.write([Update(balance_key(BAD), set={"clocks": clocks})])  # type: ignore[dict-item]
-
-
-@pytest.mark.parametrize(
-    ("corrupt", "what"),
-    [
-        (add(balance_key(BAD), on_hand=1), "on_hand against its journal"),
-        (add(balance_key(BAD), damaged=1), "damaged against its journal"),
-        (add(promise_key(BAD), available=-1), "available"),
-        (lose_entry, "journal entries"),
-        (change_line, "on_hand against its journal"),
-        (lose_bucket, "on_hand against its buckets"),
-        (lose_order_line, "available"),
-        (forge_history, "history of order O3 line 1"),
-        (forge_clock, "on_hand against its clock"),
-    ],
-    ids=lambda value: getattr(value, "__name__", str(value)),
-)
-def test_a_corruption_is_found_and_named(house: House, corrupt: Callable[[House], None], what: str) -> None:
+@pytest.mark.parametrize("corruption", [*DERIVED, *TOLD_ONCE, *APART], ids=str)
+def test_a_corruption_is_found_and_named(corruption: Corruption) -> None:
+    house = furnished()
     house.assert_exact()
 
-    corrupt(house)
+    corruption.spoil(house)
 
     found = house.verifier.verify().discrepancies
-    assert {discrepancy.key for discrepancy in found} == {BAD}
-    assert what in {discrepancy.what for discrepancy in found}
+    assert {discrepancy.key.sku for discrepancy in found} == {BAD.sku}
+    assert any(corruption.what in one.what and corruption.where in one.where for one in found)
     assert all(discrepancy.expected != discrepancy.found for discrepancy in found)
+
+
+@pytest.mark.parametrize("corruption", DERIVED, ids=str)
+def test_only_what_is_wrong_is_named(corruption: Corruption) -> None:
+    house = furnished()
+
+    corruption.spoil(house)
+
+    others = [StockKey(Sku(f"S{n}"), place) for n in (0, 2) for place in (EAST, WEST)]
+    assert [wrong for key in others for wrong in house.verifier.recheck(key)] == []
+
+
+def test_an_entry_that_only_its_events_remember_is_named() -> None:
+    house = furnished()
+    for item in list(house.stock.scan()):
+        pk, sk = str(item["pk"]), str(item["sk"])
+        if pk.startswith(("BAL#S1", "JRN#S1", "BKT#S1", "CNT#S1", "CNTDOC#S1", "PROMISE#S1", "ORDER#O1")):
+            house.stock.write([Delete(Key(pk, sk))])
+
+    found = house.verifier.verify().discrepancies
+
+    assert ("journal entry 3", "event oms/s1", Mend.RESTORE) in {(w.what, w.where, w.mend) for w in found}
+
+
+def test_events_without_a_line_are_counted() -> None:
+    house = furnished(1)
+    assert house.verifier.verify().silent_events == 1  # the count that waits
 
 
 def test_it_says_how_much_it_read(house: House) -> None:

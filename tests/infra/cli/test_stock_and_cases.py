@@ -1,4 +1,4 @@
-"""Reading the house and acting on it: stock, journal, verify, reservations, cases, dead letters, pushes."""
+"""Reading the house and acting on it: stock, journal, reservations, cases, dead letters, pushes."""
 
 from __future__ import annotations
 
@@ -6,10 +6,8 @@ import json
 
 from infra.local.doctor import Finding
 from shared.domain.network import Listing
-from shared.domain.stock import ChannelId, LocationId, Sku, StockKey
+from shared.domain.stock import ChannelId, Sku
 from shared.operations.fan_out import Lane
-from shared.store.layout import balance_key
-from shared.store.table import Update
 from tests.infra.cli.arrange import INFO, NETWORK, Bench
 
 SHORT = {
@@ -62,25 +60,6 @@ def test_the_journal_is_read_page_by_page_up_to_the_limit(bench: Bench) -> None:
 
     assert len(said["entries"]) == 400
     assert [asked.query.get("cursor") for asked in bench.http.asked] == [None, "9"]
-
-
-def test_verify_proves_a_ledger_that_adds_up(bench: Bench) -> None:
-    bench.count("A", 5)
-
-    said = bench.json("verify")
-
-    assert (said["proven"], said["stock_keys"], said["journal_lines"]) == (True, 1, 1)
-
-
-def test_verify_names_what_does_not_add_up_and_exits_1(bench: Bench) -> None:
-    bench.count("A", 5)
-    bench.stock.write([Update(balance_key(StockKey(Sku("A"), LocationId("east"))), add={"on_hand": 1})])
-
-    spoken, in_json = bench.run("verify"), bench.run("verify", "--json")
-
-    assert (spoken.exit_code, in_json.exit_code) == (1, 1)
-    assert "A at east: on_hand against its journal must be 5, is 6" in spoken.stderr
-    assert json.loads(in_json.stdout)["proven"] is False
 
 
 def test_a_reservation_is_asked_for_with_all_its_lines_under_its_key(bench: Bench) -> None:

@@ -1,0 +1,173 @@
+"""What an audit found, as plain data: what the command line prints, ``--json`` gives and the HTML report shows."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from decimal import Decimal
+from fractions import Fraction
+
+from infra.audit.explanations import Kind
+from infra.audit.written_numbers import Number
+
+
+@dataclass(frozen=True, slots=True)
+class FileRead:
+    """A file, what it was taken for and why, and what of it was not compared."""
+
+    file: str
+    system: str
+    role: str
+    rows: int
+    taken: tuple[str, ...]
+    aside: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Pair:
+    """Two systems: keys that both have under the same code, those that are equal, those that only one has."""
+
+    one: str
+    other: str
+    both: int
+    equal: int
+    only_one: int
+    only_other: int
+
+    @property
+    def rate(self) -> str:
+        """The share of equal keys, of those that both have."""
+        return percent(self.equal, self.both)
+
+
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """A stock key in a table: every system's number, and for a worst key its likely cause."""
+
+    sku: str
+    place: str
+    values: tuple[Number | None, ...]
+    units: Number
+    exposure: Decimal | None
+    note: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Cause:
+    """A likely cause of differences of one system.
+
+    Attributes
+    ----------
+    title
+        In one line.
+    units, net
+        What the differences add up to, without and with their sign.
+    exposure, priced
+        In money, and for how many of the keys there is a price; None without prices.
+    evidence
+        Why it is likely.
+    alternatives
+        What fits equally, and what fits in part.
+    remedy
+        What to look at.
+    """
+
+    kind: Kind
+    system: str
+    title: str
+    keys: int
+    units: Number
+    net: Number
+    exposure: Decimal | None
+    priced: int
+    evidence: tuple[str, ...]
+    alternatives: tuple[str, ...]
+    remedy: str
+    examples: tuple[Shown, ...]
+
+
+@dataclass
+class Report:
+    """The whole audit.
+
+    Attributes
+    ----------
+    grain
+        What was compared, in words.
+    keys, equal
+        Stock keys that any system has; those that all have, under the same code, with the same number.
+    yardstick
+        How many keys with a difference had a majority, and how many were measured by the first system.
+    exposure
+        The sum over all differences, in money; None without prices.
+    """
+
+    systems: list[str]
+    files: list[FileRead]
+    grain: str
+    keys: int = 0
+    equal: int = 0
+    by_majority: int = 0
+    by_first: int = 0
+    pairs: list[Pair] = field(default_factory=list)
+    causes: list[Cause] = field(default_factory=list)
+    worst: list[Shown] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+    exposure: Decimal | None = None
+    currency: str = ""
+    seconds: float = 0
+
+    @property
+    def rate(self) -> str:
+        """The share of keys on which all agree."""
+        return percent(self.equal, self.keys)
+
+    @property
+    def differences(self) -> tuple[int, int]:
+        """How many numbers of single systems differ or are missing, and how many of them have a likely cause."""
+        counted = [
+            cause
+            for cause in self.causes
+            if cause.kind not in (Kind.CODE_FORMAT, Kind.REPEATED) and cause.units
+        ]
+        without = sum(cause.keys for cause in counted if cause.kind in (Kind.MISSING, Kind.UNEXPLAINED))
+        total = sum(cause.keys for cause in counted)
+        return total, total - without
+
+    @property
+    def by_place(self) -> bool:
+        """Whether keys are SKU and place."""
+        return any(shown.place for shown in self.worst)
+
+    @property
+    def has_prices(self) -> bool:
+        """Whether differences are in money too."""
+        return self.exposure is not None
+
+
+def percent(part: int, whole: int) -> str:
+    """Write a share with two decimals, rounded down: 100.00 is said only of all."""
+    if whole == 0:
+        return "-"
+    hundredths = Fraction(part * 10_000, whole)
+    return f"{hundredths.numerator // hundredths.denominator / 100:.2f} %"
+
+
+def amount(value: Number | None) -> str:
+    """Write a quantity, with its thousands apart."""
+    return "-" if value is None else f"{value:,}"
+
+
+def money(value: Decimal | None, currency: str = "") -> str:
+    """Write an amount of money, rounded to cents."""
+    return (
+        "-"
+        if value is None
+        else f"{value.quantize(Decimal('0.01')):,}" + (f" {currency}" if currency else "")
+    )
+
+
+def listed(names: Sequence[str], most: int = 5) -> str:
+    """Join names, with how many more there are."""
+    more = len(names) - most
+    return ", ".join(names[:most]) + (f" and {more:,} more" if more > 0 else "")

@@ -1,0 +1,279 @@
+"""Everything that is stored about one stock key, item by item as it is found, beside what its journal makes of it.
+
+An account is filled by a scan of the table, which finds the items of many keys in no order, or by reading one key's
+own partitions. What the journal says is summed at once (see ``derived.py``), so that a long journal takes no room.
+"""
+
+from __future__ import annotations
+
+import zlib
+from collections import defaultdict
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import cast
+
+from shared.domain.ledger import Clock, CountDocument, CountMark, Slot, Standing, Waiting, withheld_by
+from shared.domain.stock import (
+    AVAILABLE_SIGN,
+    WHOLE,
+    Counter,
+    EventKey,
+    Leaf,
+    LocationId,
+    Quantity,
+    Sku,
+    SourceId,
+    StockKey,
+    parse_leaf,
+)
+from shared.store.derived import Derived, Hour
+from shared.store.layout import (
+    ENTRIES_PER_BLOCK,
+    balance_key,
+    bucket_partition,
+    count_document_key,
+    count_partition,
+    event_key,
+    journal_block,
+    line_key,
+    part,
+    plain,
+    promise_key,
+)
+from shared.store.ledger import clocks_of, count_mark, standing_count, unpack_lines, waiting_count
+from shared.store.orders import Orders, order_line
+from shared.store.table import Item, Key, Table, Value
+
+FAMILIES = frozenset({"BAL", "JRN", "BKT", "CNT", "CNTDOC", "PROMISE"})
+"""The item families that belong to one stock key."""
+
+_FREE = tuple((Slot(WHOLE, counter), sign) for counter, sign in AVAILABLE_SIGN.items() if sign)
+
+DECISION = EventKey("onecount/decision/")
+UNDONE = EventKey("onecount/undo/")
+"""How the events begin by which somebody decided about a count, or took it out again."""
+
+
+@dataclass(slots=True)
+class Account:
+    """What is stored about one stock key.
+
+    Attributes
+    ----------
+    journal
+        What its entries say; those that cannot be read are in ``unreadable``.
+    waiting
+        The counts that wait; None where that was never written.
+    promises
+        Its promise counters by number.
+    reserved, lines
+        Units that order lines hold here, and which lines.
+    rejected, unknown_events
+        Of the events that it names: counts that somebody dropped, and those that are not known as posted.
+    """
+
+    key: StockKey
+    balance: Item | None = None
+    leaves: dict[Leaf, Item] = field(default_factory=dict)
+    waiting: list[Waiting] | None = None
+    journal: Derived = field(default_factory=Derived)
+    unreadable: list[int] = field(default_factory=list)
+    buckets: dict[Hour, Item] = field(default_factory=dict)
+    counts: defaultdict[Slot, list[Standing]] = field(default_factory=lambda: defaultdict(list))
+    documents: dict[CountDocument, CountMark] = field(default_factory=dict)
+    promises: dict[int, Item] = field(default_factory=dict)
+    reserved: Quantity = 0
+    lines: list[Key] = field(default_factory=list)
+    rejected: set[EventKey] = field(default_factory=set)
+    unknown_events: set[EventKey] = field(default_factory=set)
+
+    def add(self, item: Item) -> None:
+        """Add an item of one of the ``FAMILIES``."""
+        family, _, _, *rest = cast(str, item["pk"]).split("#", 4)
+        sk = cast(str, item["sk"])
+        if family == "JRN":
+            self._add_entry(item)
+        elif family == "BKT":
+            self.buckets[Hour(_leaf(rest[0]), sk)] = item
+        elif family == "PROMISE":
+            self.promises[int(sk)] = item
+        elif family == "CNT":
+            self.counts[Slot(_leaf(rest[0]), Counter(rest[1]))].append(standing_count(item))
+        elif family == "CNTDOC":
+            source, document = sk.split("#")
+            slot = Slot(_leaf(rest[0]), Counter(rest[1]))
+            self.documents[CountDocument(slot, SourceId(plain(source)), plain(document))] = count_mark(item)
+        elif sk == "-":
+            self.balance = item
+        elif sk == "WAITING":
+            self.waiting = [waiting_count(row) for row in cast("list[list[Value]]", item["counts"])]
+        else:
+            self.leaves[parse_leaf(cast(str, item["leaf"]))] = item
+
+    def _add_entry(self, item: Item) -> None:
+        seq = int(cast(str, item["sk"]))
+        try:
+            lines = unpack_lines(cast(bytes, item["lines"]))
+            self.journal.add(seq, cast(str, item["posted_at"]), lines)
+        except (zlib.error, ValueError, KeyError, TypeError):
+            self.journal.seen(seq)
+            self.unreadable.append(seq)
+
+    @property
+    def seq(self) -> int:
+        """The journal's length, as the balance says; without a balance, as many entries as there are."""
+        return self.journal.entries if self.balance is None else cast(int, self.balance["seq"])
+
+    @property
+    def withheld(self) -> Quantity:
+        """Units that the counts which wait keep from being promised."""
+        return sum(withheld_by(count) for count in self.waiting or ())
+
+    @property
+    def claimable(self) -> Quantity:
+        """What its promise counters must have together."""
+        sums = self.journal.sums
+        free = sum(sign * sums.get(slot, 0) for slot, sign in _FREE)
+        return free - self.reserved - self.withheld
+
+    @property
+    def available(self) -> Quantity:
+        """What its promise counters have together."""
+        return sum(cast(int, item["available"]) for item in self.promises.values())
+
+    @property
+    def clocks(self) -> dict[Slot, Clock]:
+        """The clocks of the whole and of every bin and lot, as they are stored."""
+        items = [*([] if self.balance is None else [self.balance]), *self.leaves.values()]
+        return {slot: clock for item in items if "clocks" in item for slot, clock in clocks_of(item).items()}
+
+    @property
+    def standing(self) -> dict[CountDocument, CountMark]:
+        """The newest version of each count document that stands or waits."""
+        marks: dict[CountDocument, CountMark] = {}
+        stands = [(slot, count) for slot, counts in self.counts.items() for count in counts]
+        said = [(CountDocument(slot, SourceId(c.source), c.document), c.mark) for slot, c in stands]
+        said += [(CountDocument(w.slot, w.source, w.document), w.mark) for w in self.waiting or ()]
+        for name, mark in said:
+            if name.document and (name not in marks or marks[name][1:] < mark[1:]):
+                marks[name] = mark
+        return marks
+
+    @property
+    def guards(self) -> dict[Key, Item]:
+        """Balance and promise counters: while they are as they are here, so is everything else that posting writes."""
+        items = {promise_key(self.key, k): item for k, item in self.promises.items()}
+        return items if self.balance is None else {balance_key(self.key): self.balance, **items}
+
+    @property
+    def slots(self) -> set[Slot]:
+        """Every slot that anything is stored of."""
+        return {*self.journal.sums, *self.clocks, *self.counts, *(name.slot for name in self.documents)}
+
+
+class Accounts:
+    """Reads all that is stored about one stock key from its own partitions."""
+
+    def __init__(self, table: Table) -> None:
+        self._table = table
+        self._orders = Orders(table)
+
+    def read(self, key: StockKey, known: Account | None = None) -> tuple[Account, list[Item]]:
+        """Return the account of a stock key, and its order lines.
+
+        What a scan has seen of it is looked for too: a leaf or an entry that nothing else of the key names.
+        """
+        seen = Account(key)
+        known = known or seen
+        for item in self._of(balance_key(key).pk, promise_key(key).pk):
+            seen.add(item)
+        top = 0 if seen.balance is None else cast(int, seen.balance["seq"])
+        self._read_journal(seen, max([top, *(n + 1 for n in known.journal.beyond(top))]))
+        slots = {*seen.slots, *known.slots, *(count.slot for count in seen.waiting or ())}
+        leaves = {WHOLE, *seen.leaves, *seen.journal.leaves, *(hour.leaf for hour in known.buckets)}
+        partitions = [
+            *(bucket_partition(key, leaf) for leaf in leaves),
+            *(count_partition(key, slot) for slot in slots),
+            *(count_document_key(key, CountDocument(slot, SourceId("-"), "-")).pk for slot in slots),
+        ]
+        for item in self._of(*partitions):
+            seen.add(item)
+        listed = [line_key(line.order, line.line) for line in self._orders.of_stock_key(key)]
+        names = list(dict.fromkeys([*listed, *known.lines]))
+        lines = list(self._table.get_many(names).values())
+        seen.reserved = sum(order_line(item).holds.get(key.location, 0) for item in lines)
+        self._look_up_events(seen)
+        return seen, lines
+
+    def holds_still(self, account: Account) -> bool:
+        """Whether nothing has been posted, reserved or released since an account was begun to be read."""
+        keys = [balance_key(account.key), *(promise_key(account.key, k) for k in {0, *account.promises})]
+        return self._table.snapshot(keys) == account.guards
+
+    def _of(self, *partitions: str) -> Iterator[Item]:
+        for partition in partitions:
+            yield from self._table.query(partition)
+
+    def _read_journal(self, seen: Account, length: int) -> None:
+        """Read to the end of the block after the last that is known to be there."""
+        first = 0
+        while True:
+            found = 0
+            for item in self._table.query(journal_block(seen.key, first)):
+                seen.add(item)
+                found += 1
+            first += ENTRIES_PER_BLOCK
+            if first > length and not found:
+                return
+
+    def _look_up_events(self, seen: Account) -> None:
+        named = [*seen.journal.events, *(count.mark.event_key for count in seen.waiting or ())]
+        for start in range(0, len(named), 1000):
+            some = {event_key(name): name for name in named[start : start + 1000]}
+            found = self._table.get_many(list(some))
+            seen.unknown_events |= {name for key, name in some.items() if key not in found}
+        decided = [
+            event_key(EventKey(f"{of}{mark.event_key}"))
+            for mark in seen.documents.values()
+            for of in (DECISION, UNDONE)
+        ]
+        dropped = map(dropped_count, self._table.get_many(decided).values())
+        seen.rejected.update(count for count in dropped if count is not None)
+
+
+def dropped_count(item: Item) -> EventKey | None:
+    """Return the count that an event of ours took out for good; None if it is no such event."""
+    name = cast(str, item["pk"]).removeprefix("EVENT#")
+    if name.startswith(DECISION) and item["effect"] == "reject":
+        return EventKey(name.removeprefix(DECISION))
+    return EventKey(name.removeprefix(UNDONE)) if name.startswith(UNDONE) else None
+
+
+def entries_of(item: Item) -> list[tuple[StockKey, int]]:
+    """Return the journal entries that an event's own item names."""
+    named = cast("list[tuple[str, str, int]]", item.get("entries", []))
+    return [(StockKey(Sku(sku), LocationId(location)), seq) for sku, location, seq in named]
+
+
+def owners(item: Item) -> set[str]:
+    """Return the SKUs that an item of the ledger belongs to, as keys write them; of a kit's event its components."""
+    family, *rest = cast(str, item["pk"]).split("#")
+    if family in FAMILIES:
+        return {rest[0]}
+    if family == "EVENT":
+        return {part(cast(str, item["sku"])), *(part(key.sku) for key, _ in entries_of(item))}
+    if family != "ORDER" or item["sk"] == "-":
+        return set()
+    if "sku" in item:
+        return {part(cast(str, item["sku"]))}
+    return {cast(str, item["order_lines_pk"]).split("#")[0]} if "order_lines_pk" in item else set()
+
+
+def stock_key_of_key(pk: str) -> StockKey:
+    """Read the stock key from the partition key of an item of one of the ``FAMILIES``."""
+    _, sku, location, *_ = pk.split("#")
+    return StockKey(Sku(plain(sku)), LocationId(plain(location)))
+
+
+def _leaf(text: str) -> Leaf:
+    return WHOLE if text == "-" else parse_leaf(plain(text))
