@@ -69,6 +69,7 @@ class SourceDeclaration(_Declared):
     latency_s: Annotated[int, Field(ge=0, le=604_800)] = 0
     tolerance: ToleranceDeclaration | None = None
     class_tolerances: dict[Text, ToleranceDeclaration] = {}
+    counted_by_hand: bool = False
     options: dict[str, Option] = {}
 
 
@@ -218,6 +219,7 @@ def _source(name: str, said: SourceDeclaration) -> Source:
         timedelta(seconds=said.latency_s),
         None if said.tolerance is None else said.tolerance.tolerance(),
         {item_class: rule.tolerance() for item_class, rule in said.class_tolerances.items()},
+        said.counted_by_hand,
     )
 
 

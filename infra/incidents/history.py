@@ -23,7 +23,7 @@ KEYS = tuple(StockKey(sku, place) for sku in SKUS for place in (EAST, WEST))
 RATES = {
     "sale": 0.5,
     "wholesale": 0.3,
-    "receipt": 0.1,
+    "receipt": 0.12,
     "return": 0.1,
     "adjustment": 0.06,
     "hold": 0.08,
@@ -131,9 +131,10 @@ class Historian:
         free = self._on_hand[key] - self._reserved[key] - self._held[key]
         match kind:
             case "opening":
-                return [self._moved(at, "receipt", key, pack * random.randint(15, 45))], []
+                return [self._moved(at, "receipt", key, pack * random.randint(240 // pack, 720 // pack))], []
             case "receipt":
-                units = pack * random.randint(1, 10) if random.random() < 0.7 else random.randint(5, 90)
+                cases = random.randint(-(-24 // pack), -(-150 // pack))
+                units = pack * cases if random.random() < 0.7 else random.randint(10, 120)
                 return [self._moved(at, "receipt", key, units)], []
             case "return":
                 return [self._moved(at, "return", key, random.randint(1, 4))], []

@@ -41,10 +41,11 @@ def network() -> Network:
             WEBSHOP,
             "standard_webhooks",
             meaning={"available": "available"},
+            channel=SHOP,
             latency=8 * minutes,
             tolerance=EXACT,
         ),
-        Source(STOCKTAKE, "standard_webhooks", meaning=on_hand, tolerance=EXACT),
+        Source(STOCKTAKE, "standard_webhooks", meaning=on_hand, tolerance=EXACT, counted_by_hand=True),
         Source(SHOPFRONT, "shopify", channel=SHOP, options={"shop": SHOP_DOMAIN}),
     ]
     places = [Location(place, WMS, WMS) for place in (EAST, WEST)]

@@ -60,6 +60,8 @@ class Source:
     latency
         How long it may take to follow what happens: until then a difference is posting delay within limits. Of an
         authority: how long what it says may take to reach us.
+    counted_by_hand
+        Whether its numbers are what somebody counted, rather than what a system keeps.
     tolerance, class_tolerances
         How far its numbers may be off before that is drift, in general and for items of some classes; None: as the
         location says.
@@ -79,6 +81,7 @@ class Source:
     latency: timedelta = timedelta(0)
     tolerance: Tolerance | None = None
     class_tolerances: Mapping[str, Tolerance] = field(default_factory=dict)
+    counted_by_hand: bool = False
 
 
 class Grain(StrEnum):

@@ -142,6 +142,8 @@ class Explainer:
             complete_since,
             timedelta(0) if source is None else source.latency,
             self._packs(seen.sku, seen.as_of),
+            is_counted_by_hand=source is not None and source.counted_by_hand,
+            takes_orders=channel is not None,
         )
 
     def _entries(self, key: StockKey, since: datetime) -> tuple[list[JournalEntry], datetime | None]:

@@ -212,6 +212,7 @@ def _source_text(source: Source) -> str:
             "class_tolerances": {
                 name: _tolerance_text(tolerance) for name, tolerance in source.class_tolerances.items()
             },
+            "counted_by_hand": source.counted_by_hand,
             "options": dict(source.options),
         },
         sort_keys=True,
@@ -237,6 +238,7 @@ def _source(item: Item) -> Source:
         class_tolerances={
             name: Tolerance(*tolerance) for name, tolerance in said.get("class_tolerances", {}).items()
         },
+        counted_by_hand=said.get("counted_by_hand", False),
     )
 
 

@@ -67,13 +67,14 @@ class Sibling:
 
 @dataclass(frozen=True, slots=True)
 class Mirror:
-    """The same source's differences on another stock key: instant, difference, and without what latency allows.
+    """The same source's differences on another stock key, by the instant of each statement.
 
+    Of each the difference as it is, and what it may be without that which the source need not have seen yet.
     ``changes`` are what the ledger knows to have happened there, by its effect on the number that is compared.
     """
 
     key: StockKey
-    drifts: Sequence[tuple[datetime, Quantity, Quantity]]
+    drifts: Sequence[tuple[datetime, Sequence[Quantity]]]
     changes: Sequence[tuple[EventKey, datetime, Quantity]] = ()
 
 
@@ -103,6 +104,10 @@ class Account:
         Other stock keys of the same source that differ too.
     kin
         Events of other stock keys: how their documents are written.
+    is_counted_by_hand
+        Whether the number is what somebody counted, not what a system keeps: nothing is handed over to it.
+    takes_orders
+        Whether the source sells: its own orders reach it first.
     siblings
         Newest events of other stock keys, and whether the source has counted them: is its feed alive?
     """
@@ -120,3 +125,5 @@ class Account:
     mirrors: Sequence[Mirror] = ()
     kin: Sequence[EventKey] = ()
     siblings: Sequence[Sibling] = ()
+    is_counted_by_hand: bool = False
+    takes_orders: bool = False

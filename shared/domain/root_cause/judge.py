@@ -31,6 +31,9 @@ from shared.domain.root_cause.telling import tell
 from shared.domain.root_cause.timeline import Effort, Timeline, amount_of, coefficients
 from shared.domain.stock import Quantity
 
+MOST_UNSEEN = 16
+"""Ways in which another stock key's difference may be posting delay in part that are tried."""
+
 NAMED = 6
 """Hypotheses that are told."""
 
@@ -66,6 +69,10 @@ FINDERS: tuple[Callable[[Timeline], Iterator[Suspect]], ...] = (
 """All who name suspects."""
 
 
+COUNTED_BY_HAND = (counted_in_motion, on_another_key, in_another_unit)
+"""Those who name suspects where somebody counted: nothing was handed over that could be lost or doubled."""
+
+
 @dataclass(frozen=True, slots=True)
 class Verdict:
     """A suspect with its share of the whole."""
@@ -86,7 +93,8 @@ def explain(account: Account) -> Explanation:
         raise ValueError(f"{account.source} has said nothing of {account.key}: there is nothing to explain")
     effort = Effort()
     timeline = Timeline(account, effort)
-    suspects = [suspect for find in FINDERS for suspect in find(timeline)]
+    finders = COUNTED_BY_HAND if account.is_counted_by_hand else FINDERS
+    suspects = [suspect for find in finders for suspect in find(timeline)]
     verdicts = _verdicts(timeline, suspects)
     return Explanation(
         timeline.drift,
@@ -108,8 +116,12 @@ def is_within_latency(account: Account) -> bool:
 def mirror_of(account: Account) -> Mirror:
     """Return an account as the possible mirror of another of the same source."""
     timeline = Timeline(account, Effort())
-    times = [said.as_of for said in timeline.statements]
-    drifts = list(zip(times, timeline.differences, timeline.settled(), strict=True))
+    drifts = [
+        (said.as_of, [difference, *(difference + unseen for unseen in sorted(slack, key=abs)[:MOST_UNSEEN])])
+        for said, difference, slack in zip(
+            timeline.statements, timeline.differences, timeline.slacks, strict=True
+        )
+    ]
     return Mirror(account.key, drifts, [(m.event, m.at, m.amount) for m in timeline.moments])
 
 

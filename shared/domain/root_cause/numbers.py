@@ -179,7 +179,7 @@ def on_another_key(timeline: Timeline) -> Iterator[Suspect]:
             for event, at, amount in mirror.changes
             if amount == timeline.drift and at <= timeline.newest
         )[-1:]
-        prior = WEIGHTS[RootCause.MAPPING_SWAP] * min(RARE_MIRROR, abs(timeline.drift)) / len(mirrors)
+        prior = WEIGHTS[RootCause.MAPPING_SWAP] * min(RARE_MIRROR, 4 * abs(timeline.drift)) / len(mirrors)
         yield Suspect(
             RootCause.MAPPING_SWAP,
             prior,
@@ -194,14 +194,16 @@ def _mirrored(timeline: Timeline, mirror: Mirror) -> list[Quantity]:
     """Return the other key's differences with the sign turned, at the statements of this one."""
     timeline.effort.spend(len(timeline.statements) + len(mirror.drifts))
     shifts: list[Quantity] = []
-    theirs = sorted(mirror.drifts)
-    position, raw, settled = 0, 0, 0
+    theirs = sorted(mirror.drifts, key=lambda drift: drift[0])
+    position, latest = 0, [0]
     for index, said in enumerate(timeline.statements):
         is_newest = index == len(timeline.statements) - 1
         while position < len(theirs) and (is_newest or theirs[position][0] <= said.as_of):
-            _, raw, settled = theirs[position]
+            latest = list(theirs[position][1])
             position += 1
-        shifts.append(-raw if timeline.is_possible(index, timeline.differences[index] + raw) else -settled)
+        difference = timeline.differences[index]
+        fitting = (level for level in latest if timeline.is_possible(index, difference + level))
+        shifts.append(-next(fitting, latest[0]))
     return shifts
 
 

@@ -27,6 +27,12 @@ DOUBLED_WITHIN_H = 1.5
 """Half of the events that are counted twice are so within so many hours."""
 
 
+REPEATABLE = {Nature.COUNT: 0.2, Nature.RESERVED: 0.2, Nature.RELEASED: 0.2}
+"""What it does to a doubling that the event is a state rather than a change: a count set twice is set once."""
+
+OWN_ORDER = 0.1
+"""What it does to the loss of an order that the source took it itself."""
+
 RARE_TWIN = 0.05
 """How seldom two documents share their number by chance."""
 
@@ -57,6 +63,7 @@ def lost(timeline: Timeline) -> Iterator[Suspect]:
     events = by_event(timeline.window)
     counts = sum(1 for found in events.values() if found[0].change.nature is Nature.COUNT)
     plain = max(1, len(events) - counts)
+    own = OWN_ORDER if timeline.account.takes_orders else 1.0
     for found in events.values():
         change = found[0].change
         if is_release(change) or not fits_newest(timeline, -net(found, timeline.newest)):
@@ -66,7 +73,8 @@ def lost(timeline: Timeline) -> Iterator[Suspect]:
             prior = WEIGHTS[RootCause.COUNT_NOT_PROPAGATED] / counts
             yield Suspect(RootCause.COUNT_NOT_PROPAGATED, prior, shifts, found)
         else:
-            yield Suspect(RootCause.MISSING_EVENT, WEIGHTS[RootCause.MISSING_EVENT] / plain, shifts, found)
+            weight = WEIGHTS[RootCause.MISSING_EVENT] * (own if change.nature is Nature.RESERVED else 1.0)
+            yield Suspect(RootCause.MISSING_EVENT, weight / plain, shifts, found)
 
 
 def doubled(timeline: Timeline) -> Iterator[Suspect]:
@@ -96,8 +104,7 @@ def _chance_of_doubling(timeline: Timeline, moment: Moment, onset: int) -> float
         return 0.0
     before = timeline.statements[onset - 1].as_of if onset else moment.at
     hours = max(0.0, (before - moment.at).total_seconds() / 3600)
-    absolute = 0.2 if moment.change.nature is Nature.COUNT else 1.0  # a count set twice is set once
-    return absolute * fading(hours, DOUBLED_WITHIN_H)
+    return REPEATABLE.get(moment.change.nature, 1.0) * fading(hours, DOUBLED_WITHIN_H)
 
 
 def misread(timeline: Timeline) -> Iterator[Suspect]:

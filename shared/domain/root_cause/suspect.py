@@ -28,7 +28,7 @@ WEIGHTS = {
     RootCause.COUNT_NOT_PROPAGATED: 0.06,
     RootCause.DOCUMENT_REFERENCE: 0.06,
     RootCause.MAPPING_SWAP: 0.06,
-    RootCause.STALE_OVERWRITE: 0.08,
+    RootCause.STALE_OVERWRITE: 0.12,
     RootCause.RESERVATION_LEAK: 0.12,
     RootCause.COUNT_IN_MOTION: 0.08,
     RootCause.UNEXPLAINED: 0.01,
