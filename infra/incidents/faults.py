@@ -65,14 +65,13 @@ def posting_delay(world: World) -> None:
 
     def truth() -> Truth | None:
         late: dict[StockKey, list[Carried]] = {}
-        for carried in waiting:
-            if follower.effect(carried.happening) and not carried.happening.is_of_shop:
+        for carried in sorted(waiting, key=lambda carried: carried.happening.at):
+            if follower.effect(carried.happening) and carried.happening.at < follower.said_at:
                 late.setdefault(carried.key, []).append(carried)
-        if not late:
+        visible = [key for key in late if abs(follower.off[key]) >= NOTICED]
+        if not visible:
             return None
-        for found in late.values():
-            found.sort(key=lambda carried: carried.happening.at)
-        key = min(late, key=lambda key: late[key][0].happening.at)
+        key = min(visible, key=lambda key: late[key][0].happening.at)
         return _of_all("posting_delay", follower, key, late[key])
 
     def begin() -> None:
@@ -122,19 +121,12 @@ MEANINGS = {
 def definition_mismatch(world: World) -> None:
     """Have a system mean something else by its number than was declared, from the first day on."""
     follower = _someone(world)
-    right = follower.meaning
-    meaning = world.random.choice([name for name, parts in MEANINGS.items() if parts != right])
+    others = [name for name, parts in MEANINGS.items() if parts != follower.meaning]
+    meaning = world.random.choice(others)
     follower.meaning = MEANINGS[meaning]
 
-    def value(parts: dict[str, int], key: StockKey) -> int:
-        return sum(sign * follower.levels[key][name] for name, sign in parts.items())
-
     def truth() -> Truth | None:
-        off = [
-            key
-            for key in KEYS
-            if key.location in follower.places and value(right, key) != value(follower.meaning, key)
-        ]
+        off = [key for key, number in follower.off.items() if number]
         if not off:
             return None
         key = off[int(world.now.timestamp()) % len(off)]

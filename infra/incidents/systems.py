@@ -56,6 +56,8 @@ class Follower:
         What its number is multiplied by when it is said; 1 in a sound system.
     seen
         What it has taken over, in order.
+    said_at, off
+        When it last stated its numbers, and how far each was from the truth of that instant.
     """
 
     id: SourceId
@@ -70,6 +72,8 @@ class Follower:
         default_factory=lambda: defaultdict(lambda: defaultdict(int))
     )
     seen: list[Carried] = field(default_factory=list)
+    said_at: datetime = START
+    off: dict[StockKey, int] = field(default_factory=dict)
 
     def cares(self, happening: Happening) -> bool:
         """Whether its own number would be touched."""

@@ -57,6 +57,7 @@ class World:
         self.truth: Callable[[], Truth | None] = lambda: None
         self.end = END
         self.counted_out: set[StockKey] = set()
+        self.true_levels: dict[StockKey, dict[str, int]] = {key: {} for key in KEYS}
         self.on_shelf: dict[StockKey, int] = dict.fromkeys(KEYS, 0)
         self._due: list[tuple[datetime, int, Callable[[], None]]] = []
         self._number = count()
@@ -103,6 +104,9 @@ class World:
 
     def _move(self, happening: Happening) -> None:
         self.on_shelf[happening.key] += happening.amounts.get("on_hand", 0)
+        levels = self.true_levels[happening.key]
+        for name, amount in happening.amounts.items():
+            levels[name] = levels.get(name, 0) + amount
 
     def _carry(self, follower: Follower, carried: Carried) -> None:
         for handed in follower.tamper(carried):
@@ -120,7 +124,14 @@ class World:
 
     def _state(self, follower: Follower) -> None:
         numbers = {key: follower.number(key) for key in KEYS if key.location in follower.places}
+        follower.said_at = self.now
+        follower.off = {key: number - self._sound(follower, key) for key, number in numbers.items()}
         self._say(follower.id, follower.element, numbers)
+
+    def _sound(self, follower: Follower, key: StockKey) -> int:
+        """Return what a follower would say if it knew everything and had no fault."""
+        declared = next(sound.meaning for sound in followers() if sound.id == follower.id)
+        return sum(sign * self.true_levels[key].get(name, 0) for name, sign in declared.items())
 
     def _say(self, source: SourceId, element: str, numbers: dict[StockKey, int]) -> None:
         at, document = self.now, f"N-{next(self._number)}"

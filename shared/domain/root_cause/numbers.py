@@ -173,12 +173,9 @@ def on_another_key(timeline: Timeline) -> Iterator[Suspect]:
         shifts = _mirrored(timeline, mirror)
         if not fits_newest(timeline, shifts[-1]):
             continue
-        moments = tuple(m for m in timeline.window if m.amount == -timeline.drift)[-1:]
-        theirs = tuple(
-            event
-            for event, at, amount in mirror.changes
-            if amount == timeline.drift and at <= timeline.newest
-        )[-1:]
+        began = next(said.as_of for said, shift in zip(timeline.statements, shifts, strict=True) if shift)
+        moments = tuple(m for m in timeline.window if m.amount == -shifts[-1] and m.at <= began)[-1:]
+        theirs = tuple(e for e, at, amount in mirror.changes if amount == shifts[-1] and at <= began)[-1:]
         prior = WEIGHTS[RootCause.MAPPING_SWAP] * min(RARE_MIRROR, 4 * abs(timeline.drift)) / len(mirrors)
         yield Suspect(
             RootCause.MAPPING_SWAP,
