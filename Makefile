@@ -8,7 +8,7 @@ ONECOUNT := $(BIN)/onecount
 # the CDK's switch for it; it names the version that is silenced, so a newer one that ends is told again.
 export JSII_SILENCE_WARNING_END_OF_LIFE_NODE_VERSION ?= 20
 
-.PHONY: setup demo up down test check simulate bench crowd deploy diff fmt lock clean
+.PHONY: setup demo up down test check simulate incidents bench crowd deploy diff fmt lock clean
 
 setup: .venv/.installed
 
@@ -41,6 +41,11 @@ test: check
 # A million deliveries, with faults, on all cores; a failing seed is named and replays.
 simulate: setup
 	@$(ONECOUNT) simulate --seed 1 --deliveries 1000000
+
+# 20 seeds of every kind of fault and 100 clean ones, on all cores: is the guilty handoff named? SEED moves the range.
+SEED ?= 1
+incidents: setup
+	@$(ONECOUNT) incident --kind all --seed $(SEED) --seeds 20
 
 bench: setup
 	@$(BIN)/python -m tests.bench

@@ -25,6 +25,7 @@ from functions.inventory_api import (
     approval_calls,
     case_calls,
     edge,
+    explanation_calls,
     lot_calls,
     openapi,
     registry_calls,
@@ -38,6 +39,7 @@ from shared.runtime.logging import log_to_stdout
 __all__ = [
     "approval_calls",
     "case_calls",
+    "explanation_calls",
     "handle",
     "house",
     "lot_calls",

@@ -44,7 +44,7 @@ def list_stock(asked: Asked[Any]) -> Answer:
         asked.query.only_with("sku", "as_of")
         return _item(asked, Sku(sku))
     asked.query.needs("as_of", "sku")
-    location = _location(asked)
+    location = location_of(asked)
     after, limit = asked.query.text("cursor"), asked.query.page_size()
     keys = list(house().view.keys_at(location, None if after is None else Sku(after), limit))
     found = house().view.rows(keys)
@@ -75,7 +75,7 @@ def get_journal(asked: Asked[Any]) -> Answer:
 
 
 def _journal(asked: Asked[Any], sku: Sku) -> Answer:
-    key = StockKey(sku, _location(asked))
+    key = StockKey(sku, location_of(asked))
     before, limit = asked.query.number("cursor"), asked.query.page_size()
     entries = house().ledger.journal(key, before_seq=before, limit=limit)
     if not entries and before is None:
@@ -108,7 +108,14 @@ def get_availability(asked: Asked[Any]) -> Answer:
     return answer(200, {"channel": channel_id, "sku": sku, "available_to_promise": total, "locations": rows})
 
 
-def _location(asked: Asked[Any]) -> LocationId:
+def location_of(asked: Asked[Any]) -> LocationId:
+    """Return the location that is asked about.
+
+    Raises
+    ------
+    InvalidFieldError
+        When it is missing, or not declared.
+    """
     location = LocationId(asked.query.required("location"))
     registry = house().registry
     if (

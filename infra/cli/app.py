@@ -9,6 +9,7 @@ from infra.cli import (
     case_commands,
     channel_commands,
     delivery_commands,
+    explain_command,
     item_commands,
     lot_commands,
     network_commands,
@@ -59,8 +60,10 @@ for member in (
     channel_commands.push,
     case_commands.cases,
     case_commands.case,
+    explain_command.explain,
     case_commands.dead_letters,
     runtime_commands.token,
     simulate_command.simulate,
+    explain_command.incident,
 ):
     onecount.add_command(member)

@@ -108,6 +108,13 @@ class Explainer:
                 return comparison, self.explain(said, comparison)
         raise NothingSaidError(f"{source} has said nothing of {element} of {key} that could be compared")
 
+    def of_key(self, key: StockKey) -> list[tuple[Comparison, Explanation]]:
+        """Explain every source's difference at one stock key; sources that agree are left out."""
+        subjects = [(key, source, element) for source, element in self._view.compared_elements()]
+        recalled = {said.last: said for said in self._observations.recall(subjects)}
+        compared = self._view.compare(list(recalled))
+        return [(one, self.explain(recalled[one.observation], one)) for one in compared if one.drift]
+
     def is_posting_delay(self, said: Said, comparison: Comparison) -> bool:
         """Whether a source differs by no more than what it need not have heard of yet, as declared."""
         source = self._registry.network().sources.get(said.last.source)

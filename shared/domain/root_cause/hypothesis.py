@@ -108,5 +108,11 @@ class Explanation:
 
     @property
     def first(self) -> Hypothesis:
-        """The most likely one."""
+        """The most likely one.
+
+        Raises
+        ------
+        IndexError
+            When nothing differs, so that there is nothing to explain.
+        """
         return self.hypotheses[0]

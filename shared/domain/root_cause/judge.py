@@ -82,7 +82,7 @@ class Verdict:
 
 
 def explain(account: Account) -> Explanation:
-    """Return the ranked explanations of the newest statement's difference.
+    """Return the ranked explanations of the newest statement's difference; none where there is no difference.
 
     Raises
     ------
@@ -93,6 +93,8 @@ def explain(account: Account) -> Explanation:
         raise ValueError(f"{account.source} has said nothing of {account.key}: there is nothing to explain")
     effort = Effort()
     timeline = Timeline(account, effort)
+    if not timeline.drift:
+        return Explanation(0, (), len(timeline.statements), len(timeline.changes), effort.done)
     finders = COUNTED_BY_HAND if account.is_counted_by_hand else FINDERS
     suspects = [suspect for find in finders for suspect in find(timeline)]
     verdicts = _verdicts(timeline, suspects)

@@ -18,6 +18,35 @@ from infra.cli.console import Session, printable, table
 from infra.cli.target import ROOT
 from tests.infra.cli.arrange import NETWORK, Bench, refused
 
+EXPLAINED = {
+    "source": "erp",
+    "sku": "A",
+    "location": "east",
+    "element": "on_hand",
+    "observed": 7,
+    "expected": 5,
+    "drift": 2,
+    "as_of": "2026-11-01T12:00:00.000000Z",
+    "hypotheses": [
+        {
+            "cause": "missing_event",
+            "sphere": "integration",
+            "confidence": 90,
+            "said": "erp never counted wms/S-1/1/shipment/",
+            "evidence": [
+                {
+                    "what": "movement in the ledger",
+                    "at": "2026-11-01T11:00:00.000000Z",
+                    "quantity": -2,
+                    "event": "e",
+                },
+                {"what": "agrees with 3 of 3 statements", "at": None, "quantity": None, "event": None},
+            ],
+            "remedy": "send it again",
+            "confirm": "no posting of it",
+        }
+    ],
+}
 NEW_SECRET = "whsec_" + "bmV3" * 8
 RESERVATION = {
     "id": "r1",
@@ -88,6 +117,7 @@ def calls(bench: Bench) -> dict[str, list[str]]:
     moved = {"sku": "A", "location": "east", "counter": "on_hand", "before": 5, "after": 0}
     undone = {"events": 1, "already": 0, "kept": {}, "moved": [moved], "stock_keys": 1, "next": None}
     bench.http.answer("POST", "/api/v1/messages/m1/undo", 200, undone)
+    bench.http.answer("GET", "/api/v1/explanations", 200, {"explanations": [EXPLAINED]})
     items = bench.file("items.csv", "sku\nA\n")
     body = bench.file("body.json", "{}")
     exports = [bench.file("wms.csv", "sku,qty\nA,5\n"), bench.file("shop.csv", "sku,qty\nA,4\n")]
@@ -118,6 +148,8 @@ def calls(bench: Bench) -> dict[str, list[str]]:
         "push": ["push", "--channel", "shop", "--resync"],
         "cases": ["cases"],
         "case": ["case", case],
+        "explain": ["explain", "A@east"],
+        "incident": ["incident", "--kind", "missing_event", "--seed", "1"],
         "dead-letters": ["dead-letters"],
         "token": ["token", "--scope", "viewer"],
         "simulate": ["simulate", "--seed", "1", "--deliveries", "20"],
