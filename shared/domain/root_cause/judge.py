@@ -48,7 +48,7 @@ WRONG = 0.02
 ALIKE = 10
 """How many times better than another the best suspect of one kind may be before the other is forgotten."""
 
-CHANGED_AGAIN = 0.1
+CHANGED_AGAIN = 0.3
 """How likely it is that an unexplained number changes once more between two statements."""
 
 FINDERS: tuple[Callable[[Timeline], Iterator[Suspect]], ...] = (
