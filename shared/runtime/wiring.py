@@ -18,6 +18,7 @@ from shared.operations.fan_out import FanOut
 from shared.operations.freshness import FreshnessWatch
 from shared.operations.fulfil import Fulfiller
 from shared.operations.ingest import FileIngester
+from shared.operations.lots import LotDesk
 from shared.operations.order_watch import OrderWatch
 from shared.operations.post import Poster
 from shared.operations.promises import Promises
@@ -198,6 +199,10 @@ class House:
         return FreshnessWatch(self.stock, self.registry, self.cases, now)
 
     @cached_property
+    def lots(self) -> LotDesk:
+        return LotDesk(self.stock, self.registry, self.poster, now)
+
+    @cached_property
     def order_watch(self) -> OrderWatch:
         return OrderWatch(self.stock, self.registry, self.cases, now)
 
@@ -236,7 +241,7 @@ class House:
 
     @cached_property
     def undoer(self) -> Undoer:
-        return Undoer(self.stock, self.registry, self.poster, now)
+        return Undoer(self.stock, self.registry, self.poster, self.cases, now)
 
     @cached_property
     def case_desk(self) -> CaseDesk:
