@@ -1,5 +1,5 @@
 """Every minute: gives back reservations whose time is over and that nobody has asked for since, keeps the cases
-of open orders true, and watches how fresh the counts of each location are."""
+of open orders true, withholds lots that have expired, and watches how fresh the counts of each location are."""
 
 from __future__ import annotations
 
@@ -25,4 +25,10 @@ def handle(_event: dict[str, Any], _context: object) -> dict[str, int]:
     expired = house().reserver.expire_due()
     if expired:
         log.info("reservations_expired", extra={"reservations": expired})
-    return {"expired": expired, **house().order_watch.run(), **house().freshness_watch.run()}
+    withheld = house().lots.sweep()
+    return {
+        "expired": expired,
+        "withheld": withheld,
+        **house().order_watch.run(),
+        **house().freshness_watch.run(),
+    }

@@ -8,6 +8,7 @@ POST, GET, DELETE reservations                  reserver
 GET cases, messages, dead letters               viewer
 POST case actions, replay, redrive              operator
 POST case approve, reject; POST message undo    approver
+PUT lots, POST lot recall                       operator
 GET registry items, cross-references            viewer
 PUT registry items, cross-references            admin
 ==============================================  ====================
@@ -24,6 +25,7 @@ from functions.inventory_api import (
     approval_calls,
     case_calls,
     edge,
+    lot_calls,
     openapi,
     registry_calls,
     reservation_calls,
@@ -38,6 +40,7 @@ __all__ = [
     "case_calls",
     "handle",
     "house",
+    "lot_calls",
     "openapi",
     "registry_calls",
     "reservation_calls",

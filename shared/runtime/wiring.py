@@ -18,6 +18,7 @@ from shared.operations.fan_out import FanOut
 from shared.operations.freshness import FreshnessWatch
 from shared.operations.fulfil import Fulfiller
 from shared.operations.ingest import FileIngester
+from shared.operations.lots import LotDesk
 from shared.operations.order_watch import OrderWatch
 from shared.operations.post import Poster
 from shared.operations.promises import Promises
@@ -196,6 +197,10 @@ class House:
     @cached_property
     def freshness_watch(self) -> FreshnessWatch:
         return FreshnessWatch(self.stock, self.registry, self.cases, now)
+
+    @cached_property
+    def lots(self) -> LotDesk:
+        return LotDesk(self.stock, self.registry, self.poster, now)
 
     @cached_property
     def order_watch(self) -> OrderWatch:

@@ -23,6 +23,7 @@ stock         LISTING#channel#sku             location                     what 
 stock         PACE#channel                    ``-``                        a channel's rate limit and breaker
 stock         REPAIR#sku#location             V#n                          what one rebuild put right, and who did it
 stock         HEARD#source                    location                     when it last said anything of there
+stock         LOT#sku                         lot                          until when a lot may be sold, its recall
 inbox         MSG#message                     ``-``                        a raw message
 registry      SOURCE, LOCATION, CHANNEL       id                           the declared network
 registry      ITEM#sku                        ``-``, V#n, KIT#kit          an item, its changes, the kits it is in
@@ -162,6 +163,10 @@ def heard_key(source: str, location: LocationId) -> Key:
 
 def pace_key(channel: ChannelId) -> Key:
     return Key(f"PACE#{part(channel)}")
+
+
+def lot_key(sku: Sku, lot: str) -> Key:
+    return Key(f"LOT#{part(sku)}", part(lot))
 
 
 def message_key(message: MessageId) -> Key:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import replace
+from fractions import Fraction
 from io import BytesIO
 from typing import BinaryIO
 
@@ -19,6 +21,7 @@ from shared.store.registry import Network
 from shared.store.table import Action, ThrottledError
 from tests.operations.deliveries import drop, rows
 from tests.operations.house import NOON, TEA, WEST, Crash, House, Interruption, network
+from tests.operations.test_units import declare
 
 AT_WEST = StockKey(TEA, WEST)
 MUG_AT_WEST = StockKey(Sku("MUG"), WEST)
@@ -272,4 +275,22 @@ def test_five_thousand_rows_take_a_few_writes_each(record_property: Callable[[st
     house.stock.faults = None
     record_property("rows_per_second", round(5000 / took))
     assert faults.writes <= 5000 / 10 + 60
+    house.assert_exact()
+
+
+def test_a_file_in_cases_counts_pieces_and_what_does_not_convert_posts_once_the_pack_is_declared() -> None:
+    declared = network()
+    files = declared.sources[SourceId("files")]
+    by_case = replace(files, options={**files.options, "unit": "CS", "units": {"CS": "case"}})
+    house = House(Network({**declared.sources, files.id: by_case}, declared.locations, declared.channels))
+    declare(house, base_unit="each", packs={"case": Fraction(12)})
+
+    house.ingester.ingest(drop(house, NAME, rows(("TEA", 40), ("MUG", 3))))
+    assert house.on_hand(AT_WEST) == 480
+    assert house.open_cases() == ["unit"]
+
+    declare(house, "MUG", base_unit="each", packs={"case": Fraction(6)})
+    later(house)
+    assert house.on_hand(MUG_AT_WEST) == 18
+    assert house.open_cases() == []
     house.assert_exact()

@@ -78,6 +78,8 @@ def calls(bench: Bench) -> dict[str, list[str]]:
     bench.http.answer("DELETE", "/api/v1/reservations/r1", 200, RESERVATION)
     bench.http.answer("POST", "/api/v1/reservations/r1/fulfil", 200, RESERVATION)
     bench.http.answer("POST", "/api/v1/set-aside", 200, {"units": 3, "before": 0})
+    recalled = {"sku": "A", "lot": "L", "set_on_hold": {"east": 3}, "not_told_apart": ["west"]}
+    bench.http.answer("POST", "/api/v1/lots/recall", 200, recalled)
     bench.http.answer("GET", "/api/v1/dead-letters", 200, {"queues": {"q-dead": 3}})
     message = {"message_id": "m1", "source": "erp", "headers": {"webhook-id": "1"}, "body": "{}"}
     bench.http.answer("GET", "/api/v1/messages/m1", 200, message)
@@ -108,6 +110,7 @@ def calls(bench: Bench) -> dict[str, list[str]]:
         "journal": ["journal", "A", "--location", "east"],
         "verify": ["verify"],
         "rebuild": ["rebuild"],
+        "recall": ["recall", "A", "L", "--reason", "glass"],
         "reserve": ["reserve", "--channel", "shop", "--line", "A=2", "--key", "k"],
         "fulfil": ["fulfil", "r1", "--line", "A=1", "--key", "k"],
         "set-aside": ["set-aside", "A", "3", "--channel", "shop", "--location", "east"],

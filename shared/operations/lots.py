@@ -1,0 +1,139 @@
+"""Lots that may not be sold: expired or recalled, their units are set on quality hold, wherever they lie.
+
+The hold is an ordinary movement under a key of its own, made of the lot, its leaf and the length of the journal that
+it was reckoned on: found again at the same state it is the same event, and posts once. It is level-triggered: what is
+on hold is brought to what is there, so units of the lot that arrive later are withheld too (the sweep looks at a
+withheld lot every few minutes), and two that reckon at once at different states are put right by the next look; until
+then too much is withheld, never too little.
+
+Only where a location keeps its lots apart (its ``grain``) are a lot's units known; the others are named.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, time, timedelta
+
+from shared.domain.events import Leg, Movement, MovementKind, Origin
+from shared.domain.network import Grain
+from shared.domain.stock import (
+    Counter,
+    EventKey,
+    Leaf,
+    LocationId,
+    MessageId,
+    Quantity,
+    Sku,
+    SourceId,
+    StockKey,
+)
+from shared.operations.facts import Fact
+from shared.operations.post import Poster
+from shared.store.layout import part
+from shared.store.ledger import Ledger, LedgerMovedError
+from shared.store.lots import Lot, Lots
+from shared.store.registry import Network, Registry
+from shared.store.table import Table
+
+LOOKED_AT_AGAIN = timedelta(minutes=5)
+"""How long units of a withheld lot that have just arrived may be for sale, at most."""
+
+READS = 5
+_ORIGIN = Origin(SourceId("onecount"), MessageId(""))
+_KEEPS_LOTS = frozenset({Grain.LOT, Grain.BIN_LOT})
+
+
+@dataclass(frozen=True, slots=True)
+class Withheld:
+    """What withholding a lot did: units newly set on hold by location, and locations that do not keep lots apart."""
+
+    lot: Lot
+    units: Mapping[LocationId, Quantity]
+    untold: tuple[LocationId, ...]
+
+
+class LotDesk:
+    """Declares lots and withholds those that may not be sold."""
+
+    def __init__(
+        self, table: Table, registry: Registry, poster: Poster, clock: Callable[[], datetime]
+    ) -> None:
+        self._lots = Lots(table)
+        self._ledger = Ledger(table)
+        self._registry = registry
+        self._poster = poster
+        self._clock = clock
+
+    def set_expiry(self, sku: Sku, lot: str, expires_on: date, actor: str) -> Lot:
+        """Say on which day a lot may be sold for the last time, by UTC; after it, it is withheld by itself."""
+        self._lots.set_expiry(sku, lot, expires_on, sold_until(expires_on), actor)
+        return self._lots.find(sku, lot) or Lot(sku, lot, expires_on)
+
+    def recall(self, sku: Sku, lot: str, reason: str, actor: str) -> Withheld:
+        """Withhold a lot now and for good. Recalling it again withholds what has arrived since.
+
+        The recall is written first: what a crash leaves undone, the sweep does.
+
+        Raises
+        ------
+        PostingContendedError, LedgerMovedError
+            When its units could not be withheld just now; the sweep will.
+        """
+        self._lots.recall(sku, lot, reason, actor, self._clock())
+        return self._withhold(self._lots.find(sku, lot) or Lot(sku, lot))
+
+    def sweep(self) -> int:
+        """Withhold every lot that is due; return how many units were set on hold."""
+        now, units = self._clock(), 0
+        for lot in self._lots.due(now):
+            if lot.recalled_at is not None or (lot.expires_on and sold_until(lot.expires_on) <= now):
+                units += sum(self._withhold(lot).units.values())
+            elif lot.expires_on is not None:
+                self._lots.look_again(lot, sold_until(lot.expires_on))
+        return units
+
+    def _withhold(self, lot: Lot) -> Withheld:
+        network = self._registry.network()
+        units: dict[LocationId, Quantity] = {}
+        untold: list[LocationId] = []
+        for location, place in network.locations.items():
+            key = StockKey(lot.sku, location)
+            if place.grain in _KEEPS_LOTS:
+                if held := self._hold(key, lot.lot, network):
+                    units[location] = held
+            elif any(self._ledger.balances([key])[key].totals.values()):
+                untold.append(location)
+        self._lots.look_again(lot, self._clock() + LOOKED_AT_AGAIN)
+        return Withheld(lot, units, tuple(untold))
+
+    def _hold(self, key: StockKey, lot: str, network: Network) -> Quantity:
+        """Bring what is on hold of a lot to what is there; return by how much."""
+        seq, leaves = self._leaves(key, lot)
+        facts = []
+        for leaf, counters in leaves.items():
+            there = counters.get(Counter.ON_HAND, 0) - counters.get(Counter.DAMAGED, 0)
+            change = max(0, there) - counters.get(Counter.QUALITY_HOLD, 0)
+            if change:
+                name = EventKey(f"onecount/lot/{part(key.sku)}/{key.location}/{leaf}/{seq}")
+                kind = MovementKind.HOLD if change > 0 else MovementKind.RELEASE
+                legs = (Leg(key.location, change, Counter.QUALITY_HOLD, leaf),)
+                movement = Movement(name, key.sku, kind, legs, self._clock(), _ORIGIN)
+                facts.append((Fact(movement, str(change)), change))
+        if facts:
+            self._poster.post([fact for fact, _ in facts], network)
+        return sum(change for _, change in facts)
+
+    def _leaves(self, key: StockKey, lot: str) -> tuple[int, dict[Leaf, dict[Counter, Quantity]]]:
+        """Return what lies on the leaves of a lot, and the length of the journal at which it did."""
+        for _ in range(READS):
+            seq = self._ledger.balances([key])[key].seq
+            leaves = {leaf: at for leaf, at in self._ledger.leaves(key).items() if leaf.lot == lot}
+            if self._ledger.balances([key])[key].seq == seq:
+                return seq, leaves
+        raise LedgerMovedError(str(key))
+
+
+def sold_until(day: date) -> datetime:
+    """Return the instant when the last day of sale is over."""
+    return datetime.combine(day + timedelta(days=1), time(), UTC)

@@ -1,0 +1,89 @@
+"""Lots in the ``stock`` table: until when each may be sold, and which are recalled.
+
+A lot that has an end is listed under ``lot`` in the index ``expiring`` by the instant when it is to be looked at next:
+its last day's end, or for one that is withheld already a little later each time, because more of it may arrive.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import date, datetime
+from typing import cast
+
+from shared.domain.events import instant, parse_instant
+from shared.domain.stock import Sku
+from shared.store.layout import SHARDS, lot_key, shard
+from shared.store.table import Item, Table, Update, Value
+
+
+@dataclass(frozen=True, slots=True)
+class Lot:
+    """One lot of an item.
+
+    ``expires_on`` is the last day on which it may be sold, by UTC; ``recalled_at``, ``by`` and ``reason`` say when it
+    was recalled, by whom and why.
+    """
+
+    sku: Sku
+    lot: str
+    expires_on: date | None = None
+    recalled_at: datetime | None = None
+    by: str = ""
+    reason: str = ""
+
+
+class Lots:
+    """Reads and writes of lots."""
+
+    def __init__(self, table: Table) -> None:
+        self._table = table
+
+    def find(self, sku: Sku, lot: str) -> Lot | None:
+        """Return a lot if anything was ever said of it."""
+        item = self._table.get(lot_key(sku, lot))
+        return None if item is None else _lot(item)
+
+    def set_expiry(self, sku: Sku, lot: str, expires_on: date, due: datetime, actor: str) -> None:
+        """Say until when a lot may be sold; ``due`` is when it is to be looked at."""
+        self._write(sku, lot, {"expires_on": expires_on.isoformat(), "expiry_by": actor}, due)
+
+    def recall(self, sku: Sku, lot: str, reason: str, actor: str, at: datetime) -> None:
+        """Say that a lot is recalled; saying it again changes the reason alone."""
+        self._write(sku, lot, {"reason": reason, "by": actor}, at, {"recalled_at": instant(at)})
+
+    def look_again(self, lot: Lot, at: datetime) -> None:
+        """List a lot to be looked at again."""
+        self._write(lot.sku, lot.lot, {}, at)
+
+    def due(self, at: datetime, limit: int = 200) -> Iterator[Lot]:
+        """Yield lots that are to be looked at by an instant; read through an index that may lag behind."""
+        for number in range(SHARDS):
+            keys = list(self._table.query_index("expiring", f"lot#{number}", last=instant(at), limit=limit))
+            for item in self._table.get_many(keys).values():
+                yield _lot(item)
+
+    def _write(
+        self,
+        sku: Sku,
+        lot: str,
+        said: dict[str, Value],
+        due: datetime,
+        defaults: dict[str, Value] | None = None,
+    ) -> None:
+        listed: dict[str, Value] = {"expiring_pk": f"lot#{shard(sku + lot)}", "expiring_sk": instant(due)}
+        written = {"sku": sku, "lot": lot, **said, **listed}
+        self._table.write([Update(lot_key(sku, lot), set=written, defaults=defaults or {})])
+
+
+def _lot(item: Item) -> Lot:
+    expires_on = cast("str | None", item.get("expires_on"))
+    recalled_at = cast("str | None", item.get("recalled_at"))
+    return Lot(
+        Sku(cast(str, item["sku"])),
+        cast(str, item["lot"]),
+        None if expires_on is None else date.fromisoformat(expires_on),
+        None if recalled_at is None else parse_instant(recalled_at),
+        cast(str, item.get("by", "")),
+        cast(str, item.get("reason", "")),
+    )

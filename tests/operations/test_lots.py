@@ -1,0 +1,179 @@
+"""Lots that expired or were recalled: their units are on hold wherever they lie, once, and also those that come later."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import date, timedelta
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from shared.domain.events import Leg, Movement, MovementKind
+from shared.domain.network import Grain
+from shared.domain.stock import Counter, EventKey, Leaf, StockKey
+from shared.operations.lots import LotDesk
+from shared.store.registry import Network
+from tests.operations.house import (
+    EAST,
+    KEY,
+    NOON,
+    ORIGIN,
+    TEA,
+    WEST,
+    Crash,
+    House,
+    Interruption,
+    at,
+    movement,
+    network,
+)
+
+L1, L2 = Leaf("A-1", "L1"), Leaf("A-2", "L2")
+
+
+@pytest.fixture
+def house() -> House:
+    declared = network()
+    east = replace(declared.locations[EAST], grain=Grain.BIN_LOT)
+    house = House(Network(declared.sources, {**declared.locations, EAST: east}, declared.channels))
+    house.post(moved("r1", 0, 40, L1), moved("r2", 0, 60, L2), moved("d", 1, 5, L1, Counter.DAMAGED))
+    return house
+
+
+def moved(name: str, minute: float, units: int, leaf: Leaf, counter: Counter = Counter.ON_HAND) -> Movement:
+    legs = (Leg(EAST, units, counter, leaf),)
+    return Movement(EventKey(name), TEA, MovementKind.ADJUSTMENT, legs, at(minute), ORIGIN)
+
+
+def desk(house: House) -> LotDesk:
+    return LotDesk(house.stock, house.registry, house.poster, house.clock)
+
+
+def held(house: House, leaf: Leaf = L1) -> int:
+    return house.ledger.leaves(KEY)[leaf].get(Counter.QUALITY_HOLD, 0)
+
+
+def test_a_recalled_lot_is_on_hold_and_the_other_is_for_sale(house: House) -> None:
+    found = desk(house).recall(TEA, "L1", "glass", "ann")
+
+    assert (held(house, L1), held(house, L2)) == (35, 0)
+    assert house.available() == 60
+    assert (found.units, found.lot.reason, found.lot.by) == ({EAST: 35}, "glass", "ann")
+    house.assert_exact()
+
+
+def test_recalling_again_and_sweeping_change_nothing(house: House) -> None:
+    for _ in range(3):
+        desk(house).recall(TEA, "L1", "glass", "ann")
+        house.clock.advance(minutes=6)
+        desk(house).sweep()
+
+    assert held(house) == 35
+    house.assert_exact()
+
+
+def test_units_of_a_recalled_lot_that_come_later_are_withheld_too(house: House) -> None:
+    desk(house).recall(TEA, "L1", "glass", "ann")
+    house.post(moved("r3", 2, 7, Leaf("B-1", "L1")))
+    house.clock.advance(minutes=6)
+
+    assert desk(house).sweep() == 7
+    assert house.available() == 60
+
+
+def test_units_that_left_are_on_hold_no_more(house: House) -> None:
+    desk(house).recall(TEA, "L1", "glass", "ann")
+    house.post(moved("scrapped", 2, -30, L1))
+    house.clock.advance(minutes=6)
+
+    desk(house).sweep()
+
+    assert held(house) == 5
+    assert house.available() == 60
+    house.assert_exact()
+
+
+def test_a_lot_expires_at_the_end_of_its_day_and_not_before(house: House) -> None:
+    desk(house).set_expiry(TEA, "L1", NOON.date(), "ann")
+    house.clock.now = NOON.replace(hour=23, minute=59)
+    assert desk(house).sweep() == 0
+
+    house.clock.advance(minutes=1)
+    assert desk(house).sweep() == 35
+    assert house.available() == 60
+
+
+def test_a_later_day_puts_the_expiry_off(house: House) -> None:
+    desk(house).set_expiry(TEA, "L1", NOON.date(), "ann")
+    desk(house).set_expiry(TEA, "L1", NOON.date() + timedelta(days=30), "ann")
+    house.clock.advance(days=2)
+
+    assert desk(house).sweep() == 0
+    assert held(house) == 0
+
+
+@pytest.mark.parametrize("when", ["before", "after"])
+@pytest.mark.parametrize("number", range(3))
+def test_after_a_crash_at_any_write_the_sweep_completes_the_recall(
+    house: House, when: str, number: int
+) -> None:
+    def crash(n: int, _actions: object) -> None:
+        if n == number:
+            raise Crash
+
+    house.stock.faults = Interruption(**{when: crash})
+    with pytest.raises(Crash):
+        desk(house).recall(TEA, "L1", "glass", "ann")
+    house.stock.faults = None
+    house.clock.advance(minutes=6)
+    desk(house).sweep()
+
+    begun = (number, when) != (0, "before")
+    assert held(house) == (35 if begun else 0)
+    house.assert_exact()
+
+
+def test_where_lots_are_not_kept_apart_the_location_is_named(house: House) -> None:
+    house.post(movement("w", 0, 9, key=StockKey(TEA, WEST)))
+
+    assert desk(house).recall(TEA, "L1", "glass", "ann").untold == (WEST,)
+
+
+def test_a_recall_that_met_another_at_another_state_is_put_right(house: House) -> None:
+    def another(n: int, _actions: object) -> None:
+        if n == 1:  # the recall is written, its hold is not: meanwhile more arrives, and the sweep comes by
+            house.stock.faults = None
+            house.post(moved("r3", 2, 10, L1))
+            desk(house).sweep()
+
+    house.stock.faults = Interruption(before=another)
+    desk(house).recall(TEA, "L1", "glass", "ann")
+    assert held(house) >= 45
+
+    house.clock.advance(minutes=6)
+    desk(house).sweep()
+    assert held(house) == 45
+    house.assert_exact()
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.lists(st.tuples(st.integers(-20, 30), st.booleans(), st.integers(0, 7)), max_size=8))
+def test_after_any_history_a_withheld_lot_is_never_for_sale(history: list[tuple[int, bool, int]]) -> None:
+    declared = network()
+    east = replace(declared.locations[EAST], grain=Grain.BIN_LOT)
+    house = House(Network(declared.sources, {**declared.locations, EAST: east}, declared.channels))
+    desk(house).set_expiry(TEA, "L1", date(2026, 10, 1), "ann")
+    for n, (units, is_recalled_lot, minutes) in enumerate(history):
+        if units:
+            house.post(moved(f"m{n}", n, units, L1 if is_recalled_lot else L2))
+        house.clock.advance(minutes=minutes)
+        desk(house).sweep()
+    house.clock.advance(minutes=6)
+    desk(house).sweep()
+
+    lots = house.ledger.leaves(KEY)
+    of_l1, of_l2 = (lots.get(leaf, {}).get(Counter.ON_HAND, 0) for leaf in (L1, L2))
+    assert lots.get(L1, {}).get(Counter.QUALITY_HOLD, 0) == max(0, of_l1)
+    assert house.available() == of_l2 + min(0, of_l1)
+    house.assert_exact()
