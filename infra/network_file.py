@@ -52,10 +52,10 @@ class SourceDeclaration(_Declared):
     maps_codes: bool = False
     channel: Id | None = None
     drop: Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9._-]+(/[A-Za-z0-9._-]+)*/$")] | None = None
-    future_skew_s: Annotated[int, Field(ge=0)] = 300
+    future_skew_s: Annotated[int, Field(ge=0, le=604_800)] = 300
     clock_skew_s: Annotated[int, Field(ge=0, le=3600)] = 0
     coarsest_count_s: Annotated[int, Field(ge=0, le=172_800)] = 0
-    freshness_s: Annotated[int, Field(ge=1)] | None = None
+    freshness_s: Annotated[int, Field(ge=1, le=31_622_400)] | None = None
     options: dict[str, Option] = {}
 
 
@@ -77,7 +77,7 @@ class LocationDeclaration(_Declared):
     grain: Grain = Grain.LOCATION
     approve_beyond: ToleranceDeclaration | None = None
     undecided_within: ToleranceDeclaration = ToleranceDeclaration()
-    posting_delay_s: Annotated[int, Field(ge=0)] = 86_400
+    posting_delay_s: Annotated[int, Field(ge=0, le=31_622_400)] = 86_400
 
 
 class ChannelDeclaration(_Declared):
@@ -93,8 +93,8 @@ class ChannelDeclaration(_Declared):
     sourcing: list[Id] = []
     priority: Annotated[int, Field(ge=0, le=1000)] = 100
     stale_percent: Annotated[int, Field(ge=0, le=100)] = 0
-    lateness_s: Annotated[int, Field(ge=0)] = 30
-    patience_s: Annotated[int, Field(ge=0)] = 900
+    lateness_s: Annotated[int, Field(ge=0, le=604_800)] = 30
+    patience_s: Annotated[int, Field(ge=0, le=604_800)] = 900
     calls_per_minute: Annotated[int, Field(ge=1)] = 120
     options: dict[str, Option] = {}
 
@@ -139,6 +139,10 @@ def read_network(path: Path) -> Network:
         declared = NetworkDeclaration.model_validate(said)
     except OSError as error:
         raise NetworkFileError(path, [Mistake("file", f"cannot be read: {error.strerror}")]) from error
+    except UnicodeDecodeError as error:
+        raise NetworkFileError(path, [Mistake("file", "is not UTF-8; save it as UTF-8")]) from error
+    except RecursionError as error:
+        raise NetworkFileError(path, [Mistake("file", "is nested too deeply; see the example")]) from error
     except yaml.YAMLError as error:
         raise NetworkFileError(path, [Mistake("file", f"is not YAML: {error}")]) from error
     except ValidationError as error:

@@ -24,7 +24,7 @@ from datetime import datetime
 from itertools import groupby
 from types import MappingProxyType
 
-from shared.domain.events import Count, Event, Movement, event_source
+from shared.domain.events import Count, Event, Movement, event_source, instant
 from shared.domain.ledger import (
     NO_RULES,
     AcceptedCount,
@@ -63,6 +63,18 @@ class ChangedSinceSeenError(Exception):
         super().__init__(f"the ledger said {seen} as of the count when it was shown, and says {known} now")
         self.seen = seen
         self.known = known
+
+
+class InstantNeededError(ValueError):
+    """A suspended count is decided by an instant within its window; any other count by none."""
+
+    def __init__(self, window: tuple[datetime, datetime] | None) -> None:
+        super().__init__(
+            "only a suspended count is given an instant"
+            if window is None
+            else f"it was taken between {instant(window[0])} and {instant(window[1])}; give the instant"
+        )
+        self.window = window
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,8 +177,8 @@ def fold(
 
     Raises
     ------
-    NoLongerWaitsError, ChangedSinceSeenError
-        When a decision no longer fits.
+    NoLongerWaitsError, ChangedSinceSeenError, InstantNeededError
+        When a decision does not fit.
     """
     draft = _Draft(state)
     for event in events:
@@ -532,11 +544,19 @@ class _Draft:
         count = self.waiting.get(decision.count)
         if count is None:
             return
+        at = count.said[1]
+        if decision.accept and count.why is Why.SUSPENDED:
+            window = (count.said[0] - self.rules.widest, count.said[1] + self.rules.widest)
+            if decision.at is None or not window[0] <= decision.at <= window[1]:
+                raise InstantNeededError(window)
+            at = decision.at
+        elif decision.at is not None:
+            raise InstantNeededError(None)
         if count.why is Why.APPROVAL and decision.seen is not None and decision.seen != count.known:
             raise ChangedSinceSeenError(decision.seen, count.known)
         del self.waiting[decision.count]
         if decision.accept:
-            mark = count.mark._replace(as_of=decision.at or count.said[1])
+            mark = count.mark._replace(as_of=at)
             self.accept(self.slot(count.slot), count, mark, count.quantity, None)
         self.judge(count.slot.counter)
 
@@ -570,7 +590,7 @@ class _Draft:
             for document, mark in self.documents.items()
             if self.state.documents.get(document) != mark
         }
-        before = {count.mark.event_key for count in self.state.waiting}
+        before = {count.mark.event_key: count.why for count in self.state.waiting}
         return Posting(
             self.state.key,
             self.state.seq,
@@ -583,7 +603,7 @@ class _Draft:
             documents,
             self.disputes,
             list(self.waiting.values()),
-            [count for key, count in self.waiting.items() if key not in before],
+            [count for key, count in self.waiting.items() if before.get(key) is not count.why],
             [key for key in before if key not in self.waiting],
             self.state.withheld,
         )

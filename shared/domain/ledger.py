@@ -286,7 +286,7 @@ class Posting:
     documents
         The version of each count document that stands after this batch, where it changed.
     waiting, began_to_wait, settled
-        All counts that wait after this batch; those that did not before; those that do so no more.
+        All counts that wait after this batch; those that did not before, or for another reason; those that do so no more.
     """
 
     key: StockKey

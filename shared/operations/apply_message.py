@@ -24,6 +24,9 @@ from shared.store.table import TableError
 ATTEMPTS = 5
 """Tries after which a message that keeps failing for passing reasons becomes a case."""
 
+BEGUN = 5
+"""Sweeps that may begin with a message and not come to an end with it, before it becomes a case."""
+
 log = logging.getLogger(__name__)
 
 
@@ -71,6 +74,20 @@ class MessageApplier:
             return self._give_up(message_id, reason, since, sender)
         self._cases.close(failed_case(message_id), "applied", self._clock())
         return status
+
+    def gave_up(self, message_id: MessageId) -> bool:
+        """Count that a sweep begins with a message; one that sweeps keep beginning and never end becomes a case.
+
+        Raises
+        ------
+        TableError
+            When that cannot be counted just now; then it is not begun either.
+        """
+        if self._inbox.begun(message_id) < BEGUN:
+            return False
+        reason = f"{BEGUN} sweeps began with it and none came to an end"
+        self._give_up(message_id, reason, self._inbox.waiting_since(message_id))
+        return True
 
     def apply_each(self, message_ids: Iterable[MessageId]) -> None:
         """Apply some messages; one that cannot even be read is left to the sweep and holds up nobody."""

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from shared.domain.cases import RETRIED, Case, CaseKind, CaseStatus
-from shared.domain.fold import Decision, NoLongerWaitsError
+from shared.domain.fold import Decision, InstantNeededError, NoLongerWaitsError
 from shared.domain.stock import ChannelId, EventKey, MessageId, Quantity, Sku, SourceId
 from shared.operations.count_desk import DECIDED_HERE, CountDesk
 from shared.operations.fan_out import Hint, Lane, Lanes
@@ -150,6 +150,8 @@ class CaseDesk:
         case = self._cases.get(case_id)
         if case.kind is not CaseKind.UNKNOWN_CODE or case.facts["kind"] == "location":
             raise NotPossibleError(f"a case of kind {case.kind} waits for no item code; {case.remedy}")
+        if case.status is not CaseStatus.OPEN:
+            raise NotPossibleError(f"the case is {case.status} already: {case.resolution}")
         if not self._registry.is_item(sku):
             raise NotPossibleError(f"{sku!r} is not an item; import it first, or map to one that is")
         code = Code(SourceId(str(case.facts["source"])), str(case.facts["kind"]), str(case.facts["code"]))
@@ -203,10 +205,12 @@ class CaseDesk:
         CaseNotFoundError, NotPossibleError, ChangedSinceSeenError, PostingContendedError
         """
         case = self._cases.get(case_id)
-        is_approval = case.kind is CaseKind.COUNT_APPROVAL
-        if (seen if is_approval else at) is None:
-            needed = "the number that you saw (seen)" if is_approval else "the instant it was taken (at)"
-            raise NotPossibleError(f"approving a case of kind {case.kind} needs {needed}; {case.remedy}")
+        if case.kind is CaseKind.COUNT_APPROVAL and seen is None:
+            raise NotPossibleError(f"approving this case needs the number that you saw (seen); {case.remedy}")
+        if at is not None and at > self._clock():
+            raise NotPossibleError(
+                "no count was taken in the future; give the instant (at) at which it was taken"
+            )
         decision = Decision(EventKey(str(case.facts.get("event_key"))), accept=True, seen=seen, at=at)
         self._decide_count(case, decision, actor)
 
@@ -230,6 +234,8 @@ class CaseDesk:
             self._counts.decide(case, decision, actor, reason)
         except NoLongerWaitsError as error:
             raise NotPossibleError("the count does not wait any more; look at the stock's journal") from error
+        except InstantNeededError as error:
+            raise NotPossibleError(f"{error} (at)") from error
 
     def ignore(self, case_id: str, reason: str, actor: str) -> None:
         """Close a case for a stated reason; it opens again if its cause shows again.

@@ -14,7 +14,7 @@ from shared.domain.events import instant
 from shared.domain.fold import ChangedSinceSeenError, Decision, NoLongerWaitsError
 from shared.domain.ledger import Why
 from shared.domain.stock import EventKey, LocationId, Sku, StockKey
-from shared.operations.facts import Note, NoteKind, Result
+from shared.operations.facts import Note, NoteKind, Outcome, Result
 from shared.operations.post import Poster
 from shared.store.cases import Cases
 from shared.store.layout import event_key
@@ -31,10 +31,22 @@ def tell(results: Iterable[Result], cases: Cases, now: datetime) -> None:
     for result in results:
         for note in result.notes:
             if note.kind is NoteKind.SETTLED:
-                for kind in DECIDED_HERE:
-                    cases.close(case_id(kind, note.count), "the ledger explains the count now", now)
+                settle([note.count], cases, now)
+                continue
+            case = _case(note, now)
+            if result.outcome is Outcome.DUPLICATE:
+                cases.file_once(case)  # it may have been decided since
             else:
-                cases.file_once(_case(note, now))
+                cases.file(case)
+            for kind in DECIDED_HERE - {case.kind} if note.kind is NoteKind.WAITS else ():
+                cases.close(case_id(kind, note.count), "it waits for another reason now", now)
+
+
+def settle(counts: Iterable[EventKey], cases: Cases, now: datetime) -> None:
+    """Close the cases of counts that wait no more."""
+    for count in counts:
+        for kind in DECIDED_HERE:
+            cases.close(case_id(kind, count), "the count waits no more", now)
 
 
 class CountDesk:
@@ -57,6 +69,8 @@ class CountDesk:
             When the count does not wait any more; the case is closed then too.
         ChangedSinceSeenError
             When the ledger's number is no longer what was seen; the case shows the new one then.
+        InstantNeededError
+            When a suspended count is not given an instant of its window, or another count is given one.
         PostingContendedError
             When others kept changing the stock key.
         """
@@ -73,9 +87,7 @@ class CountDesk:
         verdict = "accepted" if decision.accept else "rejected"
         because = f": {reason}" if reason else ""
         self._cases.close(case.id, f"{verdict} by {actor}{because}", self._clock())
-        for other in () if posting is None else posting.settled:
-            for kind in DECIDED_HERE:
-                self._cases.close(case_id(kind, other), "the ledger explains the count now", self._clock())
+        settle(() if posting is None else posting.settled, self._cases, self._clock())
 
 
 def _record(key: StockKey, decision: Decision, actor: str, reason: str, now: datetime) -> Put:
@@ -115,12 +127,12 @@ def _case(note: Note, now: datetime) -> Case:
     why = Why(str(note.facts["why"]))
     slot, quantity, known = note.facts["slot"], note.facts["quantity"], note.facts["known"]
     if why is Why.APPROVAL:
-        title = f"a count says {quantity} {slot} of {note.key}, the ledger {known}: it waits for an approver"
+        title = f"a count of {note.key} says {quantity} {slot}, the ledger {known}: it waits for an approver"
         remedy = f"approve it with the number that you saw (--seen {known}), reject it, or have it recounted"
     else:
         lowest, highest = note.facts["lowest"], note.facts["highest"]
         title = (
-            f"a count of {quantity} {slot} of {note.key} was taken so near other changes that it means anything from "
+            f"a count of {note.key} says {quantity} {slot}, so near other changes that it means anything from "
             f"{lowest} to {highest}"
         )
         remedy = (

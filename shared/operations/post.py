@@ -28,7 +28,7 @@ from typing import Any, cast
 from shared.domain.events import Count, Demand, Movement, instant
 from shared.domain.fold import Decision, Retraction, fold
 from shared.domain.ledger import NO_RULES, Posting, Rules
-from shared.domain.stock import EventKey, LocationId, Quantity, Sku, StockKey
+from shared.domain.stock import WHOLE, EventKey, LocationId, Quantity, Sku, StockKey
 from shared.operations.facts import (
     Fact,
     Note,
@@ -301,7 +301,9 @@ def notes_of(posting: Posting) -> list[Note]:
             key,
             {
                 "why": count.why,
-                "slot": f"{count.slot.counter} of {count.slot.leaf}",
+                "slot": str(count.slot.counter)
+                if count.slot.leaf == WHOLE
+                else f"{count.slot.counter} on {count.slot.leaf}",
                 "quantity": count.quantity,
                 "as_of": instant(count.said[1]),
                 "since": instant(count.said[0]),

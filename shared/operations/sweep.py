@@ -116,7 +116,7 @@ class Sweep:
         messages = [*self._inbox.pending_since(before)]
         for message in messages:
             try:
-                if not self._is_being_read(message):
+                if not self._is_being_read(message) and not self._applier.gave_up(message):
                     self.apply_again(message)
             except (TableError, MessageNotFoundError, OSError) as error:
                 log.warning("message_not_swept", extra={"message_id": message, "reason": str(error)})

@@ -7,7 +7,8 @@ undoing twice, or being interrupted in the middle, is harmless:
 ===========  ================================================================================================
 movement     the same legs with the opposite sign at the same instant; a count since then had seen the goods, and
              stands, as with any late fact
-count        retracted, as if it had never been taken
+count        retracted, as if it had never been taken; one that corrected an earlier version stays, as nothing
+             would stand in its place
 order        not undone here: cancel the order at its source, which lets its units go
 ===========  ================================================================================================
 
@@ -28,10 +29,12 @@ from shared.domain.ledger import Cause, Line, count_slot
 from shared.domain.messages import Message
 from shared.domain.network import Source
 from shared.domain.stock import Counter, EventKey, LocationId, Quantity, Sku, SourceId, StockKey
+from shared.operations.count_desk import settle
 from shared.operations.facts import Fact, Outcome
 from shared.operations.post import Poster, count_rules
 from shared.operations.resolve import resolve
 from shared.sources.contract import Fault, Report
+from shared.store.cases import Cases
 from shared.store.layout import event_key
 from shared.store.ledger import Ledger
 from shared.store.registry import Network, Registry
@@ -98,12 +101,18 @@ class Undoer:
     """Undoes messages."""
 
     def __init__(
-        self, table: Table, registry: Registry, poster: Poster, clock: Callable[[], datetime]
+        self,
+        table: Table,
+        registry: Registry,
+        poster: Poster,
+        cases: Cases,
+        clock: Callable[[], datetime],
     ) -> None:
         self._table = table
         self._ledger = Ledger(table)
         self._registry = registry
         self._poster = poster
+        self._cases = cases
         self._clock = clock
 
     def undo(
@@ -148,7 +157,7 @@ class Undoer:
         network: Network,
         done: Undone,
     ) -> _Steps:
-        names = [event_key(key) for fact in facts for key in (fact.event.key, _undo_key(fact.event.key))]
+        names = [event_key(key) for fact in facts for key in (fact.event.key, undo_key(fact.event.key))]
         found = self._table.get_many(names)
         steps = _Steps()
         for fact in facts:
@@ -159,13 +168,18 @@ class Undoer:
                 done.kept[event.key] = "it is not in the ledger"
             elif item["message_id"] != message.id:
                 done.kept[event.key] = f"message {cast(str, item['message_id'])} brought it first"
-            elif event_key(_undo_key(event.key)) in found:
+            elif event_key(undo_key(event.key)) in found:
                 done.already += 1
             elif fact.kit is not None:
                 done.kept[event.key] = "whole kits are taken back by adjusting their components"
             elif isinstance(event, Movement):
-                steps.movements.append(_compensation(event, self._lines(item, event), message, actor, reason))
+                lines = self._lines(item, event, Cause.MOVEMENT)
+                steps.movements.append(_compensation(event, lines, message, actor, reason))
                 done.events += 1
+            elif any(self._lines(item, event, Cause.RETRACTED)):
+                done.kept[event.key] = (
+                    "it corrected an earlier version, which would not stand again; send a newer one"
+                )
             else:
                 self._retract(event, network, steps, done)
         return steps
@@ -176,16 +190,16 @@ class Undoer:
         if mark is None:
             done.kept[event.key] = "the count does not stand any more: it was corrected or rejected"
             return
-        steps.retractions.setdefault(key, []).append(Retraction(_undo_key(event.key), slot, mark))
+        steps.retractions.setdefault(key, []).append(Retraction(undo_key(event.key), slot, mark))
         done.events += 1
 
-    def _lines(self, item: Item, event: Movement) -> Iterator[tuple[StockKey, Line]]:
-        """Yield what a movement wrote, from the journal entries that it stands in."""
+    def _lines(self, item: Item, event: Movement | Count, cause: Cause) -> Iterator[tuple[StockKey, Line]]:
+        """Yield what an event wrote for a cause, from the journal entries that it stands in."""
         for sku, location, seq in cast("list[tuple[str, str, int]]", item["entries"]):
             key = StockKey(Sku(sku), LocationId(location))
             for entry in self._ledger.entries(key, seq, seq):
                 for line in entry.lines:
-                    if line.event_key == event.key and line.cause is Cause.MOVEMENT:
+                    if line.event_key == event.key and line.cause is cause:
                         yield key, line
 
     def _foresee(self, steps: _Steps, network: Network, done: Undone) -> None:
@@ -205,10 +219,13 @@ class Undoer:
                 done.kept[result.fact.event.key] = result.reason
         for key, retractions in steps.retractions.items():
             for retraction in retractions:
-                self._poster.amend(key, network, _record(retraction, key, self._clock()), [retraction])
+                record = _record(retraction, key, self._clock())
+                posting = self._poster.amend(key, network, record, [retraction])
+                settle(() if posting is None else posting.settled, self._cases, self._clock())
 
 
-def _undo_key(key: EventKey) -> EventKey:
+def undo_key(key: EventKey) -> EventKey:
+    """Name the event that takes another back."""
     return EventKey(f"{OURS}/undo/{key}")
 
 
@@ -222,7 +239,7 @@ def _compensation(
     legs = tuple(Leg(key.location, -line.quantity, line.slot.counter, line.slot.leaf) for key, line in lines)
     refs = tuple(sorted({**dict(event.origin.refs), "undone_by": actor, "undone_because": reason}.items()))
     return Movement(
-        _undo_key(event.key),
+        undo_key(event.key),
         event.sku,
         event.kind,
         legs,

@@ -241,7 +241,7 @@ class House:
 
     @cached_property
     def undoer(self) -> Undoer:
-        return Undoer(self.stock, self.registry, self.poster, now)
+        return Undoer(self.stock, self.registry, self.poster, self.cases, now)
 
     @cached_property
     def case_desk(self) -> CaseDesk:

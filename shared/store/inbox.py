@@ -188,6 +188,7 @@ class Inbox:
             "status": MessageStatus.PENDING,
             "pending_pk": f"pending#{shard(message_id)}",
             "pending_sk": instant(at),
+            "begun": 0,
         }
         try:
             self._table.write([Update(message_key(message_id), set=pending, conditions=(Exists(),))])
@@ -208,6 +209,19 @@ class Inbox:
     def attempted(self, message_id: MessageId) -> None:
         """Count an attempt that failed for a passing reason."""
         self._table.write([Update(message_key(message_id), add={"attempts": 1}, conditions=(Exists(),))])
+
+    def begun(self, message_id: MessageId) -> int:
+        """Count that a sweep begins with a message, before it does; return how often sweeps had begun before.
+
+        What ends the process that works on it (a time-out, memory) leaves no other trace. Files are not counted: a
+        sweep reads on in them for as long as it may, and keeps how far it got.
+        """
+        item = self._table.get(message_key(message_id))
+        if item is None or item["kind"] == "file":
+            return 0
+        before = cast(int, item.get("begun", 0))
+        self._table.write([Update(message_key(message_id), add={"begun": 1}, conditions=(Exists(),))])
+        return before
 
     def pending_since(self, before: datetime, limit: int = 100) -> Iterator[MessageId]:
         """Yield messages that have been pending since before an instant, oldest first within each shard."""

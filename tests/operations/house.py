@@ -294,7 +294,7 @@ class House:
         self.case_desk = CaseDesk(
             self.cases, self.inbox, self.registry, self.sweep, self.lanes, self.count_desk, self.clock
         )
-        self.undoer = Undoer(self.stock, self.registry, self.poster, self.clock)
+        self.undoer = Undoer(self.stock, self.registry, self.poster, self.cases, self.clock)
         self.verifier = Verifier(self.stock)
         self._stock_read = 0
         self._inbox_read = 0

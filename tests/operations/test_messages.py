@@ -9,6 +9,7 @@ import random
 import sys
 import zlib
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from datetime import timedelta
 from types import FrameType
 from typing import Any
@@ -19,6 +20,7 @@ from shared.domain.cases import CaseKind, CaseStatus
 from shared.domain.messages import Message
 from shared.domain.network import Source
 from shared.domain.stock import Counter, MessageId, Sku, SourceId, StockKey
+from shared.operations.apply_message import failed_case
 from shared.operations.case_desk import NotPossibleError
 from shared.operations.receive import (
     MOST_MEMBERS,
@@ -593,3 +595,26 @@ def test_a_clock_that_runs_ahead_within_its_declared_skew_is_believed() -> None:
     house.settle()
     assert house.on_hand() == 10
     assert house.ledger.as_of(KEY, NOON)[Counter.ON_HAND] == 0
+
+
+def test_a_message_that_ends_its_process_each_time_becomes_a_case_and_no_longer_stops_the_sweep() -> None:
+    house = House()
+    poison = house.store("wms", receipt("POISON", units=1))
+    house.clock.advance(seconds=1)
+    good = house.store("wms", receipt("GOOD", units=10))
+
+    def killed(_number: int, actions: Sequence[Action]) -> None:
+        if any("POISON" in action.key.pk for action in actions):
+            raise Crash
+
+    house.stock.faults = Interruption(before=killed)
+    for _ in range(8):
+        house.clock.advance(minutes=6)
+        with suppress(Crash):
+            house.sweep.run()
+
+    assert house.inbox.load(good).status is MessageStatus.POSTED
+    assert house.open_cases() == [CaseKind.MESSAGE_FAILED]
+    house.stock.faults = None
+    house.case_desk.retry(failed_case(poison))
+    assert (house.on_hand(), house.open_cases()) == (11, [])

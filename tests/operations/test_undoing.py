@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from shared.domain.network import Grain
+from shared.domain.network import Grain, Tolerance
 from shared.domain.stock import Counter, MessageId
 from shared.operations.undo import Undone
 from shared.sources.registry import webhook_connector
@@ -114,6 +114,30 @@ def test_what_another_message_brought_first_stays() -> None:
     assert done.events == 0
     assert "brought it first" in next(iter(done.kept.values()))
     assert house.on_hand() == 10
+
+
+def test_undoing_a_count_that_waits_closes_its_case() -> None:
+    plain = network()
+    place = replace(plain.locations[EAST], approve_beyond=Tolerance(percent_hundredths=1_000))
+    house = House(replace(plain, locations={**plain.locations, EAST: place}))
+    told(house, "receipt", "R1", 0, 100)
+    mistake = told(house, "count", "C1", 5, 50)
+    assert house.open_cases() != []
+    undo(house, mistake)
+    assert (house.on_hand(), house.open_cases()) == (100, [])
+
+
+def test_a_count_that_corrected_another_stays_because_nothing_would_stand_in_its_place() -> None:
+    house = House()
+    told(house, "receipt", "R1", 0, 100)
+    for version, units in (("1", 50), ("2", 40)):
+        line = {"sku": "TEA", "quantity": units}
+        said = body("count", "C1", line, occurred_at=at(5), version=version)
+        mistake = house.store("wms", said)
+        house.applier.apply(mistake)
+    done = undo(house, mistake)
+    assert (done.events, house.on_hand()) == (0, 40)
+    assert "earlier version" in next(iter(done.kept.values()))
 
 
 KINDS = ["receipt", "shipment", "count", "hold", "damage", "release"]

@@ -12,18 +12,20 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from shared.domain.cases import CaseKind, CaseStatus
+from shared.domain.events import Leg, Movement, MovementKind, Origin
 from shared.domain.fold import ChangedSinceSeenError
 from shared.domain.ledger import Slot
 from shared.domain.network import Grain, Tolerance
-from shared.domain.stock import WHOLE, Counter, Leaf, SourceId
+from shared.domain.stock import WHOLE, Counter, EventKey, Leaf, MessageId, SourceId
 from shared.operations.case_desk import NotPossibleError
+from shared.operations.count_desk import tell as tell_of_counts
 from shared.operations.post import count_rules
 from shared.store.registry import Network
 from shared.store.table import Action, UnknownOutcomeError, WriteConflictError
 from tests.domain import oracle
 from tests.domain.oracle import Book, Fact
 from tests.operations.deliveries import body
-from tests.operations.house import EAST, WMS, Crash, House, Interruption, at, network
+from tests.operations.house import EAST, KEY, WMS, Crash, House, Interruption, at, network
 
 LIMIT = Tolerance(percent_hundredths=1_000, units=2)
 
@@ -268,3 +270,60 @@ def test_what_is_stored_is_what_the_pure_rules_say_whatever_interrupts_it(
     for leaf in (Leaf("A"), Leaf("#%")):
         stored = leaves.get(leaf, {}).get(Counter.ON_HAND, 0)
         assert stored == book.as_of(Slot(leaf, Counter.ON_HAND), at(999))
+
+
+# ---- what an attack found ---------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("minute", [-400_000, 0, 99])
+def test_no_instant_but_one_of_its_window_decides_a_suspended_count(minute: float) -> None:
+    house = House(hasty_clocks())
+    house.clock.now = at(120)
+    tell_suspended(house)
+    case = case_of(house, CaseKind.COUNT_SUSPENDED)
+
+    with pytest.raises(NotPossibleError, match="between"):
+        house.case_desk.approve_count(case, "ann", at=at(minute - 10))
+
+    house.case_desk.approve_count(case, "ann", at=at(5))
+    assert house.on_hand() == house.available() == 7
+    house.assert_exact()
+
+
+def test_an_instant_is_refused_where_it_has_no_meaning_and_none_lies_in_the_future() -> None:
+    house = House(careful(approve_beyond=LIMIT))
+    tell(house, moved("receipt", "R1", 0, 100), counted("C1", 5, 60))
+    case = case_of(house, CaseKind.COUNT_APPROVAL)
+    for wrong in (at(-1), at(60 * 24 * 365 * 900)):
+        with pytest.raises(NotPossibleError):
+            house.case_desk.approve_count(case, "ann", seen=100, at=wrong)
+    assert house.on_hand() == 100
+
+
+def tell_suspended(house: House) -> None:
+    """Let a count wait because the OMS ships while it is taken."""
+    message = house.store(*counted("C1", 8, 10))
+    tell(house, moved("receipt", "R0", 0, 12))
+    house.applier.apply(message)
+    legs = (Leg(EAST, -3),)
+    origin = Origin(SourceId("oms"), message)
+    shipped = Movement(EventKey("oms/S1"), KEY.sku, MovementKind.ADJUSTMENT, legs, at(7), origin)
+    results = house.post(shipped)
+    tell_of_counts(results, house.cases, house.clock())
+
+
+def test_a_count_that_comes_to_wait_for_another_reason_changes_its_case() -> None:
+    plain = hasty_clocks()
+    place = replace(plain.locations[EAST], approve_beyond=LIMIT)
+    house = House(replace(plain, locations={**plain.locations, EAST: place}))
+    house.clock.now = at(120)
+    tell(house, moved("receipt", "R0", 0, 100), counted("C1", 8, 60))
+    assert case_of(house, CaseKind.COUNT_APPROVAL)
+    origin = Origin(SourceId("oms"), MessageId("m"))
+    receipt = Movement(EventKey("oms/R"), KEY.sku, MovementKind.RECEIPT, (Leg(EAST, 300),), at(9), origin)
+    tell_of_counts(house.post(receipt), house.cases, house.clock())
+
+    assert CaseKind.COUNT_APPROVAL not in house.open_cases()
+    with pytest.raises(NotPossibleError, match="instant"):
+        house.case_desk.approve_count(case_of(house, CaseKind.COUNT_SUSPENDED), "ann", seen=100)
+    house.assert_exact()
