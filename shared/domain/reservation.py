@@ -161,9 +161,19 @@ class OrderLine:
         return self.taken - _units(self.returns.values())
 
     @property
+    def releasable(self) -> Quantity:
+        """Units that can be promised to somebody else: those held back, but for those that are said to have left."""
+        return max(0, self.open - self._said_to_have_left)
+
+    @property
     def given_back(self) -> Quantity:
-        """Units that go back to what is set aside for its channel when all that is open is released."""
-        return min(self.open, max(0, self.dedicated - self.shipped))
+        """Units that go back to what is set aside for its channel when all that can be is released."""
+        return min(self.releasable, max(0, self.dedicated - self.shipped - self._said_to_have_left))
+
+    @property
+    def _said_to_have_left(self) -> Quantity:
+        claimed = self.claimed
+        return 0 if claimed is None else claimed.units
 
     @property
     def place(self) -> StockKey:

@@ -458,14 +458,14 @@ class Reserver:
     def _give_back(
         self, reservation: str, why: ReservationStatus, attempt_from: int | None = None
     ) -> Reservation:
-        """Release what is held; of a long reservation in steps, which the expiry completes if they are cut short.
+        """Release what is held and has not left; of a long reservation in steps, which the expiry completes if they are cut short.
 
         What is not due does not expire: it may have been confirmed since somebody saw that it was. Where
         ``attempt_from`` is given, only the unconfirmed attempt whose first line that is goes back.
         """
         for attempt in range(ATTEMPTS):
             item, lines = self._read(reservation)
-            held = [line for line in lines if line.open]
+            held = [line for line in lines if line.releasable]
             is_pending = item.get("status") == "pending"
             if not held and "expiring_pk" not in item and not is_pending:
                 return _reservation(reservation, item, lines)
@@ -565,7 +565,9 @@ def _freed(lines: Iterable[OrderLine], now: datetime) -> list[Update]:
     """Return the writes that make what some lines hold available again, to whom it was set aside where it was."""
     return [
         with_own(
-            promise_action(line.stock_key, line.open, now), cast(ChannelId, line.channel), line.given_back
+            promise_action(line.stock_key, line.releasable, now),
+            cast(ChannelId, line.channel),
+            line.given_back,
         )
         for line in lines
     ]
@@ -581,7 +583,7 @@ def _line(
 
 def _released(line: OrderLine, now: datetime) -> OrderLine:
     return merge_demand(
-        line, _demand(line, DemandEffect.CANCELLED, "release", line.open, now), effect="release"
+        line, _demand(line, DemandEffect.CANCELLED, "release", line.releasable, now), effect="release"
     )
 
 
