@@ -48,6 +48,7 @@ from shared.operations.reservations import (
     ReservationNotFoundError,
     ReservationStatus,
     Shortfall,
+    UnknownItemError,
     Wanted,
 )
 from shared.store.layout import SHARDS, order_key, promise_key, shard
@@ -83,6 +84,7 @@ __all__ = [
     "ReservationStatus",
     "Reserver",
     "Shortfall",
+    "UnknownItemError",
     "Wanted",
 ]
 
