@@ -221,10 +221,12 @@ class OrderLine:
         newest = {max(self.versions): self.versions[max(self.versions)]} if self.versions else {}
         kinds = (newest, self.cancellations, self.fulfilments, self.unfulfilled, self.returns)
         return tuple(
-            said.event_key
-            for kind in kinds
-            for said in kind.values()
-            if not said.fetched and "|" in self.applied.get(said.event_key, "")
+            sorted(
+                said.event_key
+                for kind in kinds
+                for said in kind.values()
+                if not said.fetched and "|" in self.applied.get(said.event_key, "")
+            )
         )
 
     def _named(self) -> LocationId | None:
