@@ -26,13 +26,14 @@ from functions.inventory_api.requests import (
 )
 from shared.operations.case_desk import NotPossibleError
 from shared.operations.message_view import MessageView
-from shared.operations.reservation_desk import NotYoursError, ReservationDesk, UnknownItemError
+from shared.operations.reservation_desk import NotYoursError, ReservationDesk
 from shared.operations.reserve import (
     IdempotencyConflictError,
     InsufficientStockError,
     InvalidReservationError,
     ReservationBusyError,
     ReservationNotFoundError,
+    UnknownItemError,
 )
 from shared.operations.set_aside import SetAsideBusyError
 from shared.operations.stock_view import UnknownSkuError
@@ -219,10 +220,10 @@ def _of_reservation(error: Exception) -> Problem:
             return Problem(
                 409, "insufficient_stock", title, str(error), "reserve less", "lines", {"lines": lines}
             )
-        case UnknownItemError(skus=skus):
+        case UnknownItemError(skus=skus, field=field):
             remedy = "check the SKUs for typing errors, or import the items"
             title = "Unknown item"
-            return Problem(422, "unknown_item", title, str(error), remedy, "lines", {"skus": list(skus)})
+            return Problem(422, "unknown_item", title, str(error), remedy, field, {"skus": list(skus)})
         case IdempotencyConflictError():
             detail = "this Idempotency-Key was used before with another request"
             return Problem(409, "idempotency_conflict", "Idempotency conflict", detail, "use a new key")

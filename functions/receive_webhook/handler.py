@@ -37,7 +37,7 @@ def handle(event: Event, _context: object) -> Answer:
         )
     except AuthenticationError as error:
         log.warning("webhook_not_authentic", extra={"source_id": source, "reason": error.reason})
-        remedy = "sign the raw body with the source's current secret, and with a timestamp of now"
+        remedy = "sign the raw body with the source's current secret (a new one is known within a minute), and a timestamp of now"
         return problem(Problem(401, "not_authentic", "Not authentic", error.reason, remedy))
     except (TableError, OSError) as error:
         log.warning("webhook_not_kept", extra={"source_id": source, "reason": str(error)})

@@ -46,6 +46,7 @@ for member in (
     delivery_commands.send,
     delivery_commands.drop,
     delivery_commands.message,
+    delivery_commands.messages,
     delivery_commands.replay,
     delivery_commands.undo,
     stock_commands.stock,

@@ -101,11 +101,18 @@ def release(session: Session, reservation_id: str) -> None:
 
 
 def _reservation(made: Mapping[str, Any]) -> list[str]:
-    rows = [(line["sku"], line["location"], line["quantity"], line["open"]) for line in made["lines"]]
+    rows = [
+        (line["sku"], line["location"], line["quantity"], line["open"], line.get("claimed", 0))
+        for line in made["lines"]
+    ]
     head = {name: made[name] for name in ("id", "channel", "status")}
     if made.get("expires_at"):
         head["expires_at"] = made["expires_at"]
-    return [*fields(head), "", *table(("sku", "location", "quantity", "open"), rows)]
+    return [
+        *fields(head),
+        "",
+        *table(("sku", "location", "quantity", "open", "of it said to have left"), rows),
+    ]
 
 
 @command("push")

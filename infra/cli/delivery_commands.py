@@ -6,13 +6,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any, BinaryIO
 from urllib.parse import quote
 
 import click
 
-from infra.cli.console import CommandError, Session, command, fields, file_name, table
+from infra.cli.console import CommandError, Session, brief, command, fields, file_name, table
 from infra.cli.http_door import answered
 from infra.cli.signing import require_secret, signed_headers
 from infra.cli.target import Target
@@ -21,6 +21,7 @@ from shared.domain.stock import SourceId
 from shared.operations.ingest import prefix_of
 from shared.sources.registry import FILE_CONNECTORS
 from shared.store.inbox import received
+from shared.store.layout import message_key
 
 
 @command("send")
@@ -119,6 +120,32 @@ def _events(found: Mapping[str, Any]) -> list[str]:
     headers = ("event", "what", "stock key", "quantity", "outcome", "why")
     more = ["... and more events, which are not shown"] if found.get("more_events") else []
     return ["", *table(headers, rows), *more]
+
+
+@command("messages")
+@click.option("--source", help="Only of this source.")
+@click.option("--since", help="From this instant on (2026-11-01T06:00:00Z).  [default: a day ago]")
+@click.option("--until", help="Until this one.  [default: now]")
+@click.pass_obj
+def messages(session: Session, source: str | None, since: str | None, until: str | None) -> None:
+    """List what was received, oldest first: webhooks and files."""
+    now = datetime.now(UTC)
+    first = now - timedelta(days=1) if since is None else _instant(since, "--since")
+    last = now if until is None else _instant(until, "--until")
+    found = sorted(received(session.target.inbox, source, first, last))
+    kept = session.target.inbox.get_many([message_key(name) for _, name in found])
+    rows = [
+        (name, brief(at), kept[key]["source"], kept[key]["kind"], kept[key]["status"])
+        for at, name in found
+        if (key := message_key(name)) in kept
+    ]
+    listed = [
+        dict(zip(("message_id", "received_at", "source", "kind", "status"), row, strict=True)) for row in rows
+    ]
+    lines = (
+        table(("message", "received", "source", "kind", "status"), rows) if rows else ["none in that time"]
+    )
+    session.show({"messages": listed}, lines)
 
 
 @command("replay")

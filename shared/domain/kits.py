@@ -50,7 +50,7 @@ class KitLine:
 def as_kit_line(known: OrderLine, line: OrderLine, kit: Item) -> KitLine:
     """Settle which components an order line of a kit has; before it is ordered, for the time being.
 
-    ``known`` is the line before the document was merged that made it ``line``.
+    ``known`` is the line before the document was merged that made it ``line``. The history is worked out later.
     """
     early: dict[Sku, Documents] = {}
     if known.shipments and known.stock_key.sku != kit.sku:
@@ -64,7 +64,7 @@ def as_kit_line(known: OrderLine, line: OrderLine, kit: Item) -> KitLine:
         terms = kit.at(at)
         if line.kit_from != terms.effective_from:
             line = replace(line, kit=terms.components, kit_from=terms.effective_from)
-    return KitLine(with_history(line), early)
+    return KitLine(line, early)
 
 
 def component_line(known: OrderLine, kit_line: OrderLine, per_kit: Quantity, early: Documents) -> OrderLine:

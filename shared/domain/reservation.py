@@ -27,9 +27,12 @@ A reservation made through our API is an order line of its own: ordered at once,
 
 from __future__ import annotations
 
+from bisect import insort
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
+from itertools import groupby
+from operator import itemgetter
 
 from shared.domain.events import Demand, DemandEffect, instant
 from shared.domain.items import Component
@@ -158,9 +161,19 @@ class OrderLine:
         return self.taken - _units(self.returns.values())
 
     @property
+    def releasable(self) -> Quantity:
+        """Units that can be promised to somebody else: those held back, but for those that are said to have left."""
+        return max(0, self.open - self._said_to_have_left)
+
+    @property
     def given_back(self) -> Quantity:
-        """Units that go back to what is set aside for its channel when all that is open is released."""
-        return min(self.open, max(0, self.dedicated - self.shipped))
+        """Units that go back to what is set aside for its channel when all that can be is released."""
+        return min(self.releasable, max(0, self.dedicated - self.shipped - self._said_to_have_left))
+
+    @property
+    def _said_to_have_left(self) -> Quantity:
+        claimed = self.claimed
+        return 0 if claimed is None else claimed.units
 
     @property
     def place(self) -> StockKey:
@@ -178,13 +191,7 @@ class OrderLine:
             if shipment.location in held:
                 place = LocationId(shipment.location)
                 held[place] = max(0, held[place] - shipment.quantity)
-        surplus = sum(held.values()) - self.open
-        held[self._given()] += max(0, -surplus)
-        for place in reversed(held):
-            less = min(held[place], max(0, surplus))
-            held[place] -= less
-            surplus -= less
-        return {place: units for place, units in held.items() if units}
+        return _fitted(held, self._given(), self.open)
 
     @property
     def places(self) -> set[LocationId]:
@@ -214,10 +221,12 @@ class OrderLine:
         newest = {max(self.versions): self.versions[max(self.versions)]} if self.versions else {}
         kinds = (newest, self.cancellations, self.fulfilments, self.unfulfilled, self.returns)
         return tuple(
-            said.event_key
-            for kind in kinds
-            for said in kind.values()
-            if not said.fetched and "|" in self.applied.get(said.event_key, "")
+            sorted(
+                said.event_key
+                for kind in kinds
+                for said in kind.values()
+                if not said.fetched and "|" in self.applied.get(said.event_key, "")
+            )
         )
 
     def _named(self) -> LocationId | None:
@@ -237,7 +246,12 @@ def knows(line: OrderLine, demand: Demand, effect: str) -> bool:
 
 
 def merge_demand(line: OrderLine, demand: Demand, effect: str) -> OrderLine:
-    """Add one document to a line. An older version than the newest changes the past, not what is open.
+    """Add one document to a line; see ``add_demand``."""
+    return with_history(add_demand(line, demand, effect))
+
+
+def add_demand(line: OrderLine, demand: Demand, effect: str) -> OrderLine:
+    """Add one of several documents to a line, whose history is worked out when all are in it. An older version than the newest changes the past, not what is open.
 
     A line's home is where its first order or cancellation that names no location says; a shipment or a claim that
     came before it, perhaps from elsewhere, only guessed that.
@@ -264,13 +278,19 @@ def merge_demand(line: OrderLine, demand: Demand, effect: str) -> OrderLine:
             line = replace(line, unfulfilled=documents)
         case DemandEffect.RETURNED:
             line = replace(line, returns=documents)
-    return with_history(line)
+    return line
 
 
 def ship(line: OrderLine, quantity: Quantity, at: datetime, key: EventKey, location: str = "") -> OrderLine:
     """Record units that the movement authority shipped for this line; fewer than 0 were taken back."""
-    said = Stated(at, key, quantity, location)
-    return with_history(replace(line, shipments=_with(line.shipments, key, said)))
+    return with_history(add_shipment(line, quantity, at, key, location))
+
+
+def add_shipment(
+    line: OrderLine, quantity: Quantity, at: datetime, key: EventKey, location: str = ""
+) -> OrderLine:
+    """Record one of several shipments, see ``ship``; the history is worked out when all are in the line."""
+    return replace(line, shipments=_with(line.shipments, key, Stated(at, key, quantity, location)))
 
 
 def source(line: OrderLine, shares: Iterable[tuple[LocationId, Quantity]]) -> OrderLine:
@@ -280,20 +300,95 @@ def source(line: OrderLine, shares: Iterable[tuple[LocationId, Quantity]]) -> Or
 
 def with_history(line: OrderLine) -> OrderLine:
     """Work out anew what the line held at each instant, and where: its ``holds`` over the documents of that time."""
-    kinds = (line.versions, line.cancellations, line.shipments)
     history: list[Held] = []
     held: dict[LocationId, Quantity] = {}
-    for moment in sorted(document for kind in kinds for document in kind.values()):
-        versions, cancellations, shipments = (
-            {name: said for name, said in kind.items() if said <= moment} for kind in kinds
-        )
-        then = replace(line, versions=versions, cancellations=cancellations, shipments=shipments).holds
+    running = _Running(line)
+    kinds = (
+        (line.versions, running.order),
+        (line.cancellations, running.cancel),
+        (line.shipments, running.ship),
+    )
+    documents = [(said, add, name) for kind, add in kinds for name, said in kind.items()]
+    documents.sort(key=itemgetter(0))
+    for moment, at_once in groupby(documents, key=itemgetter(0)):
+        for _, add, name in at_once:
+            add(name)
+        then = running.holds
         for place in sorted({*held, *then}):
             change = then.get(place, 0) - held.get(place, 0)
             if change:
                 history.append(Held(moment.at, change, moment.event_key, place))
         held = then
     return replace(line, history=tuple(history))
+
+
+class _Running:
+    """What a line holds as its documents are added in time: kept as sums, so that each costs the same.
+
+    ``holds`` is ``OrderLine.holds`` of the line with the documents that were added.
+    """
+
+    def __init__(self, line: OrderLine) -> None:
+        self._line = line
+        self._version: str | None = None
+        self._named: str | None = None
+        self._cancelled = self._shipped = 0
+        self._given = line.shares[0][0] if line.shares else line.stock_key.location
+        self._left = dict(line.shares)
+        self._order = {name: number for number, name in enumerate(line.shipments)}
+        self._takes_back = any(said.quantity < 0 for said in line.shipments.values())
+        self._served: dict[LocationId, list[tuple[int, Quantity]]] = {place: [] for place in self._left}
+
+    def order(self, name: str) -> None:
+        """Add a version."""
+        if self._version is None or name > self._version:
+            self._version = name
+        if self._line.versions[name].location and (self._named is None or name > self._named):
+            self._named = name
+
+    def cancel(self, name: str) -> None:
+        """Add a cancellation."""
+        self._cancelled += self._line.cancellations[name].quantity
+
+    def ship(self, name: str) -> None:
+        """Add a shipment. A share takes them in the line's order, which matters only where some were taken back."""
+        said = self._line.shipments[name]
+        self._shipped += said.quantity
+        place = LocationId(said.location)
+        if place not in self._left:
+            return
+        if not self._takes_back:
+            self._left[place] = max(0, self._left[place] - said.quantity)
+            return
+        insort(self._served[place], (self._order[name], said.quantity))
+        left = dict(self._line.shares)[place]
+        for _, units in self._served[place]:
+            left = max(0, left - units)
+        self._left[place] = left
+
+    @property
+    def holds(self) -> dict[LocationId, Quantity]:
+        """Units held back at each location now."""
+        line = self._line
+        ordered = 0 if self._version is None else line.versions[self._version].quantity
+        still = 0 if line.kit else max(0, max(0, ordered - self._cancelled) - self._shipped)
+        if self._named is None and line.shares:
+            return _fitted(dict(self._left), self._given, still)
+        place = self._given if self._named is None else LocationId(line.versions[self._named].location)
+        return {place: still} if still else {}
+
+
+def _fitted(
+    held: dict[LocationId, Quantity], given: LocationId, total: Quantity
+) -> dict[LocationId, Quantity]:
+    """Make shares hold ``total`` together: what is missing lies at ``given``, what is too much goes from the last."""
+    surplus = sum(held.values()) - total
+    held[given] += max(0, -surplus)
+    for place in reversed(held):
+        less = min(held[place], max(0, surplus))
+        held[place] -= less
+        surplus -= less
+    return {place: units for place, units in held.items() if units}
 
 
 def _stated(demand: Demand) -> Stated:

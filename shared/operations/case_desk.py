@@ -150,6 +150,8 @@ class CaseDesk:
         case = self._cases.get(case_id)
         if case.kind is not CaseKind.UNKNOWN_CODE or case.facts["kind"] == "location":
             raise NotPossibleError(f"a case of kind {case.kind} waits for no item code; {case.remedy}")
+        if case.status is not CaseStatus.OPEN:
+            raise NotPossibleError(f"the case is {case.status} already: {case.resolution}")
         if not self._registry.is_item(sku):
             raise NotPossibleError(f"{sku!r} is not an item; import it first, or map to one that is")
         code = Code(SourceId(str(case.facts["source"])), str(case.facts["kind"]), str(case.facts["code"]))

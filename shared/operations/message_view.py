@@ -7,6 +7,7 @@ Nothing is written.
 outcome         means
 ==============  ========================================================================================
 posted          in the ledger, from this message
+undone          it was in the ledger, and was taken back by compensating entries
 duplicate       in the ledger, but another message brought it first
 conflict        in the ledger with another effect; this one was refused
 compared        a number of someone who is not the authority: put beside the ledger, changes nothing
@@ -33,6 +34,7 @@ from shared.domain.network import Source
 from shared.domain.stock import EventKey, StockKey
 from shared.operations.facts import Fact, order_line_of, stock_keys
 from shared.operations.resolve import Resolution, resolve
+from shared.operations.undo import undo_key
 from shared.sources.contract import Fault, Report
 from shared.sources.registry import FILE_CONNECTORS, webhook_connector
 from shared.store.inbox import StoredMessage
@@ -145,6 +147,8 @@ class MessageView:
             return None
         if item["effect"] != fact.effect:
             return "conflict", _ANOTHER_EFFECT
+        if self._table.get(event_key(undo_key(event.key))) is not None:
+            return "undone", "it was taken back by compensating entries; a replay changes nothing"
         if item["message_id"] != stored.message.id:
             return "duplicate", f"message {cast(str, item['message_id'])} brought it first"
         return "posted", ""

@@ -21,7 +21,14 @@ from shared.domain.kits import (
     components_at,
 )
 from shared.domain.network import Channel
-from shared.domain.reservation import Documents, OrderLine, knows, merge_demand, ship
+from shared.domain.reservation import (
+    Documents,
+    OrderLine,
+    add_demand,
+    add_shipment,
+    knows,
+    with_history,
+)
 from shared.domain.stock import ChannelId, EventKey, Quantity, Sku, StockKey
 from shared.operations.facts import Fact, Result, compare, order_line_of, stock_keys
 from shared.operations.line_sourcing import source_lines
@@ -80,7 +87,7 @@ def plan_lines(
                 plan.decided.append(compare(fact, fact.effect, uncertain=uncertain))
                 continue
             known = lines[name]
-            lines[name] = merge_demand(known, event, fact.effect)
+            lines[name] = add_demand(known, event, fact.effect)
             if fact.kit is not None:
                 settled = as_kit_line(known, lines[name], fact.kit)
                 lines[name] = settled.line
@@ -94,7 +101,7 @@ def plan_lines(
         plan.pending.append(fact)
     source_lines(orders, before, lines, channels)
     _explode(orders, before, lines, early)
-    changed = [(before[name], line) for name, line in lines.items() if line is not before[name]]
+    changed = [(before[name], with_history(line)) for name, line in lines.items() if line is not before[name]]
     for was, line in changed:
         plan.actions += line_puts(line, now)
         for sign, state in ((1, was), (-1, line)):
@@ -149,7 +156,7 @@ def _ship(event: Movement, lines: dict[LineName, OrderLine]) -> None:
     target = part if line.kit or has_own else name
     known = lines.get(target) or OrderLine(*target, StockKey(event.sku, event.legs[0].location))
     taken = -sum(leg.quantity for leg in event.legs)
-    lines[target] = ship(known, taken, event.occurred_at, event.key, event.legs[0].location)
+    lines[target] = add_shipment(known, taken, event.occurred_at, event.key, event.legs[0].location)
 
 
 def _explode(

@@ -14,19 +14,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import timedelta
 
-from shared.domain.stock import ChannelId, Sku
-from shared.operations.reserve import InsufficientStockError, Reservation, Reserver, Wanted
+from shared.domain.stock import ChannelId
+from shared.operations.reserve import InsufficientStockError, Reservation, Reserver, UnknownItemError, Wanted
 from shared.operations.stock_view import StockView
 from shared.store.layout import order_key
 from shared.store.table import Table
-
-
-class UnknownItemError(LookupError):
-    """Some SKUs of a reservation stand for nothing of ours; nothing was reserved."""
-
-    def __init__(self, skus: Sequence[Sku]) -> None:
-        super().__init__("there is no item " + ", ".join(map(repr, skus)))
-        self.skus = tuple(skus)
 
 
 class NotYoursError(Exception):

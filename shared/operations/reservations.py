@@ -61,6 +61,14 @@ class InsufficientStockError(Exception):
         self.shortfalls = tuple(shortfalls)
 
 
+class UnknownItemError(LookupError):
+    """Some SKUs stand for nothing of ours; nothing was reserved, or set aside. ``field`` is the one that names them."""
+
+    def __init__(self, skus: Sequence[Sku], field: str = "lines") -> None:
+        super().__init__("there is no item " + ", ".join(map(repr, skus)))
+        self.skus, self.field = tuple(skus), field
+
+
 class IdempotencyConflictError(Exception):
     """The idempotency key was used before for something else."""
 

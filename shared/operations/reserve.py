@@ -12,6 +12,9 @@ a crash and then the expiry) gives everything back::
                         |                           |
                         '------- give back ---------'----> given back; the same key may try again, with new lines
 
+What the same key finds decides what becomes of it, however many lines it has this time: a confirmed reservation is
+the first answer again, a pending one is busy until its time is over, and one that was given back begins anew.
+
 A line of a kit takes units of each of its components, summed with what the other lines take (``placing.py``).
 
 Lines that name no location are sourced (``domain/sourcing.py``) from what stands just then; if it is gone when the
@@ -45,6 +48,7 @@ from shared.operations.reservations import (
     ReservationNotFoundError,
     ReservationStatus,
     Shortfall,
+    UnknownItemError,
     Wanted,
 )
 from shared.store.layout import SHARDS, order_key, promise_key, shard
@@ -55,9 +59,10 @@ from shared.store.registry import Registry
 from shared.store.table import (
     Absent,
     Action,
+    AttributeAbsent,
     Check,
+    Condition,
     Equals,
-    Exists,
     Item,
     Put,
     Table,
@@ -79,6 +84,7 @@ __all__ = [
     "ReservationStatus",
     "Reserver",
     "Shortfall",
+    "UnknownItemError",
     "Wanted",
 ]
 
@@ -91,11 +97,32 @@ LONGEST = 500
 PENDING_FOR = timedelta(minutes=1)
 """How long taking a long reservation may last before it is given back."""
 
+UNCONFIRMED = ("pending", "given_back")
+"""What a header says of a reservation that was never confirmed, of which nothing may be said to be reserved."""
+
 ATTEMPTS = 40
 PLACINGS = 4
 """Times that a reservation is sourced before what keeps being taken in between counts as not there."""
 
 ORIGIN = Origin(SourceId("onecount"), MessageId(""))
+
+
+class _GivenBackError(Exception):
+    """An attempt under the same key was given back: the reservation begins anew, by what is said here."""
+
+    def __init__(self, header: Item) -> None:
+        super().__init__()
+        self.header = header
+
+    @property
+    def first(self) -> int:
+        """The number of the first line from now on."""
+        return cast(int, self.header["first_line"]) + cast(int, self.header["lines"])
+
+    @property
+    def still(self) -> tuple[Condition, ...]:
+        """That nobody else has begun anew."""
+        return Equals("status", "given_back"), Equals("first_line", self.header["first_line"])
 
 
 class _SetAsideError(Exception):
@@ -156,7 +183,10 @@ class Reserver:
                 may_be_elsewhere = floating and attempt + 1 < PLACINGS
                 if not (self.expire_due() and not attempt) and not may_be_elsewhere:
                     raise
-        return self.get(reservation)
+        item, lines = self._read(reservation)
+        if item.get("status") in UNCONFIRMED:
+            raise ReservationBusyError(reservation)
+        return self._shown(reservation, item, lines)
 
     def _reserve_at(
         self,
@@ -169,19 +199,21 @@ class Reserver:
         if len(units) > MOST_LINES:
             return self._reserve_long(reservation, told, units, channel, lifetime)
         known: dict[StockKey, Standing] = {}
-        content = cast(str, told["content"])
+        first, expected = 1, tuple[Condition, ...]([Absent()])
         for _ in range(ATTEMPTS):
             now = self._clock()
-            header = {**told, "created_at": instant(now)}
+            header = {**told, "created_at": instant(now), "first_line": first}
             if lifetime is not None:
                 header |= _expiry(reservation, now + lifetime)
             order = order_key(f"reservation/{reservation}")
-            lines, claims = self._claims(reservation, 1, units, channel, known, now)
-            actions: list[Action] = [Put(order, header, (Absent(),)), *lines, *claims]
+            lines, claims = self._claims(reservation, first, units, channel, known, now)
+            actions: list[Action] = [Put(order, header, expected), *lines, *claims]
             try:
-                return self._take(reservation, actions, content, units, channel)
+                return self._take(reservation, actions, told, units, channel)
             except _SetAsideError as learnt:
                 known |= learnt.known
+            except _GivenBackError as ended:
+                first, expected = ended.first, ended.still
         raise ReservationBusyError(reservation)
 
     def _claims(
@@ -211,7 +243,7 @@ class Reserver:
         self,
         reservation: str,
         actions: Sequence[Action],
-        content: str,
+        told: Mapping[str, Value],
         units: Mapping[StockKey, Quantity],
         channel: Channel,
     ) -> None:
@@ -221,12 +253,35 @@ class Reserver:
             except WriteRefusedError as refused:
                 header = next((r for r in refused.refusals if r.action.key == actions[0].key), None)
                 if header is not None and header.found is not None:
-                    if header.found.get("content") != content:
-                        raise IdempotencyConflictError from refused
-                    return None
+                    return self._meet(reservation, header.found, told)
                 self._explain(refused, units, channel)
             except (WriteConflictError, ThrottledError, UnknownOutcomeError):
                 self._back_off(attempt)
+        raise ReservationBusyError(reservation)
+
+    def _meet(self, reservation: str, header: Item | None, told: Mapping[str, Value]) -> None:
+        """Follow the header that the key has already: returns where the reservation was confirmed once.
+
+        Raises
+        ------
+        IdempotencyConflictError
+            When it is for another request.
+        ReservationBusyError
+            When it is being taken just now.
+        _GivenBackError
+            When it was given back, all of it, if need be here and now.
+        """
+        for _ in range(ATTEMPTS):
+            if header is None or header["content"] != told["content"]:
+                raise IdempotencyConflictError
+            if header.get("status") not in UNCONFIRMED:
+                return
+            if "expiring_pk" not in header:
+                raise _GivenBackError(header)
+            if not _is_due(header, self._clock()):
+                break
+            self._give_back(reservation, ReservationStatus.EXPIRED)
+            header = self._table.get(order_key(f"reservation/{reservation}"))
         raise ReservationBusyError(reservation)
 
     def _explain(
@@ -269,13 +324,17 @@ class Reserver:
                 chunk = {at: units[at] for at in keys[start : start + MOST_LINES]}
                 self._take_chunk(reservation, first, first + start, chunk, channel)
         except InsufficientStockError:
-            self._give_back(reservation, ReservationStatus.RELEASED)
+            self._give_back(reservation, ReservationStatus.RELEASED, first)
             raise
+        order = order_key(f"reservation/{reservation}")
+        if _is_due(self._table.get(order) or {}, self._clock()):
+            self._give_back(reservation, ReservationStatus.EXPIRED)
+            raise ReservationBusyError(reservation)
         confirmed: dict[str, Value] = {"status": "confirmed"}
         if lifetime is not None:
             confirmed |= _expiry(reservation, self._clock() + lifetime)
         done = Update(
-            order_key(f"reservation/{reservation}"),
+            order,
             set=confirmed,
             remove=() if lifetime is not None else ("expires_at", "expiring_pk", "expiring_sk"),
             conditions=(Equals("status", "pending"), Equals("first_line", first)),
@@ -288,22 +347,15 @@ class Reserver:
         header = {**told, "created_at": instant(now), "status": "pending", "lines": lines}
         header |= _expiry(reservation, now + PENDING_FOR)
         item = self._table.get(order)
-        if item is None:
-            self._write_step(reservation, [Put(order, {**header, "first_line": 1}, (Absent(),))])
-            return 1
-        if item["content"] != told["content"]:
-            raise IdempotencyConflictError
-        if item.get("status") == "pending":
-            if parse_instant(cast(str, item["expires_at"])) > now:
-                raise ReservationBusyError(reservation)
-            self._give_back(reservation, ReservationStatus.EXPIRED)
-            return self._begin(reservation, told, lines)
-        if item.get("status") != "given_back":
-            return None
-        before = cast(int, item["first_line"])
-        first = before + cast(int, item["lines"])
-        known = (Equals("status", "given_back"), Equals("first_line", before))
-        self._write_step(reservation, [Put(order, {**header, "first_line": first}, known)])
+        first, expected = 1, tuple[Condition, ...]([Absent()])
+        if item is not None:
+            try:
+                self._meet(reservation, item, told)
+            except _GivenBackError as ended:
+                first, expected = ended.first, ended.still
+            else:
+                return None
+        self._write_step(reservation, [Put(order, {**header, "first_line": first}, expected)])
         return first
 
     def _take_chunk(
@@ -367,7 +419,10 @@ class Reserver:
         ------
         ReservationNotFoundError, ReservationBusyError
         """
-        found = _reservation(reservation, *self._read(reservation))
+        return self._shown(reservation, *self._read(reservation))
+
+    def _shown(self, reservation: str, item: Item, lines: Sequence[OrderLine]) -> Reservation:
+        found = _reservation(reservation, item, lines)
         is_over = found.expires_at is not None and found.expires_at <= self._clock()
         if is_over and found.status in (ReservationStatus.CONFIRMED, ReservationStatus.PENDING):
             return self._give_back(reservation, ReservationStatus.EXPIRED)
@@ -402,22 +457,34 @@ class Reserver:
             raise ReservationNotFoundError(f"there is no reservation {reservation!r}")
         return item, self._orders.order(order)
 
-    def _give_back(self, reservation: str, why: ReservationStatus) -> Reservation:
-        """Release what is held; of a long reservation in steps, which the expiry completes if they are cut short."""
+    def _give_back(
+        self, reservation: str, why: ReservationStatus, attempt_from: int | None = None
+    ) -> Reservation:
+        """Release what is held and has not left; of a long reservation in steps, which the expiry completes if they are cut short.
+
+        What is not due does not expire: it may have been confirmed since somebody saw that it was. Where
+        ``attempt_from`` is given, only the unconfirmed attempt whose first line that is goes back.
+        """
         for attempt in range(ATTEMPTS):
             item, lines = self._read(reservation)
-            held = [line for line in lines if line.open]
+            held = [line for line in lines if line.releasable]
             is_pending = item.get("status") == "pending"
             if not held and "expiring_pk" not in item and not is_pending:
                 return _reservation(reservation, item, lines)
             now = self._clock()
-            some, is_last = held[:MOST_LINES], len(held) <= MOST_LINES
+            is_over = why is not ReservationStatus.EXPIRED or _is_due(item, now)
+            is_unconfirmed = item.get("status") in UNCONFIRMED
+            is_meant = attempt_from is None or (is_unconfirmed and item["first_line"] == attempt_from)
+            if not (is_over and is_meant):
+                return _reservation(reservation, item, lines)
+            # As long as it is pending, lines may still be added: only a look after that sees all of them.
+            some, is_last = held[:MOST_LINES], len(held) <= MOST_LINES and not is_pending
             order = order_key(f"reservation/{reservation}")
             settled = Update(
                 order,
                 set=_settled(item, why, reservation, now, bool(held), is_last),
                 remove=("expiring_pk", "expiring_sk") if is_last else (),
-                conditions=(Equals("status", "pending") if is_pending else Exists(),),
+                conditions=tuple(_as_read(item, "status", "first_line", "expiring_sk")),
             )
             try:
                 self._table.write(
@@ -476,6 +543,15 @@ def _asked(
     return fixed, floating
 
 
+def _is_due(item: Item, now: datetime) -> bool:
+    """Whether a header is listed among those whose time is over, or that are to be given back to the end."""
+    return "expiring_sk" in item and cast(str, item["expiring_sk"]) <= instant(now)
+
+
+def _as_read(item: Item, *names: str) -> Iterable[Condition]:
+    return (Equals(name, item[name]) if name in item else AttributeAbsent(name) for name in names)
+
+
 def _settled(
     item: Item, why: ReservationStatus, reservation: str, now: datetime, holds: bool, is_last: bool
 ) -> dict[str, Value]:
@@ -491,7 +567,9 @@ def _freed(lines: Iterable[OrderLine], now: datetime) -> list[Update]:
     """Return the writes that make what some lines hold available again, to whom it was set aside where it was."""
     return [
         with_own(
-            promise_action(line.stock_key, line.open, now), cast(ChannelId, line.channel), line.given_back
+            promise_action(line.stock_key, line.releasable, now),
+            cast(ChannelId, line.channel),
+            line.given_back,
         )
         for line in lines
     ]
@@ -507,7 +585,7 @@ def _line(
 
 def _released(line: OrderLine, now: datetime) -> OrderLine:
     return merge_demand(
-        line, _demand(line, DemandEffect.CANCELLED, "release", line.open, now), effect="release"
+        line, _demand(line, DemandEffect.CANCELLED, "release", line.releasable, now), effect="release"
     )
 
 

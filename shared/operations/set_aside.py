@@ -11,7 +11,13 @@ from collections.abc import Callable
 from datetime import datetime
 
 from shared.domain.stock import ChannelId, Quantity, StockKey
-from shared.operations.reservations import InsufficientStockError, InvalidReservationError, Shortfall
+from shared.operations.reservations import (
+    InsufficientStockError,
+    InvalidReservationError,
+    Shortfall,
+    UnknownItemError,
+)
+from shared.operations.stock_view import StockView
 from shared.store.promises import set_aside_action, standings
 from shared.store.registry import Registry
 from shared.store.table import Table, TableError, WriteRefusedError
@@ -30,6 +36,7 @@ class SetAside:
         self._table = table
         self._registry = registry
         self._clock = clock
+        self._view = StockView(table, registry, clock)
 
     def keep(self, channel_id: ChannelId, key: StockKey, units: Quantity) -> Quantity:
         """Keep ``units`` of a stock key for a channel from now on; return how many were kept before.
@@ -38,6 +45,8 @@ class SetAside:
         ------
         InvalidReservationError
             When the channel does not sell from there, or the units are no number of units.
+        UnknownItemError
+            When there is no such item, and nothing was ever posted to it.
         InsufficientStockError
             When fewer are left that nobody has and that are kept for nobody else; nothing was changed.
         SetAsideBusyError, TableError
@@ -51,6 +60,8 @@ class SetAside:
             )
         if units < 0:
             raise InvalidReservationError("units", f"{units} is no number of units", "keep 0 or more")
+        if unknown := self._view.unknown([key.sku]):
+            raise UnknownItemError(unknown, "sku")
         for _ in range(ATTEMPTS):
             known = standings(self._table, [key])[key]
             before = known.set_aside.get(channel_id, 0)

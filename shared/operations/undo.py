@@ -157,7 +157,7 @@ class Undoer:
         network: Network,
         done: Undone,
     ) -> _Steps:
-        names = [event_key(key) for fact in facts for key in (fact.event.key, _undo_key(fact.event.key))]
+        names = [event_key(key) for fact in facts for key in (fact.event.key, undo_key(fact.event.key))]
         found = self._table.get_many(names)
         steps = _Steps()
         for fact in facts:
@@ -168,7 +168,7 @@ class Undoer:
                 done.kept[event.key] = "it is not in the ledger"
             elif item["message_id"] != message.id:
                 done.kept[event.key] = f"message {cast(str, item['message_id'])} brought it first"
-            elif event_key(_undo_key(event.key)) in found:
+            elif event_key(undo_key(event.key)) in found:
                 done.already += 1
             elif fact.kit is not None:
                 done.kept[event.key] = "whole kits are taken back by adjusting their components"
@@ -190,7 +190,7 @@ class Undoer:
         if mark is None:
             done.kept[event.key] = "the count does not stand any more: it was corrected or rejected"
             return
-        steps.retractions.setdefault(key, []).append(Retraction(_undo_key(event.key), slot, mark))
+        steps.retractions.setdefault(key, []).append(Retraction(undo_key(event.key), slot, mark))
         done.events += 1
 
     def _lines(self, item: Item, event: Movement | Count, cause: Cause) -> Iterator[tuple[StockKey, Line]]:
@@ -224,7 +224,8 @@ class Undoer:
                 settle(() if posting is None else posting.settled, self._cases, self._clock())
 
 
-def _undo_key(key: EventKey) -> EventKey:
+def undo_key(key: EventKey) -> EventKey:
+    """Name the event that takes another back."""
     return EventKey(f"{OURS}/undo/{key}")
 
 
@@ -238,7 +239,7 @@ def _compensation(
     legs = tuple(Leg(key.location, -line.quantity, line.slot.counter, line.slot.leaf) for key, line in lines)
     refs = tuple(sorted({**dict(event.origin.refs), "undone_by": actor, "undone_because": reason}.items()))
     return Movement(
-        _undo_key(event.key),
+        undo_key(event.key),
         event.sku,
         event.kind,
         legs,

@@ -5,12 +5,23 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from time import process_time
 
 from hypothesis import given
 from hypothesis import strategies as st
 
 from shared.domain.events import Demand, DemandEffect, Origin, effect_hash, instant
-from shared.domain.reservation import OrderLine, knows, merge_demand, ship, source
+from shared.domain.items import Component
+from shared.domain.reservation import (
+    Held,
+    OrderLine,
+    Stated,
+    knows,
+    merge_demand,
+    ship,
+    source,
+    with_history,
+)
 from shared.domain.stock import ChannelId, EventKey, LocationId, MessageId, Sku, SourceId, StockKey
 
 NOON = datetime(2026, 11, 1, 12, tzinfo=UTC)
@@ -142,6 +153,65 @@ def test_a_line_that_sourcing_has_split_ends_alike_too_and_holds_what_is_open(
     assert state(line) == state(merged(again, split))
     assert sum(line.holds.values()) == line.open
     assert sum(change.quantity for change in line.history) == line.open
+
+
+def held_at_each_moment(line: OrderLine) -> tuple[Held, ...]:
+    """Return the history by its definition: at each moment, ``holds`` over the documents until then."""
+    kinds = (line.versions, line.cancellations, line.shipments)
+    history: list[Held] = []
+    held: dict[LocationId, int] = {}
+    for moment in sorted(document for kind in kinds for document in kind.values()):
+        versions, cancellations, shipments = (
+            {name: said for name, said in kind.items() if said <= moment} for kind in kinds
+        )
+        then = replace(line, versions=versions, cancellations=cancellations, shipments=shipments).holds
+        for place in sorted({*held, *then}):
+            change = then.get(place, 0) - held.get(place, 0)
+            if change:
+                history.append(Held(moment.at, change, moment.event_key, place))
+        held = then
+    return tuple(history)
+
+
+NORTH = LocationId("north")
+stated = st.builds(
+    Stated,
+    minutes.map(at),
+    st.sampled_from("abc").map(EventKey),
+    st.integers(-3, 6),
+    st.sampled_from(("", "", EAST, WEST, NORTH)),
+)
+stated_ones = st.dictionaries(st.sampled_from("pqrstuvw"), stated, max_size=6)
+shared_out = st.lists(
+    st.tuples(st.sampled_from((WEST, EAST, NORTH)), st.integers(0, 4)), max_size=3, unique_by=lambda s: s[0]
+)
+
+
+@given(stated_ones, stated_ones, stated_ones, shared_out, st.sampled_from(((), (), (Component(TEA, 2),))))
+def test_the_history_is_what_the_line_held_at_each_moment(
+    versions: dict[str, Stated],
+    cancellations: dict[str, Stated],
+    shipments: dict[str, Stated],
+    shares: list[tuple[LocationId, int]],
+    kit: tuple[Component, ...],
+) -> None:
+    line = replace(
+        EMPTY,
+        versions=versions,
+        cancellations=cancellations,
+        shipments=shipments,
+        shares=tuple(shares),
+        kit=kit,
+    )
+    assert with_history(line).history == held_at_each_moment(line)
+
+
+def test_the_history_of_many_documents_takes_no_time_for_each_pair_of_them() -> None:
+    refunds = {f"refund/{number}": Stated(at(number), EventKey(f"r{number}"), 1) for number in range(20_000)}
+    line = replace(EMPTY, versions={"1": Stated(at(-1), EventKey("o"), 30_000)}, cancellations=refunds)
+    began = process_time()
+    assert len(with_history(line).history) == 20_001
+    assert process_time() - began < 10
 
 
 def test_a_refund_told_four_times_and_the_cancellation_after_it_take_each_unit_once() -> None:

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import pytest
+
+from shared.domain.stock import Sku, StockKey
+from shared.store.layout import promise_key
 from tests.functions.calls import api
-from tests.functions.conftest import Aws
+from tests.functions.conftest import EAST, Aws
 from tests.functions.test_api_edge import RESERVE, stocked
 
 SET_ASIDE = {"channel": "shop", "sku": "TEA", "location": "east", "units": 4}
@@ -51,6 +55,14 @@ def test_units_set_aside_are_named_in_the_explanation(aws: Aws) -> None:
     named = {step["what"]: step["quantity"] for step in found["explanation"]}
     assert (named["set_aside"], named["set_aside_for_it"]) == (-4, 4)
     assert found["stale"] is False
+
+
+@pytest.mark.parametrize("units", [0, 4])
+def test_what_is_no_item_cannot_be_set_aside(aws: Aws, units: int) -> None:
+    said = api("POST /v1/set-aside", {**SET_ASIDE, "sku": "TEEE", "units": units})
+    assert (said.status, said.body["type"]) == (422, "urn:onecount:problem:unknown_item")
+    assert (said.body["field"], said.body["skus"]) == ("sku", ["TEEE"])
+    assert aws.table("stock").get(promise_key(StockKey(Sku("TEEE"), EAST))) is None
 
 
 def test_what_cannot_be_set_aside_is_refused_by_its_field(aws: Aws) -> None:

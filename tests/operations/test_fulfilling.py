@@ -150,3 +150,16 @@ def test_releasing_after_a_part_gives_back_the_rest_alone(house: House) -> None:
     house.reserver.release(made.id)
     assert (house.on_hand(AT_WEST), house.available(AT_WEST)) == (6, 6)
     house.assert_exact()
+
+
+def test_units_that_are_said_to_have_left_are_not_given_back_by_a_release(house: House) -> None:
+    made = house.reserver.reserve("k", "c", EDI, [Wanted(TEA, 5, EAST)])
+    fulfil(house, made, "f", (TEA, 2))
+
+    released = house.reserver.release(made.id)
+
+    assert house.available() == 8  # 10, less the 2 that left and of which the WMS has said nothing yet
+    assert [line.open for line in released.lines] == [2]
+    house.post(shipment("s", 5, 2, f"reservation/{made.id}"))
+    assert (house.on_hand(), house.available()) == (8, 8)
+    house.assert_exact()

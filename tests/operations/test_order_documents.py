@@ -6,6 +6,7 @@ import json
 from dataclasses import replace
 from datetime import timedelta
 from itertools import permutations
+from time import process_time
 from typing import Any
 
 import pytest
@@ -243,3 +244,15 @@ def test_what_is_owed_and_not_there_is_a_case_that_names_who_waits_and_stock_res
     house.settle()
     house.order_watch.run()
     assert house.open_cases() == []
+
+
+def test_an_order_with_very_many_refunds_of_one_line_is_read_in_seconds() -> None:
+    house = House(snapshot_only())
+    house.clock.advance(hours=12)
+    house.post(movement("r", -5, 10_000))
+    refunds = [refund(minute, 1, number=10_000 + minute) | {"id": minute} for minute in range(1, 641)]
+    began = process_time()
+    hear(house, *order(700, refunds=refunds, quantity=1000, current_quantity=1000))
+    assert process_time() - began < 5
+    assert stands(house)[:2] == (10_000, 10_000 - (1000 - 640))
+    house.assert_exact()

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator, Sequence
+from itertools import count as count_up
+
 import pytest
 
 from shared.domain.stock import Sku, StockKey
 from shared.operations.proof import Mend
-from shared.store.table import Delete, Key
+from shared.operations.verify import Verifier
+from shared.store.table import Delete, Item, Key
 from tests.operations.corruptions import APART, BAD, DERIVED, TOLD_ONCE, Corruption, furnished
 from tests.operations.house import EAST, KEY, WEST, House, cancelled, count, demand, movement, shipment
 
@@ -87,3 +91,50 @@ def test_a_key_that_is_posted_to_while_it_is_read_is_no_corruption(house: House)
     assert house.verifier.verify(progress=post_more).discrepancies == []
     assert posted
     assert house.on_hand(KEY) == len(posted)
+
+
+class Watched:
+    """The stock table, with something that happens whenever a key's balance and promises are looked at together."""
+
+    def __init__(self, house: House, happens: Callable[[], None]) -> None:
+        self._house = house
+        self._happens = happens
+        self.lags = False
+
+    def snapshot(self, keys: Sequence[Key]) -> dict[Key, Item]:
+        self._happens()
+        return self._house.stock.snapshot(keys)
+
+    def query_index(self, index: str, pk: str, **more: str) -> Iterator[Key]:
+        return iter(()) if self.lags else self._house.stock.query_index(index, pk, **more)  # type: ignore[arg-type]
+
+    def __getattr__(self, name: str) -> object:
+        return getattr(self._house.stock, name)
+
+
+def test_a_key_that_never_holds_still_is_not_proven_and_not_called_wrong() -> None:
+    house = furnished()
+    DERIVED[0].spoil(house)
+    names = count_up()
+
+    def post() -> None:
+        house.post(movement(f"wms/again-{next(names)}", 50, 1, key=BAD))
+
+    verified = Verifier(Watched(house, post)).verify()  # type: ignore[arg-type]
+
+    assert (verified.moving, verified.discrepancies) == ([BAD], [])
+
+
+def test_an_order_line_that_its_index_does_not_show_yet_is_waited_for() -> None:
+    house = furnished()
+    house.post(demand("fresh", 60, 2, "O-fresh", key=BAD))
+    table = Watched(house, lambda: None)
+    table.lags = True
+    waited: list[float] = []
+
+    def pause(seconds: float) -> None:
+        waited.append(seconds)
+        table.lags = False
+
+    assert Verifier(table, pause).verify_key(BAD).discrepancies == []  # type: ignore[arg-type]
+    assert waited == [1.0]

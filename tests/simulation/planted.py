@@ -214,11 +214,9 @@ def reserved_line_by_line() -> list[Replacement]:
     """A reservation's lines are written one after another, not all or none."""
     original = Reserver._take
 
-    def take(
-        self: Reserver, name: str, actions: Sequence[Action], content: str, units: Any, *more: Any
-    ) -> None:
+    def take(self: Reserver, name: str, actions: Sequence[Action], told: Any, units: Any, *more: Any) -> None:
         lines = len(units)
-        original(self, name, [actions[0], actions[1], actions[1 + lines]], content, units, *more)
+        original(self, name, [actions[0], actions[1], actions[1 + lines]], told, units, *more)
         for number in range(1, lines):
             self._table.write([actions[1 + number], actions[1 + lines + number]])
 

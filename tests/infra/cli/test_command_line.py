@@ -134,6 +134,7 @@ def calls(bench: Bench) -> dict[str, list[str]]:
         "send": ["send", "erp", body],
         "drop": ["drop", "wms", body],
         "message": ["message", "m1"],
+        "messages": ["messages"],
         "replay": ["replay", "m1"],
         "undo": ["undo", "m1", "--reason", "sent twice"],
         "stock": ["stock", "A"],
