@@ -183,7 +183,9 @@ class Explainer:
 
     def _kin(self, key: StockKey) -> dict[StockKey, list[JournalEntry]]:
         """Return the newest entries of a few other stock keys of the location."""
-        others = [other for other in self._view.keys_at(key.location, None, MOST_KIN) if other != key]
+        near = self._view.keys_at(key.location, None, MOST_KIN)
+        elsewhere = [StockKey(key.sku, place) for place in self._registry.network().locations]
+        others = [other for other in (*near, *elsewhere[:MOST_KIN]) if other != key]
         return {other: self._ledger.journal(other, limit=KIN_ENTRIES) for other in others}
 
     def _siblings(
@@ -194,7 +196,10 @@ class Explainer:
         for found in self._view.compare([said.last for said in recalled]):
             last = found.observation
             entries = kin[StockKey(last.sku, last.location)]
-            changes = _changes(entries, (), last.as_of - LOOK_BACK, last.as_of)
+            since = last.as_of - LOOK_BACK
+            other = StockKey(last.sku, last.location)
+            held = self._held(other, since) if account.meaning.uses_reservations else ()
+            changes = _changes(entries, held, since, last.as_of)
             yield from counted(changes, account.meaning, found.drift)
 
     def _mirrors(self, seen: Observation, drift: Quantity) -> Iterator[Mirror]:

@@ -48,7 +48,10 @@ IN_MOTION = timedelta(minutes=45)
 RARE_MIRROR = 20
 """How seldom another number is off by just as much the other way by chance: once in so many, if the number is large."""
 
-ROUND = ((100, 8.0), (50, 5.0), (10, 2.5), (5, 1.5))
+USUAL_CHANGE = 20
+"""Units by which half of the numbers that are set by hand change at most."""
+
+ROUND = ((100, 6.0), (50, 4.0), (10, 2.0), (5, 1.2))
 """What setting a number by hand gains from leaving it round: a multiple, and how much more likely it is by hand."""
 
 
@@ -138,7 +141,8 @@ def set_by_hand(timeline: Timeline) -> Iterator[Suspect]:
             after = timeline.statements[onset - 1].as_of if onset else None
             told = _told(timeline, change, after, said.as_of)
             gain = 40.0 if told is not None else _gain(said.quantity)
-            prior = WEIGHTS[RootCause.MANUAL_OVERRIDE] * gain / timeline.scale
+            size = USUAL_CHANGE / (2 * (abs(change) + USUAL_CHANGE) ** 2)
+            prior = WEIGHTS[RootCause.MANUAL_OVERRIDE] * gain * size
             yield Suspect(
                 RootCause.MANUAL_OVERRIDE,
                 prior,
@@ -149,7 +153,7 @@ def set_by_hand(timeline: Timeline) -> Iterator[Suspect]:
 
 
 def _gain(quantity: Quantity) -> float:
-    return next((gain for multiple, gain in ROUND if quantity % multiple == 0), 1.0)
+    return next((gain for multiple, gain in ROUND if quantity % multiple == 0), 0.8)
 
 
 def _told(timeline: Timeline, change: Quantity, after: datetime | None, before: datetime) -> Told | None:

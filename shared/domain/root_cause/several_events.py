@@ -37,7 +37,7 @@ MOST_IN_SETS = 48
 MOST_FOUND = 60
 """Sets of one kind that are weighed; many that fit equally well say nothing anyway."""
 
-SETS_OF = {2: 0.012, 3: 0.003}
+SETS_OF = {2: 0.006, 3: 0.0015}
 """How likely a loss of so many events is that have nothing else in common."""
 
 BATCH = 0.05
@@ -254,11 +254,13 @@ def overwritten(timeline: Timeline) -> Iterator[Suspect]:
             cut: fading((known_at - times[cut]).total_seconds() / 3600, BATCHES_OLD_H)
             for cut in range(bisect_right(times, known_at - OLDEST_BATCH), known)
         }
-        first = bisect_right(times, timeline.statements[onset - 1].as_of)
+        first = bisect_right(times, timeline.statements[onset - 1].as_of - timeline.latency)
         last = min(first + MOST_LANDINGS, bisect_right(times, timeline.statements[onset].as_of))
         timeline.effort.spend(len(ages) * (last - first + 1))
         for landing in range(first, last + 1):
             for cut, weight in ages.items():
+                if cut >= landing:
+                    continue
                 shift = values[cut] - values[landing]
                 if not fits_newest(timeline, shift):
                     continue

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from datetime import timedelta
 from fractions import Fraction
 
 from shared.domain.root_cause.evidence import Change, Nature
@@ -13,7 +14,6 @@ from shared.domain.root_cause.suspect import (
     WEIGHTS,
     Suspect,
     by_event,
-    fading,
     fits_newest,
     from_onset,
     is_release,
@@ -23,11 +23,14 @@ from shared.domain.root_cause.suspect import (
 from shared.domain.root_cause.timeline import Moment, Timeline, coefficients
 from shared.domain.stock import EventKey, Quantity
 
-DOUBLED_WITHIN_H = 1.5
+DOUBLED_WITHIN_H = 0.5
 """Half of the events that are counted twice are so within so many hours."""
 
+LEAST_CHANCE, LEAST_SPAN_H = 0.001, 0.25
+"""What is too unlikely to be weighed; and the shortest time between two statements, in hours, that makes a difference."""
 
-REPEATABLE = {Nature.COUNT: 0.2, Nature.RESERVED: 0.2, Nature.RELEASED: 0.2}
+
+REPEATABLE = {Nature.COUNT: 0.1, Nature.RESERVED: 0.2, Nature.RELEASED: 0.2}
 """What it does to a doubling that the event is a state rather than a change: a count set twice is set once."""
 
 OWN_ORDER = 0.1
@@ -78,33 +81,42 @@ def lost(timeline: Timeline) -> Iterator[Suspect]:
 
 
 def doubled(timeline: Timeline) -> Iterator[Suspect]:
-    """Name events that the source may have counted twice, the second time between two of its statements."""
+    """Name events that the source may have counted twice, the second time between two of its statements.
+
+    How likely that is for one event depends on how much later that was, and on how many events there are in such a time.
+    """
     events = by_event([m for m in timeline.moments if m.at <= timeline.newest])
     for onset in timeline.onsets:
-        weights = {
-            event: weight
-            for event, found in events.items()
-            if (weight := _chance_of_doubling(timeline, found[0], onset)) > 0.001
-        }
-        whole = sum(weights.values())
-        for event, weight in weights.items():
-            found = events[event]
+        for found in events.values():
+            chance = REPEATABLE.get(found[0].change.nature, 1.0) * _doubled_by(timeline, found[0], onset)
             shift = net(found, timeline.newest)
-            if not fits_newest(timeline, shift):
+            if chance < LEAST_CHANCE or not fits_newest(timeline, shift):
                 continue
-            prior = WEIGHTS[RootCause.DUPLICATE_EVENT] * weight / whole
+            prior = WEIGHTS[RootCause.DUPLICATE_EVENT] * chance
             shifts = from_onset(timeline, onset, shift)
             unsettled = (found[0].at, found[0].at + timeline.latency)
             yield Suspect(RootCause.DUPLICATE_EVENT, prior, shifts, found, unsettled)
 
 
-def _chance_of_doubling(timeline: Timeline, moment: Moment, onset: int) -> float:
-    """Weigh by the time from the event to the last statement without the fault; it cannot begin before the event."""
-    if moment.at > timeline.statements[onset].as_of:
+def _doubled_by(timeline: Timeline, moment: Moment, onset: int) -> float:
+    """Return how likely a second posting of an event falls between two statements, beside others of such a time."""
+    by = _hours(timeline.statements[onset].as_of - moment.at)
+    if by < 0:
         return 0.0
-    before = timeline.statements[onset - 1].as_of if onset else moment.at
-    hours = max(0.0, (before - moment.at).total_seconds() / 3600)
-    return REPEATABLE.get(moment.change.nature, 1.0) * fading(hours, DOUBLED_WITHIN_H)
+    since = _hours(timeline.statements[onset - 1].as_of - moment.at) if onset else 0.0
+    span = max(by - max(0.0, since), LEAST_SPAN_H) if since < 0 or not onset else by - since
+    apart = _hours(timeline.newest - timeline.moments[0].at) / len(timeline.moments)
+    falls_there = _not_yet_doubled(max(0.0, since)) - _not_yet_doubled(by)
+    return min(1.0, max(apart, LEAST_SPAN_H) / max(span, LEAST_SPAN_H)) * falls_there
+
+
+def _not_yet_doubled(hours: float) -> float:
+    """Return the share of second postings that come later: most come soon, when an answer was lost; a few much later."""
+    return 1 / (1 + hours / DOUBLED_WITHIN_H)
+
+
+def _hours(time: timedelta) -> float:
+    return time.total_seconds() / 3600
 
 
 def misread(timeline: Timeline) -> Iterator[Suspect]:
