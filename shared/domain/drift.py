@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from shared.domain.network import Tolerance
-from shared.domain.stock import LocationId, Quantity, Sku, SourceId
+from shared.domain.stock import EventKey, LocationId, Quantity, Sku, SourceId
 
 QUANTITIES = (
     "on_hand",
@@ -100,6 +100,15 @@ class Statement:
 
     quantity: Quantity
     as_of: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """A movement that the source told of without being believed: it changed its own number, and not ours."""
+
+    event: EventKey
+    at: datetime
+    quantity: Quantity
 
 
 @dataclass(frozen=True, slots=True)

@@ -149,6 +149,7 @@ class Explainer:
             complete_since,
             timedelta(0) if source is None else source.latency,
             self._packs(seen.sku, seen.as_of),
+            self._observations.told(key, seen.source),
             is_counted_by_hand=source is not None and source.counted_by_hand,
             takes_orders=channel is not None,
         )

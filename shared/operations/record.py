@@ -69,6 +69,7 @@ class Recorder:
         resolution = resolve(reports, source, self._registry, network, now)
         results = self._poster.post(resolution.facts, network)
         self._observations.record(resolution.observations, now, agreed=_counted(results))
+        self._observations.tell(resolution.hearsay)
         cases = [
             *unknown_code_cases(resolution.unknown, message, now),
             *_unmeasured(resolution.unmeasured, source, message, now),

@@ -46,6 +46,7 @@ class Resolution:
     facts: list[Fact] = field(default_factory=list)
     observations: list[Observation] = field(default_factory=list)
     told: int = 0
+    hearsay: list[Movement] = field(default_factory=list)
     unknown: dict[Code, int] = field(default_factory=dict)
     unmeasured: list[Unmeasured] = field(default_factory=list)
     kit_stock: list[KitStock] = field(default_factory=list)
@@ -138,6 +139,7 @@ def _judge(event: Event, fact: Fact, source: Source, network: Network, resolutio
             resolution.facts.append(fact)
         else:
             resolution.told += 1
+            resolution.hearsay.append(event)
 
 
 def observation_of(event: Count) -> Observation:

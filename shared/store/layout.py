@@ -19,6 +19,7 @@ stock         LEASE#sku#location              ``-``                        who p
 stock         EVENT#key                       ``-``                        an event that is in the ledger
 stock         ORDER#order                     ``-``, LINE#line             an order and its lines
 stock         OBS#sku                         location#source#element      what a source last said
+stock         TOLD#sku                        location#source              movements of who is not believed
 stock         LISTING#channel#sku             location                     what a channel shows
 stock         PACE#channel                    ``-``                        a channel's rate limit and breaker
 stock         REPAIR#sku#location             V#n                          what one rebuild put right, and who did it
@@ -151,6 +152,10 @@ def line_key(order: str, line: str) -> Key:
 
 def observation_key(sku: Sku, location: LocationId, source: SourceId, element: str) -> Key:
     return Key(f"OBS#{part(sku)}", f"{part(location)}#{part(source)}#{element}")
+
+
+def told_key(sku: Sku, location: LocationId, source: SourceId) -> Key:
+    return Key(f"TOLD#{part(sku)}", f"{part(location)}#{part(source)}")
 
 
 def listing_state_key(channel: ChannelId, key: StockKey) -> Key:

@@ -13,18 +13,20 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import TypeAlias, cast
+from typing import Any, TypeAlias, cast
+from zlib import crc32
 
-from shared.domain.drift import Observation, Statement
-from shared.domain.events import instant, parse_instant
-from shared.domain.stock import LocationId, Sku, SourceId, StockKey
+from shared.domain.drift import Observation, Statement, Told
+from shared.domain.events import Movement, instant, parse_instant
+from shared.domain.stock import Counter, EventKey, LocationId, Sku, SourceId, StockKey
 from shared.store.bulk import write_each
-from shared.store.layout import SHARDS, heard_key, observation_key, shard
+from shared.store.layout import SHARDS, heard_key, observation_key, shard, told_key
 from shared.store.table import (
     AnyOf,
     AttributeAbsent,
     Equals,
     Item,
+    Key,
     LessThan,
     Table,
     Update,
@@ -37,6 +39,9 @@ NOTED_EVERY = timedelta(seconds=10)
 Subject: TypeAlias = "tuple[StockKey, SourceId, str]"
 """What an observation is about: a stock key, by whom, and which element of it."""
 
+
+TOLD_PLACES = 64
+"""Movements of one stock key that are remembered of a source which is not believed."""
 
 KEPT = 50
 """Statements of one number that are remembered."""
@@ -111,6 +116,28 @@ class Observations:
         """Return what is known of some subjects, with what was said before."""
         keys = [observation_key(key.sku, key.location, source, element) for key, source, element in subjects]
         return [said(item) for item in self._table.get_many(keys).values()]
+
+    def tell(self, movements: Iterable[Movement]) -> None:
+        """Note movements by sources that are not believed: they changed their own numbers, and nothing of ours.
+
+        Each has a place of its own among a few, by its event key: telling it again changes nothing, and an older one
+        gives way now and then.
+        """
+        notes: dict[Key, dict[str, Value]] = {}
+        for event in movements:
+            for leg in event.legs:
+                if leg.counter is Counter.ON_HAND:
+                    at = told_key(event.sku, leg.location, event.origin.source)
+                    place = f"told{crc32(event.key.encode()) % TOLD_PLACES}"
+                    notes.setdefault(at, {})[place] = [event.key, instant(event.occurred_at), leg.quantity]
+        write_each(self._table, [Update(at, set=told) for at, told in notes.items()])
+
+    def told(self, key: StockKey, source: SourceId) -> list[Told]:
+        """Return movements of a stock key that a source told of without being believed, oldest first."""
+        item = self._table.get(told_key(key.sku, key.location, source)) or {}
+        rows = [cast("list[Any]", value) for name, value in item.items() if name.startswith("told")]
+        found = [Told(EventKey(event), parse_instant(at), quantity) for event, at, quantity in rows]
+        return sorted(found, key=lambda told: (told.at, told.event))
 
     def compared(self, recalled: Sequence[Said]) -> None:
         """Take observations off the list of those to compare, but for those that newer ones have replaced."""

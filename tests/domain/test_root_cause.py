@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from shared.domain.drift import Statement, parse_formula
+from shared.domain.drift import Statement, Told, parse_formula
 from shared.domain.root_cause import (
     Account,
     Change,
@@ -17,7 +17,6 @@ from shared.domain.root_cause import (
     RootCause,
     Sibling,
     Sphere,
-    Told,
     explain,
     is_within_latency,
 )

@@ -14,7 +14,7 @@ from shared.domain.root_cause import RootCause
 from shared.domain.stock import Sku, SourceId, StockKey
 from shared.operations.explain import NothingSaidError
 from shared.operations.reconcile import drift_case
-from shared.store.observations import KEPT
+from shared.store.observations import KEPT, TOLD_PLACES
 from shared.store.registry import Network
 from tests.operations.deliveries import body, deliver
 from tests.operations.house import (
@@ -145,6 +145,33 @@ def test_a_cancelled_order_that_still_holds_units_is_named_by_its_cancellation(h
     assert case is not None
     assert case.facts["cause"] == RootCause.RESERVATION_LEAK
     assert case.facts["guilty_event"] == "shopify/order/1001/1/cancelled/cancel"
+
+
+def adjusts(house: House, document: str, quantity: int, minute: float) -> None:
+    """Let the ERP, which nobody believes, tell of a correction of its own."""
+    house.clock.now = max(house.clock.now, at(minute))
+    line = {"sku": "TEA", "quantity": quantity}
+    deliver(house, body("adjustment", document, line, occurred_at=at(minute)), document, ERP)
+    house.settle()
+
+
+def test_a_correction_that_the_source_told_of_itself_is_the_guilty_event(house: House) -> None:
+    adjusts(house, "ADJ-7", 31, 70)
+    adjusts(house, "ADJ-7", 31, 70)
+    says(house, 1001, 80)
+    case = the_case(house)
+    assert case is not None
+    assert case.facts["cause"] == RootCause.MANUAL_OVERRIDE
+    assert case.facts["guilty_event"] == "erp/ADJ-7/1/adjustment/"
+
+
+def test_what_was_told_is_remembered_once_each_and_no_more_than_has_room(house: House) -> None:
+    for number in range(200):
+        adjusts(house, f"ADJ-{number}", 1, 70)
+    told = house.observations.told(KEY, ERP)
+    assert 40 < len(told) <= TOLD_PLACES
+    adjusts(house, "ADJ-199", 1, 70)
+    assert house.observations.told(KEY, ERP) == told
 
 
 def test_a_source_that_said_nothing_has_no_difference_to_explain(house: House) -> None:

@@ -25,7 +25,7 @@ Time is bounded whatever the length of the history: at most 50 statements and 40
 are looked for among 48, and only suspects that explain the newest statement are judged.
 """
 
-from shared.domain.root_cause.evidence import Account, Change, Mirror, Nature, Sibling, Told
+from shared.domain.root_cause.evidence import Account, Change, Mirror, Nature, Sibling
 from shared.domain.root_cause.hypothesis import Evidence, Explanation, Hypothesis, RootCause, Sphere
 from shared.domain.root_cause.judge import counted, explain, is_within_latency, mirror_of
 
@@ -40,7 +40,6 @@ __all__ = [
     "RootCause",
     "Sibling",
     "Sphere",
-    "Told",
     "counted",
     "explain",
     "is_within_latency",

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import StrEnum
 
-from shared.domain.drift import Formula, Statement
+from shared.domain.drift import Formula, Statement, Told
 from shared.domain.stock import EventKey, Quantity, SourceId, StockKey
 
 
@@ -45,15 +45,6 @@ class Change:
     posted_at: datetime
     amounts: Mapping[str, Quantity]
     order: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class Told:
-    """A movement that the source told of without being believed: it changed its own number, and not ours."""
-
-    event: EventKey
-    at: datetime
-    quantity: Quantity
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,8 +8,8 @@ from datetime import datetime, timedelta
 from fractions import Fraction
 from itertools import combinations
 
-from shared.domain.drift import Formula, parse_formula
-from shared.domain.root_cause.evidence import Mirror, Nature, Told
+from shared.domain.drift import Formula, Told, parse_formula
+from shared.domain.root_cause.evidence import Mirror, Nature
 from shared.domain.root_cause.hypothesis import RootCause
 from shared.domain.root_cause.references import reference_of
 from shared.domain.root_cause.single_events import ReadAs
