@@ -6,6 +6,7 @@ call                                            scope
 GET stock, journal, availability                viewer, reserver
 POST, GET, DELETE reservations                  reserver
 GET cases, messages, dead letters               viewer
+GET explanations                                viewer
 POST case actions, replay, redrive              operator
 POST case approve, reject; POST message undo    approver
 PUT lots, POST lot recall                       operator

@@ -126,7 +126,7 @@ def definition_mismatch(world: World) -> None:
     follower.meaning = MEANINGS[meaning]
 
     def truth() -> Truth | None:
-        off = [key for key, number in follower.off.items() if number]
+        off = [key for key, number in follower.off.items() if number and follower.off_before.get(key)]
         if not off:
             return None
         key = off[int(world.now.timestamp()) % len(off)]

@@ -56,8 +56,8 @@ class Follower:
         What its number is multiplied by when it is said; 1 in a sound system.
     seen
         What it has taken over, in order.
-    said_at, off
-        When it last stated its numbers, and how far each was from the truth of that instant.
+    said_at, off, off_before
+        When it last stated its numbers, and how far each was from the truth of that instant; and the time before.
     """
 
     id: SourceId
@@ -74,6 +74,7 @@ class Follower:
     seen: list[Carried] = field(default_factory=list)
     said_at: datetime = START
     off: dict[StockKey, int] = field(default_factory=dict)
+    off_before: dict[StockKey, int] = field(default_factory=dict)
 
     def cares(self, happening: Happening) -> bool:
         """Whether its own number would be touched."""

@@ -125,6 +125,7 @@ class World:
     def _state(self, follower: Follower) -> None:
         numbers = {key: follower.number(key) for key in KEYS if key.location in follower.places}
         follower.said_at = self.now
+        follower.off_before = follower.off
         follower.off = {key: number - self._sound(follower, key) for key, number in numbers.items()}
         self._say(follower.id, follower.element, numbers)
 

@@ -49,8 +49,11 @@ KIND = 0.05
 LEAST_GAP = 0.01
 """The least time between two events, in usual waits, when a delay that began between them is weighed."""
 
-ALIVE, SILENT = 0.03, 5.0
-"""What it does to a delay that the source has counted newer events on other stock keys, or has not counted any."""
+ALIVE = 0.03
+"""What it does to a delay that the source has counted newer events on other stock keys."""
+
+SILENT, MOST_SILENT = 5, 3
+"""What it does to a delay that the source has not counted a newer event elsewhere: for each, up to so many."""
 
 SHORTEST_WAIT = timedelta(minutes=15)
 """The least that is taken for a source's usual latency when a delay is weighed."""
@@ -228,7 +231,7 @@ def _feed(timeline: Timeline, late: Sequence[Moment]) -> float:
     timeline.effort.spend(len(timeline.account.siblings))
     if any(sibling.is_counted for sibling in newer):
         return ALIVE
-    return SILENT if newer else 1.0
+    return float(SILENT ** min(len(newer), MOST_SILENT))
 
 
 def _still_silent(waits: float) -> float:
