@@ -224,12 +224,12 @@ def reserved_line_by_line() -> list[Replacement]:
 
 
 def released_twice() -> list[Replacement]:
-    """A release does not ask whether the line is still as it was read."""
+    """A release does not ask whether the reservation and its lines are still as they were read."""
 
     def put(line: OrderLine, at: Any) -> Put:
         return _unconditional(line_put(line, at)) if line.revision else line_put(line, at)
 
-    return [(reserve, "line_put", put)]
+    return [(reserve, "line_put", put), (reserve, "_as_read", lambda *_: ())]
 
 
 # ---- pushing ------------------------------------------------------------------------------------------------------
