@@ -50,7 +50,9 @@ def handle(event: dict[str, Any], _context: object) -> dict[str, Any]:
         try:
             for later in house().pusher(channel).push(by_sku):
                 failed += _put_off(channel, later, by_sku[later.sku])
-        except (UnknownChannelError, UnknownConnectorError, ChannelOptionError) as error:
+        except UnknownChannelError:  # taken out of the network: nothing is published there any more
+            log.info("hints_of_removed_channel", extra={"channel": channel, "skus": len(by_sku)})
+        except (UnknownConnectorError, ChannelOptionError) as error:
             log.error("channel_misdeclared", extra={"channel": channel, "reason": str(error)})
             failed += [record for waiting in by_sku.values() for record in _give_back(waiting)]
     return {"batchItemFailures": failed}
@@ -60,12 +62,14 @@ def _put_off(
     channel: ChannelId, later: Later, waiting: list[tuple[Hint, dict[str, Any]]]
 ) -> list[dict[str, str]]:
     since = min(hint.since for hint, _ in waiting)
-    patience = house().registry.network().channels[channel].patience
+    declared = house().registry.network().channels.get(channel)
+    if declared is None:  # taken out of the network while we pushed
+        return []
     log.info(
         "push_put_off",
         extra={"channel": channel, "sku": later.sku, "reason": later.reason, "failed": later.failed},
     )
-    if not later.failed or now() - since < patience:
+    if not later.failed or now() - since < declared.patience:
         lane = Lane.URGENT if waiting[0][1]["eventSourceARN"].endswith(Lane.URGENT) else Lane.BULK
         wait = max(1, round(later.after.total_seconds() + 0.5))
         house().lanes.send(lane, [Hint(channel, later.sku, since)], wait)

@@ -6,54 +6,60 @@ old rules and be the last one for long, so the fresh look waits until nobody can
 
 from __future__ import annotations
 
-import base64
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import asdict, replace
+from dataclasses import asdict
+from datetime import UTC, datetime
 from pathlib import Path
 
 import click
 
+from infra.cli.connector_options import connector_mistakes
 from infra.cli.console import CommandError, Session, command, known_errors, printable
 from infra.cli.fresh_look import queue_fresh_look
 from infra.cli.network_diff import Entry, NetworkDiff, compare
 from infra.cli.signing import check_signing_secret, current_secret
 from infra.cli.target import LOCAL, Target
-from infra.network_file import Mistake, NetworkFileError, read_network
-from shared.channels.registry import ChannelOptionError, UnknownConnectorError, build_channel
-from shared.channels.transport import HttpTransport
-from shared.domain.network import Channel, Source
+from infra.network_file import NetworkFileError, read_network
 from shared.domain.stock import ChannelId
-from shared.sources.snapshot_layout import parse_layout
+from shared.operations.set_aside import SetAsideBusyError
+from shared.operations.stock_view import StockView
+from shared.operations.withdraw import has_history, withdraw
 from shared.store.registry import REMEMBERED_S, Network
 
 RULES_SETTLE_S = int(REMEMBERED_S) + 5
 """Seconds until every function has read the network again."""
 
-_ANY_SECRET = '{"current": "whsec_%s"}' % base64.b64encode(bytes(32)).decode()  # noqa: UP031 - braces are JSON's
-
 
 @command("apply")
 @click.argument("file", type=click.Path(path_type=Path))
 @click.option("--yes", is_flag=True, help="Write without asking.")
+@click.option("--remove", is_flag=True, help="Take off what is declared but not in the file.")
 @click.pass_obj
-def apply(session: Session, file: Path, yes: bool) -> None:
+def apply(session: Session, file: Path, yes: bool, remove: bool) -> None:
     """Declare what a network file says; shows a diff first.
 
     Sources, locations, channels and rules. Channels whose rules change are looked at anew. What is declared but
-    not in the file stays as it is.
+    not in the file stays as it is; with --remove it is taken off, except a location that stock was ever posted to.
+    What a removed source sent and its cases stay.
     """
     said = checked(file, "applied")
     target = session.target
-    diff = compare(target.registry.network(fresh=True), said)
+    declared = target.registry.network(fresh=True)
+    diff = compare(declared, said)
+    if remove:
+        view = StockView(target.stock, target.registry, _now)
+        diff = diff.removing(lambda location: has_history(location, view))
     _require_infrastructure(target, diff, file)
     _require_safe_secrets(target, said)
-    for line in diff.lines():
+    for line in diff.lines(remove=remove):
         click.echo(printable(line), err=session.as_json)  # before the question, and never inside the JSON
     queued: dict[str, int] = {}
     if diff.writes:
         if not yes and not _agreed():
             raise CommandError("nothing was written", "answer y, or pass --yes where nobody can answer")
         target.registry.declare(diff.only_written(said))
+        if diff.removed:
+            _withdraw(target, diff.only_removed(declared))
         queued = {str(channel): _look_anew(target, channel) for channel in diff.channels()}
     session.show({**asdict(diff), "applied": diff.writes, "queued": queued}, _summary(diff, queued))
 
@@ -64,6 +70,20 @@ def _agreed() -> bool:
     except click.Abort:  # nobody is there to answer
         click.echo(err=True)
         return False
+
+
+def _now() -> datetime:
+    return datetime.now(UTC)
+
+
+def _withdraw(target: Target, gone: Network) -> None:
+    try:
+        withdraw(gone, target.stock, target.registry, _now)
+    except SetAsideBusyError as error:
+        raise CommandError(
+            f"{error} is too busy to have what is set aside there given back; not everything was removed",
+            "run the same command again: it does the rest",
+        ) from error
 
 
 def _look_anew(target: Target, channel: ChannelId) -> int:
@@ -82,7 +102,11 @@ def _summary(diff: NetworkDiff, queued: Mapping[str, int]) -> Iterator[str]:
     if not diff.writes:
         yield "nothing to change: what is declared is what the file says"
         return
-    yield f"applied: {len(diff.added)} added, {len(diff.changed)} changed; counts within {RULES_SETTLE_S} s"
+    removed = f", {len(diff.removed)} removed" if diff.removed else ""
+    many = f"{len(diff.added)} added, {len(diff.changed)} changed{removed}"
+    yield f"applied: {many}; counts within {RULES_SETTLE_S} s"
+    if any(_connected(diff.removed)):
+        yield "what they sent, their journal entries and their cases stay; their secrets and queues go with the next deployment"
     for channel, number in queued.items():
         yield f"{channel}: a fresh look is queued for {number} listings"
 
@@ -112,60 +136,6 @@ def checked(file: Path, done: str) -> Network:
             [str(mistake) for mistake in mistakes],
         )
     return network
-
-
-def connector_mistakes(network: Network) -> Iterator[Mistake]:
-    """Yield what the connectors themselves find wrong with their options."""
-    for source in network.sources.values():
-        unstorable = [*_unstorable(f"sources.{source.id}.options", source.options)]
-        yield from unstorable
-        if not unstorable and source.connector == "csv_snapshot":
-            yield from _layout_mistakes(source)
-    for channel in network.channels.values():
-        unstorable = [*_unstorable(f"channels.{channel.id}.options", channel.options)]
-        yield from unstorable
-        if not unstorable:
-            yield from _channel_mistakes(channel)
-
-
-def _layout_mistakes(source: Source) -> Iterator[Mistake]:
-    layout = parse_layout(source.options)
-    for fault in layout if isinstance(layout, list) else ():
-        yield Mistake(f"sources.{source.id}.{fault.field.removeprefix('source.')}", fault.reason)
-
-
-def _channel_mistakes(channel: Channel) -> Iterator[Mistake]:
-    """Build the connector with one option less at a time until it builds or repeats itself: each build names one."""
-    options = dict(channel.options)
-    while True:
-        try:
-            build_channel(replace(channel, options=options), _ANY_SECRET, HttpTransport())
-            return
-        except UnknownConnectorError as error:
-            known = ", ".join(error.known)
-            yield Mistake(
-                f"channels.{channel.id}.connector", f"{error.connector!r} does not exist; one of: {known}"
-            )
-            return
-        except ChannelOptionError as error:
-            if error.option not in options and options != channel.options:
-                return  # it is missing because it was wrong and taken out, and that has been told
-            yield Mistake(f"channels.{channel.id}.options.{error.option}", f"{error.reason}; {error.remedy}")
-            if options.pop(error.option, None) is None:
-                return
-
-
-def _unstorable(path: str, value: object) -> Iterator[Mistake]:
-    """Yield values that YAML made of a text that was meant as a text."""
-    if isinstance(value, Mapping):
-        for name, inner in value.items():
-            yield from _unstorable(f"{path}.{name}", inner)
-    elif isinstance(value, list):
-        for number, inner in enumerate(value):
-            yield from _unstorable(f"{path}.{number}", inner)
-    elif value is not None and not isinstance(value, (str, int, float)):
-        reason = f"YAML reads {str(value)!r} as a {type(value).__name__}; put it in quotes"
-        yield Mistake(path, reason)
 
 
 def _require_infrastructure(target: Target, diff: NetworkDiff, file: Path) -> None:

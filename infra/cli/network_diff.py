@@ -1,4 +1,4 @@
-"""What applying a network file would change: added, changed field by field, and declared before but not in the file.
+"""What applying a network file would change: added, changed field by field, taken off, and left although not in it.
 
 Fields are named as the file names them (``lateness_s``, ``drop``, ``options.url``), so that a line of the diff can be
 found in the file.
@@ -7,13 +7,13 @@ found in the file.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import asdict, dataclass, replace
 from datetime import timedelta
 from typing import Any, TypeAlias
 
 from shared.domain.network import Channel, Location, Source
-from shared.domain.stock import ChannelId
+from shared.domain.stock import ChannelId, LocationId
 from shared.store.registry import Network
 
 Declared: TypeAlias = "Source | Location | Channel"
@@ -39,16 +39,27 @@ class Entry:
 
 @dataclass(frozen=True, slots=True)
 class NetworkDiff:
-    """Everything that differs. ``not_in_file`` stays declared: applying removes nothing."""
+    """Everything that differs. What is not in the file is ``removed`` where that was asked for, else ``not_in_file``."""
 
     added: tuple[Entry, ...]
     changed: tuple[Entry, ...]
     not_in_file: tuple[Entry, ...]
+    removed: tuple[Entry, ...] = ()
 
     @property
     def writes(self) -> bool:
         """Whether applying would write anything."""
-        return bool(self.added or self.changed)
+        return bool(self.added or self.changed or self.removed)
+
+    def removing(self, has_history: Callable[[LocationId], bool]) -> NetworkDiff:
+        """Return the diff that takes off what is not in the file; a location stays where it is asked for history."""
+        kept = tuple(
+            entry
+            for entry in self.not_in_file
+            if entry.kind == "location" and has_history(LocationId(entry.id))
+        )
+        removed = tuple(entry for entry in self.not_in_file if entry not in kept)
+        return replace(self, not_in_file=kept, removed=removed)
 
     def channels(self) -> list[ChannelId]:
         """Return the channels that are new or have other rules than before."""
@@ -56,23 +67,38 @@ class NetworkDiff:
 
     def only_written(self, network: Network) -> Network:
         """Return the part of the file's network that applying writes."""
-        touched = {(entry.kind, entry.id) for entry in (*self.added, *self.changed)}
-        return Network(
-            {id_: s for id_, s in network.sources.items() if ("source", id_) in touched},
-            {id_: x for id_, x in network.locations.items() if ("location", id_) in touched},
-            {id_: c for id_, c in network.channels.items() if ("channel", id_) in touched},
-        )
+        return _only(network, (*self.added, *self.changed))
 
-    def lines(self) -> Iterator[str]:
-        """Yield the diff for a human."""
+    def only_removed(self, network: Network) -> Network:
+        """Return the part of the declared network that applying takes off."""
+        return _only(network, self.removed)
+
+    def lines(self, *, remove: bool = False) -> Iterator[str]:
+        """Yield the diff for a human; ``remove`` is whether what is not in the file was to go."""
         for entry in self.added:
             yield f"+ {entry.kind} {entry.id}"
         for entry in self.changed:
             yield f"~ {entry.kind} {entry.id}"
             for change in entry.fields:
                 yield f"    {change.field}: {_shown(change.was)} -> {_shown(change.becomes)}"
+        for entry in self.removed:
+            yield f"- {entry.kind} {entry.id}"
         for entry in self.not_in_file:
-            yield f"  {entry.kind} {entry.id} is not in the file; it stays as it is"
+            why = (
+                "stock was posted there, and its history is read through it"
+                if remove
+                else "--remove takes it off"
+            )
+            yield f"  {entry.kind} {entry.id} is not in the file; it stays as it is ({why})"
+
+
+def _only(network: Network, entries: Iterable[Entry]) -> Network:
+    touched = {(entry.kind, entry.id) for entry in entries}
+    return Network(
+        {id_: s for id_, s in network.sources.items() if ("source", id_) in touched},
+        {id_: x for id_, x in network.locations.items() if ("location", id_) in touched},
+        {id_: c for id_, c in network.channels.items() if ("channel", id_) in touched},
+    )
 
 
 def compare(declared: Network, said: Network) -> NetworkDiff:

@@ -2,15 +2,18 @@
 
 A deployment makes a secret for each source and channel that the file declares, and a channel's queues; it deletes
 those of what the file no longer declares, with all that is in them. So the file is remembered from one ``up`` to the
-next, and one that lacks what has been applied here is refused unless it is said that this may go.
+next, and one that lacks what has been applied here is refused unless it is said that this may go; then it is taken out
+of the applied network first, so that nothing is received from it, or published to it, half.
 """
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from pathlib import Path
 
 from infra.local.clients import client
 from infra.local.state import LocalRuntimeError, StateDirectory, read_json, write_json
+from shared.operations.withdraw import withdraw
 from shared.store.dynamodb import DynamoTable
 from shared.store.registry import Network, Registry
 
@@ -55,6 +58,21 @@ def refuse_removal(endpoint: str, declared: Network, file: Path) -> None:
         )
 
 
+def withdraw_removed(endpoint: str, declared: Network) -> list[str]:
+    """Take out of the applied network what ``declared`` lacks, before its queues and secrets go; say what that was."""
+    applied = _applied(endpoint)
+    gone = Network(
+        {name: one for name, one in applied.sources.items() if name not in declared.sources},
+        {},
+        {name: one for name, one in applied.channels.items() if name not in declared.channels},
+    )
+    if gone.sources or gone.channels:
+        tables = _tables(endpoint)
+        registry = Registry(tables["RegistryTable"])
+        withdraw(gone, tables["StockTable"], registry, lambda: datetime.now(UTC))
+    return [f"{kind} {identifier}" for kind, identifier in sorted(_systems(gone))]
+
+
 def _systems(network: Network) -> set[System]:
     sources = {("source", str(name)) for name in network.sources}
     return sources | {("channel", str(name)) for name in network.channels}
@@ -70,13 +88,16 @@ def _deployed(endpoint: str) -> set[System]:
 
 def _applied(endpoint: str) -> Network:
     """Return what ``onecount apply`` has declared; nothing where there is no registry yet."""
-    formation = client("cloudformation", endpoint)
-    outputs = {
-        output["OutputKey"]: output["OutputValue"]
+    table = _tables(endpoint).get("RegistryTable")
+    return Network({}, {}, {}) if table is None else Registry(table).network(fresh=True)
+
+
+def _tables(endpoint: str) -> dict[str, DynamoTable]:
+    """Return the deployed tables by the name of their output."""
+    formation, dynamodb = client("cloudformation", endpoint), client("dynamodb", endpoint)
+    return {
+        output["OutputKey"]: DynamoTable(dynamodb, output["OutputValue"])
         for stack in formation.describe_stacks()["Stacks"]
         for output in stack.get("Outputs", [])
+        if output["OutputKey"].endswith("Table")
     }
-    table = outputs.get("RegistryTable")
-    if table is None:
-        return Network({}, {}, {})
-    return Registry(DynamoTable(client("dynamodb", endpoint), table)).network(fresh=True)

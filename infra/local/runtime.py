@@ -34,6 +34,7 @@ from infra.local.declared_network import (
     refuse_removal,
     remember,
     remembered,
+    withdraw_removed,
 )
 from infra.local.deployment import Deployer
 from infra.local.issuer import SigningKey
@@ -166,8 +167,7 @@ class LocalRuntime:
             assembly = self._assemble()
             known = RuntimeInfo.read(self._state)
             if fresh or known is None or known.digest != assembly.digest:
-                if not may_remove:
-                    self._guard_applied(ports)
+                self._guard_applied(ports, may_remove)
                 self._say("deploying")
                 self._remember()
                 known = self._redeploy(known, assembly, ports)
@@ -301,12 +301,20 @@ class LocalRuntime:
         if info is not None and self._processes.find(SERVER) and answers(info.endpoint):
             self._info = info
 
-    def _guard_applied(self, ports: Mapping[str, int]) -> None:
-        """Refuse to take away what is in use, as the runtime itself knows it: a note of it may be gone."""
+    def _guard_applied(self, ports: Mapping[str, int], may_remove: bool) -> None:
+        """Refuse to take away what is in use, as the runtime itself knows it: a note of it may be gone.
+
+        What may go is taken out of the applied network before its queues and secrets are deleted.
+        """
         if self._network is None:
             return
+        endpoint, declared = f"http://127.0.0.1:{ports[SERVER]}", read_network(self._network)
+        if may_remove:
+            for gone in withdraw_removed(endpoint, declared):
+                self._say(f"- {gone}: no longer declared; its secret and queues go")
+            return
         try:
-            refuse_removal(f"http://127.0.0.1:{ports[SERVER]}", read_network(self._network), self._network)
+            refuse_removal(endpoint, declared, self._network)
         except RemovalRefusedError:
             self._parts.start_pump()
             raise

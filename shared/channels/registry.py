@@ -7,12 +7,14 @@ for the channels it serves and no other. To add one, see ``infra/guides/write-a-
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from importlib import import_module
+from typing import cast
 
 from shared.channels.contract import ChannelConnector, Transport
 from shared.channels.options import ChannelOptionError, Secret, read_secret
 from shared.domain.network import Channel
 
-__all__ = ["CONNECTORS", "ChannelOptionError", "UnknownConnectorError", "build_channel"]
+__all__ = ["CONNECTORS", "ChannelOptionError", "UnknownConnectorError", "build_channel", "channel_options"]
 
 
 class UnknownConnectorError(Exception):
@@ -44,6 +46,19 @@ CONNECTORS: Mapping[str, Callable[[Mapping[str, object], Secret, Transport], Cha
     "shopify": _shopify,
     "signed_webhook": _signed_webhook,
 }
+
+
+_OPTIONS: Mapping[str, str] = {
+    "shopify": "shared.channels.shopify",
+    "signed_webhook": "shared.channels.signed_webhook",
+}
+
+
+def channel_options(connector: str) -> frozenset[str] | None:
+    """Return the names of a connector's options; None where there is no such connector."""
+    if connector not in _OPTIONS:
+        return None
+    return cast("frozenset[str]", import_module(_OPTIONS[connector]).OPTIONS)
 
 
 def build_channel(channel: Channel, secret: str, transport: Transport) -> ChannelConnector:

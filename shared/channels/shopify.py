@@ -59,6 +59,9 @@ UNREACHED_WAIT: Final = timedelta(seconds=5)
 UNSEPARATED_WAIT: Final = timedelta(seconds=1)
 KEY_SPACE: Final = uuid.UUID("6f4a3c0e-7d52-5c1b-9e0a-2b8f5d9a41c7")
 
+OPTIONS: Final = frozenset({"shop_domain", "admin_url", "api_version", "timeout_s", "reason"})
+"""What ``network.yaml`` may say under ``options``."""
+
 REASONS: Final = frozenset(
     {
         "correction",

@@ -79,6 +79,9 @@ UNREACHED_WAIT: Final = timedelta(seconds=5)
 THROTTLED_WAIT: Final = timedelta(seconds=2)
 PAIRS_PER_READ: Final = 50
 
+OPTIONS: Final = frozenset({"url", "read_back_url", "fenced", "batch_size", "timeout_s"})
+"""What ``network.yaml`` may say under ``options``."""
+
 REFUSING_STATUSES: Final[Mapping[int, tuple[str, str]]] = {
     401: ("unauthorized", "give the receiver this channel's secret, and check its clock"),
     403: ("unauthorized", "give the receiver this channel's secret, and check its clock"),

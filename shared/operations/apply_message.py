@@ -27,7 +27,14 @@ ATTEMPTS = 5
 BEGUN = 5
 """Sweeps that may begin with a message and not come to an end with it, before it becomes a case."""
 
+_FAULT_OF_OURS = "retry the case; if it fails again, tell whoever runs Onecount: this is a fault of ours"
+_DECLARE_OR_IGNORE = "declare the source again and retry the case, or ignore it with a reason"
+
 log = logging.getLogger(__name__)
+
+
+class _UndeclaredSourceError(LookupError):
+    """Whoever sent a message has been taken out of the network since."""
 
 
 class MessageApplier:
@@ -68,6 +75,8 @@ class MessageApplier:
             status = self._record(stored.message, since)
         except (TableError, PostingContendedError) as error:
             return self._defer(message_id, stored.attempts, str(error), since, sender)
+        except _UndeclaredSourceError as error:
+            return self._give_up(message_id, str(error), since, sender, _DECLARE_OR_IGNORE)
         except Exception as error:
             log.exception("message_failed", extra={"message_id": message_id})
             reason = f"{type(error).__name__} while it was applied"
@@ -100,7 +109,9 @@ class MessageApplier:
     def _record(self, message: Message, since: str | None) -> MessageStatus:
         source = self._registry.network().sources.get(message.source)
         if source is None:
-            source = self._registry.network(fresh=True).sources[message.source]
+            source = self._registry.network(fresh=True).sources.get(message.source)
+        if source is None:
+            raise _UndeclaredSourceError(f"source {message.source} is not declared any more")
         reports = webhook_connector(source.connector).translate(message, source)
         recorded = self._recorder.record(reports, source, message)
         status = MessageStatus.PARKED if recorded.case_ids else MessageStatus.POSTED
@@ -120,7 +131,12 @@ class MessageApplier:
         return self._give_up(message_id, reason, since, source)
 
     def _give_up(
-        self, message_id: MessageId, reason: str, since: str | None, source: str = ""
+        self,
+        message_id: MessageId,
+        reason: str,
+        since: str | None,
+        source: str = "",
+        remedy: str = _FAULT_OF_OURS,
     ) -> MessageStatus:
         now = self._clock()
         self._cases.file(
@@ -128,7 +144,7 @@ class MessageApplier:
                 id=failed_case(message_id),
                 kind=CaseKind.MESSAGE_FAILED,
                 title=f"a message of {source or 'an unknown source'} could not be applied: {reason}",
-                remedy="retry the case; if it fails again, tell whoever runs Onecount: this is a fault of ours",
+                remedy=remedy,
                 opened_at=now,
                 updated_at=now,
                 facts={"source": source, "reason": reason},

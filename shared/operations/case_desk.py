@@ -124,7 +124,12 @@ class CaseDesk:
         """
         case, now = self._cases.get(case_id), self._clock()
         if case.kind in (CaseKind.PUSH_FAILED, CaseKind.PUSH_REFUSED):
-            hint = Hint(ChannelId(str(case.facts["channel"])), Sku(str(case.facts["sku"])), now)
+            channel = ChannelId(str(case.facts["channel"]))
+            if channel not in self._registry.network(fresh=True).channels:
+                raise NotPossibleError(
+                    f"channel {channel} is not declared any more; ignore the case with a reason"
+                )
+            hint = Hint(channel, Sku(str(case.facts["sku"])), now)
             self._lanes.send(Lane.URGENT, [hint])
             return 1
         messages = list(self._cases.parked(case_id))

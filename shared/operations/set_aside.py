@@ -52,7 +52,8 @@ class SetAside:
         SetAsideBusyError, TableError
         """
         channel = self._registry.network().channels.get(channel_id)
-        if channel is None or key.location not in channel.locations:
+        is_over = channel is None and units == 0  # what a channel that is gone kept can be given back to all
+        if not is_over and (channel is None or key.location not in channel.locations):
             raise InvalidReservationError(
                 "location" if channel else "channel",
                 f"{channel_id!r} does not sell from {key.location!r}",

@@ -35,10 +35,11 @@ from shared.domain.network import Source
 from shared.domain.snapshot_guard import Census, Survey
 from shared.sources.contract import DroppedFile, Fault, Report
 from shared.sources.delimited_text import LONGEST_LINE, LineTooLongError, RowScanner, TextLines, lines
+from shared.sources.options import checked_elsewhere
 from shared.sources.reading import UnreadableError
 from shared.sources.snapshot_block import BlockReader, SnapshotBlock
 from shared.sources.snapshot_header import check_is_text, delimiter_of, first_line, positions, read_head
-from shared.sources.snapshot_layout import parse_layout
+from shared.sources.snapshot_layout import SnapshotLayout, parse_layout
 from shared.sources.snapshot_plan import plan_of
 from shared.sources.snapshot_rows import RowReader, SeenRows
 
@@ -157,4 +158,5 @@ def _too_long(row: int | None) -> Fault:
     )
 
 
+OPTIONS = dict.fromkeys(SnapshotLayout.model_fields, checked_elsewhere)
 CONNECTOR = CsvSnapshot()

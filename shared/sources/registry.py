@@ -1,7 +1,7 @@
 """Every connector by the name that ``network.yaml`` uses for it: a new source is one module and one line here.
 
 A module is imported when its connector is first asked for, so that a webhook handler never loads what reads
-files. Each module offers its connector as ``CONNECTOR``.
+files. Each module offers its connector as ``CONNECTOR``, and the options of its own as ``OPTIONS``.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from importlib import import_module
 from typing import cast
 
 from shared.sources.contract import FileConnector, WebhookConnector
+from shared.sources.options import OF_EVERY_SOURCE, OptionCheck
 
 _WEBHOOKS: Mapping[str, str] = {
     "shopify": "shared.sources.shopify",
@@ -49,6 +50,14 @@ def webhook_connector(name: str) -> WebhookConnector:
     if name not in _WEBHOOKS:
         raise UnknownConnectorError(name, "webhook", _WEBHOOKS)
     return cast(WebhookConnector, import_module(_WEBHOOKS[name]).CONNECTOR)
+
+
+def source_options(name: str) -> Mapping[str, OptionCheck] | None:
+    """Return the options of a connector of either kind, each with its check; None where there is no such connector."""
+    module = {**_WEBHOOKS, **_FILES}.get(name)
+    if module is None:
+        return None
+    return {**OF_EVERY_SOURCE, **getattr(import_module(module), "OPTIONS", {})}
 
 
 def file_connector(name: str) -> FileConnector:

@@ -27,6 +27,7 @@ from shared.domain.messages import Message
 from shared.domain.network import Source
 from shared.domain.stock import LocationId, Sku
 from shared.sources.contract import AuthenticationError, Delivery, Fault, Report, Request
+from shared.sources.options import text
 from shared.sources.reading import Fields, UnreadableError, event_key, parse_json, shown
 from shared.sources.shopify_orders import (
     FULFILMENT_TOPICS,
@@ -132,4 +133,5 @@ def _level(message: Message, source: Source) -> list[Report | Fault]:
     return [Report(count, "inventory_item_id")]
 
 
+OPTIONS = {"shop": text}
 CONNECTOR = Shopify()

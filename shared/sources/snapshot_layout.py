@@ -80,7 +80,7 @@ class AsOf(BaseModel):
             refuse(
                 "invalid_field",
                 "file.name",
-                f"{shown(file.name)} does not match the declared pattern {shown(self.pattern.pattern)}",
+                f"{shown(file.name)} does not match the declared pattern {self.pattern.pattern}",
                 "name the file as declared, or correct the option as_of.pattern",
             )
         found = match.groupdict()

@@ -53,6 +53,7 @@ from shared.domain.network import Source
 from shared.domain.stock import WHOLE, Counter, Leaf, LocationId, Sku
 from shared.domain.units import Measure
 from shared.sources.contract import Delivery, Fault, Report, Request
+from shared.sources.options import one_of
 from shared.sources.reading import (
     MAX_QUANTITY,
     Fields,
@@ -310,4 +311,5 @@ def _refs(document: str, order: str | None, line: Fields) -> Refs:
     return tuple(sorted(refs.items()))
 
 
+OPTIONS = {"stock_leaves_at": one_of(*_STOCK_LEAVES_AT)}
 CONNECTOR = StandardWebhooks()

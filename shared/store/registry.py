@@ -20,7 +20,7 @@ from shared.domain.stock import ChannelId, LocationId, Sku, SourceId
 from shared.store.items import Items, read_item
 from shared.store.layout import SHARDS, cross_reference_key, item_key, listing_key, shard
 from shared.store.references import References, read_references
-from shared.store.table import Item, Key, Put, Table
+from shared.store.table import Delete, Item, Key, Put, Table
 
 __all__ = ["REMEMBERED_S", "Code", "Known", "Network", "Registry"]
 
@@ -89,6 +89,17 @@ class Registry:
         ]
         for put in puts:
             self._table.write([put])
+        self._network = None
+
+    def undeclare(self, gone: Network) -> None:
+        """Take every source, location and channel of ``gone`` off; items, codes and listings stay."""
+        names = [
+            *(Key("SOURCE", source) for source in gone.sources),
+            *(Key("LOCATION", location) for location in gone.locations),
+            *(Key("CHANNEL", channel) for channel in gone.channels),
+        ]
+        for name in names:
+            self._table.write([Delete(name)])
         self._network = None
 
     def skus(self, codes: Iterable[Code]) -> dict[Code, Sku]:

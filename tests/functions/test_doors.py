@@ -243,15 +243,19 @@ def test_a_channel_that_does_not_answer_gets_time_and_then_its_hints_are_given_b
     assert json.loads(failed["itemIdentifier"])["sku"] == "TEA"
 
 
-def test_hints_that_cannot_be_read_or_name_nobody_are_given_back_alone(aws: Aws) -> None:
-    records = in_queue(
-        aws, "not json", "[]", '{"channel": "shop"}', hint("TEA", NOW, "no-such"), hint("UNLISTED", NOW)
-    )
+def test_hints_that_cannot_be_read_are_given_back_alone(aws: Aws) -> None:
+    records = in_queue(aws, "not json", "[]", '{"channel": "shop"}', hint("UNLISTED", NOW))
     failed = {
         item["itemIdentifier"] for item in push_channel({"Records": records}, None)["batchItemFailures"]
     }
-    assert len(failed) == 4
+    assert len(failed) == 3
     assert not any("UNLISTED" in name for name in failed)
+
+
+def test_hints_of_a_channel_that_was_removed_are_let_go(aws: Aws) -> None:
+    records = in_queue(aws, hint("TEA", NOW, "removed"))
+
+    assert push_channel({"Records": records}, None)["batchItemFailures"] == []
 
 
 # ---- the sweep --------------------------------------------------------------------------------------------------

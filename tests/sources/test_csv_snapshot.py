@@ -383,6 +383,11 @@ class TestAsOf:
         fault = only_fault(read("sku,qty,site\n", file=DroppedFile(name, WRITTEN, "1"), as_of=rule))
         assert fault.field == "file.name"
 
+    def test_a_name_that_does_not_match_is_told_with_the_pattern_as_it_was_declared(self) -> None:
+        rule = {"from": "file_name", "pattern": r"_(?P<stamp>\d{8})", "format": "%Y%m%d", "time_zone": "UTC"}
+        fault = only_fault(read("sku,qty,site\n", file=DroppedFile("stock.csv", WRITTEN, "1"), as_of=rule))
+        assert fault.reason == r"'stock.csv' does not match the declared pattern _(?P<stamp>\d{8})"
+
     @pytest.mark.parametrize("local", ["2026-10-25T02:30:00", "2026-03-29T02:30:00"])
     def test_a_local_time_that_the_clocks_show_twice_or_never_is_not_guessed(self, local: str) -> None:
         rule = {"from": "column", "column": "at", "time_zone": "Europe/Berlin"}

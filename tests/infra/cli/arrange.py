@@ -246,10 +246,10 @@ class Bench:
         """Declare a network in the registry."""
         self.registry.declare(read_network(Path(self.file("declared.yaml", text))))
 
-    def count(self, sku: str, quantity: int) -> None:
-        """Have the WMS count an item at east."""
+    def count(self, sku: str, quantity: int, *, at: str = "east") -> None:
+        """Have the WMS count an item."""
         origin = Origin(SourceId("wms"), MessageId("m"))
-        count = Count(EventKey(f"wms/{sku}"), Sku(sku), LocationId("east"), quantity, NOON, origin)
+        count = Count(EventKey(f"wms/{sku}"), Sku(sku), LocationId(at), quantity, NOON, origin)
         Poster(self.stock, lambda: NOON).post([Fact(count, effect_hash(count))], Network({}, {}, {}))
 
     def unknown_code(self, source: str, kind: str, code: str) -> str:

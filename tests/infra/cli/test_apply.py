@@ -7,9 +7,11 @@ import json
 import pytest
 
 from infra.cli.network_commands import RULES_SETTLE_S
+from shared.channels.registry import CONNECTORS, channel_options
 from shared.domain.network import Listing
 from shared.domain.stock import ChannelId, Sku, SourceId
 from shared.operations.fan_out import Lane
+from shared.sources.registry import FILE_CONNECTORS, WEBHOOK_CONNECTORS, source_options
 from shared.store.registry import REMEMBERED_S
 from tests.infra.cli.arrange import NETWORK, Bench
 
@@ -65,6 +67,42 @@ def test_what_is_not_in_the_file_stays_and_is_said(bench: Bench) -> None:
 
     assert "source erp is not in the file; it stays as it is" in result.stdout
     assert SourceId("erp") in bench.registry.network(fresh=True).sources
+
+
+WITHOUT_ERP = ("  erp: {connector: standard_webhooks, meaning: {on_hand: on_hand}}\n", "")
+WITHOUT_SHOP = (NETWORK[NETWORK.index("channels:") :], "")
+
+
+def test_with_remove_what_is_not_in_the_file_is_shown_and_taken_off(bench: Bench) -> None:
+    file = edited(bench, WITHOUT_ERP, (", channel: shop", ""), WITHOUT_SHOP)
+
+    result = bench.run("apply", file, "--remove", stdin="y\n")
+
+    assert result.exit_code == 0
+    assert result.stdout.index("- source erp") < result.stdout.index("2 removed")
+    assert "- channel shop" in result.stdout
+    left = bench.registry.network(fresh=True)
+    assert (SourceId("erp") in left.sources, ChannelId("shop") in left.channels) == (False, False)
+    assert SourceId("wms") in left.sources
+
+
+def test_a_removal_asks_first_and_a_no_removes_nothing(bench: Bench) -> None:
+    result = bench.run("apply", edited(bench, WITHOUT_ERP), "--remove", stdin="n\n")
+
+    assert result.exit_code == 1
+    assert "- source erp" in result.stdout
+    assert SourceId("erp") in bench.registry.network(fresh=True).sources
+
+
+def test_a_location_with_history_stays_and_one_without_goes(bench: Bench) -> None:
+    bench.declare(NETWORK.replace("  east:", "  nowhere: {}\n  old: {counts: wms}\n  east:"))
+    bench.count("A", 5, at="old")
+
+    said = bench.json("apply", edited(bench), "--remove", "--yes")
+
+    assert said["removed"] == [{"kind": "location", "id": "nowhere", "fields": []}]
+    assert [entry["id"] for entry in said["not_in_file"]] == ["old"]
+    assert set(bench.registry.network(fresh=True).locations) == {"east", "old"}
 
 
 def test_it_asks_first_and_a_no_writes_nothing(bench: Bench) -> None:
@@ -130,6 +168,19 @@ def test_a_channel_whose_rules_stay_is_left_alone(bench: Bench) -> None:
         ("connector: signed_webhook", "connector: carrier_pigeon", "channels.shop.connector"),
         ("'http://127.0.0.1:9/levels'", "ftp://x", "channels.shop.options.url"),
         ("{shop: demo.myshopify.com}", "{shop: 2026-10-01}", "sources.shopify.options.shop"),
+        ("{shop: demo.myshopify.com}", "{shop: 5}", "sources.shopify.options.shop"),
+        ("{shop: demo.myshopify.com}", "{shpo: a.myshopify.com}", "sources.shopify.options.shpo"),
+        ("{shop: demo.myshopify.com}", "{units: {CS: 12}}", "sources.shopify.options.units"),
+        ("{shop: demo.myshopify.com}", "{units: [CS]}", "sources.shopify.options.units"),
+        ("on_hand}}", "on_hand}, options: {stock_leaves_at: noon}}", "sources.erp.options.stock_leaves_at"),
+        ("sku_column: Item", "sku_colum: X, sku_column: Item", "sources.wms.options.sku_colum"),
+        (
+            "sku_column: Item",
+            "skip_blank_sku: perhaps, sku_column: Item",
+            "sources.wms.options.skip_blank_sku",
+        ),
+        ("9/levels'", "9/levels', batch: 5", "channels.shop.options.batch"),
+        ("9/levels'", "9/levels', batch_size: ten", "channels.shop.options.batch_size"),
     ],
 )
 def test_a_mistake_is_named_and_nothing_is_applied(bare: Bench, before: str, after: str, field: str) -> None:
@@ -138,6 +189,21 @@ def test_a_mistake_is_named_and_nothing_is_applied(bare: Bench, before: str, aft
     assert result.exit_code == 1
     assert f"  {field}: " in result.stderr
     assert bare.registry.network(fresh=True).sources == {}
+
+
+def test_an_unknown_option_is_refused_with_what_there_is_and_what_was_probably_meant(bare: Bench) -> None:
+    result = bare.run("apply", edited(bare, ("{shop: demo", "{shpo: demo")), "--yes")
+
+    assert "sources.shopify.options.shpo: shopify has no such option, only shop, unit, units; write shop" in (
+        result.stderr
+    )
+
+
+def test_what_every_connector_says_of_its_options_can_be_applied() -> None:
+    for name in WEBHOOK_CONNECTORS | FILE_CONNECTORS:
+        assert source_options(name)
+    for name in CONNECTORS:
+        assert channel_options(name)
 
 
 def test_all_mistakes_of_all_connectors_are_listed_together(bare: Bench) -> None:

@@ -41,6 +41,34 @@ def test_a_file_is_remembered_by_its_whole_path(tmp_path: Path, monkeypatch: pyt
     assert remembered(state, ROOT) == tmp_path / "mine.yaml"
 
 
+def table_of(name: str, *indexes: str) -> dict[str, Any]:
+    prefixes = ("", *(f"{index}_" for index in indexes))
+    keys = [f"{prefix}{part}" for prefix in prefixes for part in ("pk", "sk")]
+
+    def schema(prefix: str) -> list[dict[str, str]]:
+        return [
+            {"AttributeName": f"{prefix}pk", "KeyType": "HASH"},
+            {"AttributeName": f"{prefix}sk", "KeyType": "RANGE"},
+        ]
+
+    properties: dict[str, Any] = {
+        "TableName": f"onecount-local-{name}",
+        "BillingMode": "PAY_PER_REQUEST",
+        "AttributeDefinitions": [{"AttributeName": key, "AttributeType": "S"} for key in keys],
+        "KeySchema": schema(""),
+    }
+    if indexes:
+        properties["GlobalSecondaryIndexes"] = [
+            {
+                "IndexName": index,
+                "KeySchema": schema(f"{index}_"),
+                "Projection": {"ProjectionType": "KEYS_ONLY"},
+            }
+            for index in indexes
+        ]
+    return {"Type": "AWS::DynamoDB::Table", "Properties": properties}
+
+
 def assembly_of(file: Path) -> Assembly:
     """What a deployment makes of a network file, as far as it matters here: secrets, and the registry's table."""
     network = read_network(file)
@@ -52,19 +80,9 @@ def assembly_of(file: Path) -> Assembly:
         }
         for number, name in enumerate(names)
     }
-    resources["Registry"] = {
-        "Type": "AWS::DynamoDB::Table",
-        "Properties": {
-            "TableName": "onecount-local-registry",
-            "BillingMode": "PAY_PER_REQUEST",
-            "AttributeDefinitions": [{"AttributeName": key, "AttributeType": "S"} for key in ("pk", "sk")],
-            "KeySchema": [
-                {"AttributeName": "pk", "KeyType": "HASH"},
-                {"AttributeName": "sk", "KeyType": "RANGE"},
-            ],
-        },
-    }
-    outputs = {"RegistryTable": {"Value": {"Ref": "Registry"}}}
+    resources["Registry"] = table_of("registry")
+    resources["Stock"] = table_of("stock", "by_location")
+    outputs = {f"{name}Table": {"Value": {"Ref": name}} for name in ("Registry", "Stock")}
     stack = Stack("networked", {"Resources": resources, "Outputs": outputs})
     return Assembly((stack,), (), digest=file.read_text())
 
@@ -89,6 +107,11 @@ class Checkout:
     def apply(self, file: Path) -> None:
         table = DynamoTable(self.runtime.client("dynamodb"), "onecount-local-registry")
         Registry(table).declare(read_network(file))
+
+    def applied(self) -> set[str]:
+        table = DynamoTable(self.runtime.client("dynamodb"), "onecount-local-registry")
+        network = Registry(table).network(fresh=True)
+        return {*network.sources, *network.channels, *network.locations}
 
     def secrets(self) -> set[str]:
         found = self.runtime.client("secretsmanager").list_secrets()["SecretList"]
@@ -117,6 +140,7 @@ def test_what_is_applied_keeps_its_secret_and_queues_until_it_is_said_that_they_
         checkout.runtime = checkout.runtime_with(mine)
         checkout.runtime.start()
         assert checkout.secrets() == all_of_mine
+        assert checkout.applied() == {"wms", "erp", "shop", "east"}
         assert remembered(checkout.state, ROOT) == mine
 
         checkout.runtime.stop()
@@ -125,6 +149,8 @@ def test_what_is_applied_keeps_its_secret_and_queues_until_it_is_said_that_they_
         checkout.up(other, may_remove=True)
 
         assert checkout.secrets() == {"source/wms"}
+        assert checkout.applied() == {"wms", "east"}
+        assert "- channel shop: no longer declared; its secret and queues go" in checkout.told
         assert remembered(checkout.state, ROOT) == other
         checkout.up(other)
     finally:
