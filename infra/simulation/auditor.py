@@ -73,6 +73,7 @@ class Auditor:
     def __init__(self, oracle: Oracle, scheduler: Scheduler, skus: Sequence[Sku]) -> None:
         self.oracle = oracle
         self.skus = skus
+        self._channels = tuple(network().channels.values())
         self._scheduler = scheduler
         self.messages: dict[str, Told] = {}
         self.claims: dict[str, Claim] = {}
@@ -135,7 +136,7 @@ class Auditor:
         if old is None or "dirty_pk" not in old or "dirty_pk" in new:
             return
         key = _stock_key(new)
-        for channel in network().channels.values():
+        for channel in self._channels:
             hinted = self._hinted.get((channel.id, key.sku), -1)
             if key.location in channel.locations and hinted < self._changed[key]:
                 what = f"{key} is no longer marked as changed, and nobody has told {channel.id}"

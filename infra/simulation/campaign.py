@@ -6,6 +6,7 @@ must be the seed's too. So a seed plays the same, event by event, on any machine
 
 from __future__ import annotations
 
+import gc
 import os
 import time
 from collections import Counter, deque
@@ -20,6 +21,9 @@ from multiprocessing import get_context
 from infra.simulation.auditor import Invariant
 from infra.simulation.history import Verdict, play, shortest
 from infra.simulation.workload import Workload
+
+COLLECTED_EVERY = 20_000
+"""Allocations between two looks for garbage: at the usual 700, a tenth of a campaign goes into looking."""
 
 Play = Callable[..., Verdict]
 """Plays a seed, or a shortened workload (``steps``) under its chaos; must be importable by another process."""
@@ -155,6 +159,12 @@ def _shortest(seed: int, play: Play, budget: int) -> tuple[Workload, Verdict]:
     return shortest(seed, lambda steps: play(seed, steps=steps), budget)
 
 
+def _settle() -> None:
+    """What is loaded by now stays: it need not be looked through again and again."""
+    gc.freeze()
+    gc.set_threshold(COLLECTED_EVERY, 10, 10)
+
+
 @contextmanager
 def workers(processes: int) -> Iterator[ProcessPoolExecutor]:
     """Open a pool of fresh processes with fixed string hashes."""
@@ -162,7 +172,10 @@ def workers(processes: int) -> Iterator[ProcessPoolExecutor]:
     os.environ["PYTHONHASHSEED"] = "0"
     try:
         with ProcessPoolExecutor(
-            processes, mp_context=get_context("spawn"), max_tasks_per_child=SEEDS_PER_PROCESS
+            processes,
+            mp_context=get_context("spawn"),
+            max_tasks_per_child=SEEDS_PER_PROCESS,
+            initializer=_settle,
         ) as pool:
             yield pool
     finally:

@@ -32,6 +32,8 @@ START = datetime(2026, 11, 1, 12, tzinfo=UTC)
 SWEEP_EVERY_S = 60.0
 LONGEST_CALM_S = 4 * 3600.0
 """How long everything may take to come to rest after the last fault; dead letters and patience are part of it."""
+EXPLAINED = 0.1
+"""The share of histories in which the causes of every drift are looked for too, as in production."""
 NOTICED_WITHIN_S = 30.0
 """How soon a healthy channel must show the right number while the other one is down."""
 
@@ -73,6 +75,7 @@ class History:
             self.scheduler,
             self.chaos,
             lambda registry: self.world.channels(registry, self.auditor, reads_back),
+            explains=self._random.random() < EXPLAINED,
         )
         self.world.open(self.house, self.auditor)
         self._listen()

@@ -53,6 +53,7 @@ from shared.store.table import (
 MAX_ITEM_BYTES = 400 * 1024
 MAX_WRITE_BYTES = 4 * 1024 * 1024
 _PAGE = 64
+_CHANGEABLE = (dict, list)
 
 StreamRecord: TypeAlias = "dict[str, Any]"
 """One record as a Lambda function receives it in ``event["Records"]``."""
@@ -394,15 +395,16 @@ def _stored_item(item: Mapping[str, Value]) -> Item:
 
 
 def _copied(value: Value) -> Value:
-    if isinstance(value, dict):
-        return {name: _copied(inner) for name, inner in value.items()}
-    if isinstance(value, list):
-        return [_copied(inner) for inner in value]
+    """Copy a stored value: only maps and lists, which are plain ones here, can be changed by who holds them."""
+    if type(value) is dict:
+        return {n: _copied(v) if type(v) in _CHANGEABLE else v for n, v in value.items()}
+    if type(value) is list:
+        return [_copied(v) if type(v) in _CHANGEABLE else v for v in value]
     return value
 
 
 def _copied_item(item: Item) -> Item:
-    return {name: _copied(value) for name, value in item.items()}
+    return {n: _copied(v) if type(v) in _CHANGEABLE else v for n, v in item.items()}
 
 
 def _same(one: Value, other: Value) -> bool:

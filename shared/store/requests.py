@@ -35,7 +35,8 @@ if TYPE_CHECKING:
 def check_key(key: Key) -> None:
     """Raise ValueError for a key that DynamoDB would refuse: an empty part, or one too long."""
     for name, text, limit in (("pk", key.pk, 2048), ("sk", key.sk, 1024)):
-        if not 0 < len(text.encode()) <= limit:
+        size = len(text) if text.isascii() else len(text.encode())
+        if not 0 < size <= limit:
             raise ValueError(f"{name} of {key} must have 1 to {limit} bytes")
 
 
