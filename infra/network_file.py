@@ -17,8 +17,11 @@ import yaml
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, ValidationError
 
 from shared.channels.registry import CONNECTORS
+from shared.domain.cases import CaseKind
 from shared.domain.drift import FormulaError, parse_formula
+from shared.domain.money import BadMoneyError, parse_money
 from shared.domain.network import Channel, Grain, Location, Source, Tolerance
+from shared.domain.rules import FourEyes, Rules
 from shared.domain.stock import ChannelId, LocationId, SourceId
 from shared.sources.registry import FILE_CONNECTORS, WEBHOOK_CONNECTORS
 from shared.store.registry import Network
@@ -104,12 +107,44 @@ class ChannelDeclaration(_Declared):
     options: dict[str, Option] = {}
 
 
+def _money(text: str) -> str:
+    try:
+        parse_money(text)
+    except BadMoneyError as error:
+        raise ValueError(str(error)) from error
+    return text
+
+
+class FourEyesDeclaration(_Declared):
+    """From what size on a change needs two people: an amount like 1000 EUR, and units where no price is known."""
+
+    above: Annotated[str, AfterValidator(_money)] | None = None
+    units_above: Annotated[int, Field(ge=0)] | None = None
+
+    def rule(self) -> FourEyes:
+        return FourEyes(None if self.above is None else parse_money(self.above), self.units_above)
+
+
+class RulesDeclaration(_Declared):
+    """Rules of the whole house."""
+
+    four_eyes: FourEyesDeclaration | None = None
+    due_minutes: dict[CaseKind, Annotated[int, Field(ge=1, le=525_600)]] = {}
+
+    def rules(self) -> Rules:
+        return Rules(
+            None if self.four_eyes is None else self.four_eyes.rule(),
+            {kind: timedelta(minutes=minutes) for kind, minutes in self.due_minutes.items()},
+        )
+
+
 class NetworkDeclaration(_Declared):
     """The whole file."""
 
     sources: dict[Id, SourceDeclaration] = {}
     locations: dict[Id, LocationDeclaration]
     channels: dict[Id, ChannelDeclaration] = {}
+    rules: RulesDeclaration = RulesDeclaration()
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,6 +197,7 @@ def read_network(path: Path) -> Network:
         {SourceId(name): _source(name, s) for name, s in declared.sources.items()},
         {LocationId(name): _location(name, x) for name, x in declared.locations.items()},
         {ChannelId(name): _channel(name, c) for name, c in declared.channels.items()},
+        declared.rules.rules(),
     )
 
 

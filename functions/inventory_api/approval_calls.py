@@ -9,8 +9,7 @@ from typing import Annotated, Any
 
 from pydantic import AwareDatetime, Field
 
-from functions.inventory_api import views
-from functions.inventory_api.edge import Asked, RefusedError, call, house
+from functions.inventory_api.edge import Asked, RefusedError, call, case_now, house
 from functions.inventory_api.requests import Reason, Request
 from shared.domain.cases import CaseKind
 from shared.domain.fold import ChangedSinceSeenError
@@ -53,15 +52,15 @@ class UndoAction(Request):
 
 @call("POST /v1/cases/<case>/approve", APPROVERS, body=ApproveAction)
 def approve_case(asked: Asked[ApproveAction]) -> Answer:
-    """Apply a count or a file that waits for that."""
+    """Apply a count or a file that waits for that; 202 where a second person has to approve it, too."""
     name, desk = asked.path["case"], house().case_desk
     wanted = asked.body if asked.has_body else ApproveAction()
+    replayed: int | None = 0
     try:
-        if _is_count(name):
-            desk.approve_count(name, asked.client, wanted.seen, wanted.at)
-            replayed = 0
-        else:
+        if not _is_count(name):
             replayed = desk.approve_file(name, asked.client)
+        elif not desk.approve_count(name, asked.client, wanted.seen, wanted.at):
+            replayed = None
     except ChangedSinceSeenError as changed:
         remedy = "look at the case again, and approve with the new number if it is right"
         figures = {"seen": changed.seen, "known": changed.known}
@@ -71,7 +70,9 @@ def approve_case(asked: Asked[ApproveAction]) -> Answer:
     except PostingContendedError as error:
         raise _busy() from error
     log.info("case_action", extra={"case_id": name, "action": "approve", "actor": asked.client})
-    return answer(200, {"case": views.case_view(house().cases.get(name)), "replayed": replayed})
+    if replayed is None:
+        return answer(202, {"case": case_now(name), "needs": "the approval of a second person"})
+    return answer(200, {"case": case_now(name), "replayed": replayed})
 
 
 @call("POST /v1/cases/<case>/reject", APPROVERS, body=RejectAction)
@@ -86,7 +87,7 @@ def reject_case(asked: Asked[RejectAction]) -> Answer:
     except PostingContendedError as error:
         raise _busy() from error
     log.info("case_action", extra={"case_id": name, "action": "reject", "actor": asked.client})
-    return answer(200, {"case": views.case_view(house().cases.get(name))})
+    return answer(200, {"case": case_now(name)})
 
 
 @call("POST /v1/messages/<message>/undo", APPROVERS, body=UndoAction)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import timedelta
 from typing import Any
 
@@ -14,11 +14,15 @@ from functions.inventory_api.edge import (
     Asked,
     RefusedError,
     call,
+    case_now,
     house,
     message_view,
 )
 from functions.inventory_api.requests import (
+    AssignAction,
     BulkAction,
+    CommentAction,
+    EscalateAction,
     IgnoreAction,
     InvalidFieldError,
     MapAction,
@@ -28,12 +32,15 @@ from functions.inventory_api.requests import (
 from functions.inventory_api.stock_calls import bounded
 from shared.domain.cases import Case, CaseKind, CaseStatus
 from shared.domain.stock import ChannelId, MessageId, Sku, SourceId
-from shared.operations.case_desk import LOOKED_AT, Selection
+from shared.operations.case_desk import LOOKED_AT
+from shared.operations.case_selection import Selection
 from shared.runtime.http import Answer, Problem, answer
 from shared.runtime.wiring import now
 
 BULK_TAKES = timedelta(seconds=15)
 """How long one call acts on cases before it says where to go on; API Gateway gives up after 29 seconds."""
+
+WORKERS = ("operator", "approver")
 
 LARGEST_PART = 500_000
 """Bytes of a message's body in one answer; as JSON each may take six, and a Lambda's answer at most 6 MB."""
@@ -41,36 +48,55 @@ LARGEST_PART = 500_000
 log = logging.getLogger(__name__)
 
 
-@call("GET /v1/cases", WATCHERS, query=("status", "kind", "source", "channel", "message", "cursor", "limit"))
+NARROWED = ("kind", "source", "channel", "message", "owner", "overdue")
+
+GROUPS = 100
+"""Groups of one ranking that are answered, and the cases that each shows in full."""
+SHOWN = 5
+
+
+@call("GET /v1/cases", WATCHERS, query=("status", *NARROWED, "cursor", "limit"))
 def list_cases(asked: Asked[Any]) -> Answer:
     """List cases, newest first. A page may be short; there is more as long as there is a cursor."""
     query = asked.query
     status = CaseStatus(query.one_of("status", [*CaseStatus]) or CaseStatus.OPEN)
-    kind = query.one_of("kind", [*CaseKind])
-    selection = _selection(
-        None if kind is None else CaseKind(kind),
-        query.text("source"),
-        query.text("channel"),
-        query.text("message"),
-    )
     cursor = case_cursor(query.text("cursor"))
-    found = house().case_desk.find(selection, query.page_size(), cursor, status)
-    rows = bounded(found.cases, views.case_view)
+    found = house().case_desk.find(_asked_for(asked), query.page_size(), cursor, status)
+    rules, instant = house().registry.network().rules, now()
+    rows = bounded(found.cases, lambda case: views.case_view(case, rules, instant))
     behind = found.cursor if len(rows) == len(found.cases) else found.cursors[len(rows) - 1]
     return answer(200, {"cases": rows, "cursor": behind})
 
 
+@call("GET /v1/work-queue", WATCHERS, query=NARROWED)
+def get_work_queue(asked: Asked[Any]) -> Answer:
+    """Rank the open cases by the revenue that stands at risk, those of one cause together.
+
+    ``is_all`` is false where there are more open cases than one ranking looks at: the oldest of them were ranked.
+    """
+    work = house().work_queue.ranked(_asked_for(asked))
+    rules, instant = house().registry.network().rules, now()
+    rows = bounded(work.groups[:GROUPS], lambda group: views.group_view(group, SHOWN, rules, instant))
+    more = len(work.groups) - len(rows)
+    return answer(
+        200, {"groups": rows, "more_groups": more, "looked_at": work.looked_at, "is_all": work.is_all}
+    )
+
+
 @call("GET /v1/cases/<case>", WATCHERS)
 def get_case(asked: Asked[Any]) -> Answer:
-    """Show a case."""
-    return answer(200, views.case_view(house().cases.get(asked.path["case"])))
+    """Show a case, what stands at risk in it, and what was done about it."""
+    name = asked.path["case"]
+    said = house().work_queue.exposure_of(house().cases.get(name))
+    deeds = [views.deed_view(deed) for deed in house().cases.deeds(name)]
+    return answer(200, {**case_now(name), "exposure": views.exposure_view(said), "deeds": deeds})
 
 
 @call("POST /v1/cases/actions", OPERATORS, body=BulkAction)
 def act_on_cases(asked: Asked[BulkAction]) -> Answer:
     """Retry or ignore every open case of a kind, as many as one call can; ``cursor`` is where the next goes on."""
     wanted = asked.body
-    selection = _selection(wanted.kind, wanted.source, wanted.channel, wanted.message)
+    selection = _selection(wanted.model_dump())
     cursor, desk = case_cursor(wanted.cursor), house().case_desk
     if (wanted.action == "ignore") != (wanted.reason is not None):
         reason = "it is missing" if wanted.reason is None else "only ignoring takes one"
@@ -78,7 +104,7 @@ def act_on_cases(asked: Asked[BulkAction]) -> Answer:
     if wanted.dry_run:
         found = desk.find(selection, LOOKED_AT, cursor)
         return answer(200, {"matched": len(found.cases), "done": 0, "refused": {}, "cursor": found.cursor})
-    act: Callable[[Case], object] = lambda case: desk.retry(case.id)  # noqa: E731
+    act: Callable[[Case], object] = lambda case: desk.retry(case.id, asked.client)  # noqa: E731
     if wanted.action == "ignore":
         act = lambda case: desk.ignore(case.id, str(wanted.reason), asked.client)  # noqa: E731
     done = desk.for_each(selection, act, now() + BULK_TAKES, cursor)
@@ -93,13 +119,14 @@ def act_on_cases(asked: Asked[BulkAction]) -> Answer:
 @call("POST /v1/cases/<case>/retry", OPERATORS)
 def retry_case(asked: Asked[Any]) -> Answer:
     """Do again what failed: every message that waits for the case, or the push."""
-    return _acted(asked, "retry", {"replayed": house().case_desk.retry(asked.path["case"])})
+    return _acted(asked, "retry", {"replayed": house().case_desk.retry(asked.path["case"], asked.client)})
 
 
 @call("POST /v1/cases/<case>/map", OPERATORS, body=MapAction)
 def map_case(asked: Asked[MapAction]) -> Answer:
     """Say which SKU an unknown code stands for, and post what waits for it."""
-    replayed = house().case_desk.map(asked.path["case"], Sku(asked.body.sku), asked.client)
+    wanted = asked.body
+    replayed = house().case_desk.map(asked.path["case"], Sku(wanted.sku), asked.client, wanted.code)
     return _acted(asked, "map", {"replayed": replayed})
 
 
@@ -110,29 +137,66 @@ def ignore_case(asked: Asked[IgnoreAction]) -> Answer:
     return _acted(asked, "ignore", {})
 
 
+@call("POST /v1/cases/<case>/assign", WORKERS, body=AssignAction)
+def assign_case(asked: Asked[AssignAction]) -> Answer:
+    """Give a case to somebody, or to nobody."""
+    wanted = asked.body
+    house().case_life.assign(
+        asked.path["case"], wanted.owner, asked.client, wanted.due_at, wanted.reason or ""
+    )
+    return _acted(asked, "assign", {})
+
+
+@call("POST /v1/cases/<case>/comment", WORKERS, body=CommentAction)
+def comment_case(asked: Asked[CommentAction]) -> Answer:
+    """Write something beside a case."""
+    house().case_life.comment(asked.path["case"], asked.body.text, asked.client)
+    return _acted(asked, "comment", {})
+
+
+@call("POST /v1/cases/<case>/escalate", WORKERS, body=EscalateAction)
+def escalate_case(asked: Asked[EscalateAction]) -> Answer:
+    """Raise a case before its time."""
+    house().case_life.escalate(asked.path["case"], asked.body.reason, asked.client)
+    return _acted(asked, "escalate", {})
+
+
 @call("POST /v1/cases/<case>/<action>", OPERATORS)
 def act_unknown(asked: Asked[Any]) -> Answer:
     """Answer an action that there is not."""
     detail = f"there is no action {asked.path['action']!r}"
-    raise RefusedError(
-        Problem(404, "unknown_action", "Unknown action", detail, "use retry, map, approve, reject or ignore")
-    )
+    remedy = "use retry, map, approve, reject, ignore, assign, comment or escalate"
+    raise RefusedError(Problem(404, "unknown_action", "Unknown action", detail, remedy))
 
 
 def _acted(asked: Asked[Any], action: str, done: dict[str, int]) -> Answer:
     case = asked.path["case"]
     log.info("case_action", extra={"case_id": case, "action": action, "actor": asked.client})
-    return answer(200, {"case": views.case_view(house().cases.get(case)), **done})
+    return answer(200, {"case": case_now(case), **done})
 
 
-def _selection(
-    kind: CaseKind | None, source: str | None, channel: str | None, message: str | None
-) -> Selection:
+def _asked_for(asked: Asked[Any]) -> Selection:
+    """Read which cases a query means."""
+    query = asked.query
+    kind, overdue = query.one_of("kind", [*CaseKind]), query.one_of("overdue", ("true", "false"))
+    return _selection(
+        {
+            **{name: query.text(name) for name in ("source", "channel", "message", "owner")},
+            "kind": None if kind is None else CaseKind(kind),
+            "overdue": None if overdue is None else overdue == "true",
+        }
+    )
+
+
+def _selection(said: Mapping[str, Any]) -> Selection:
+    source, channel, message = (said[name] for name in ("source", "channel", "message"))
     return Selection(
-        kind,
+        said["kind"],
         None if source is None else SourceId(source),
         None if channel is None else ChannelId(channel),
         None if message is None else MessageId(message),
+        said["owner"],
+        said["overdue"],
     )
 
 

@@ -16,6 +16,7 @@ from urllib.parse import quote, unquote
 from aws_lambda_powertools.event_handler import APIGatewayRestResolver, Response
 from pydantic import BaseModel
 
+from functions.inventory_api import views
 from functions.inventory_api.requests import (
     LONGEST_CASE_ID,
     LONGEST_NAME,
@@ -69,6 +70,11 @@ def reservation_desk() -> ReservationDesk:
 
 def message_view() -> MessageView:
     return MessageView(house().stock, house().registry, now)
+
+
+def case_now(name: str) -> dict[str, Any]:
+    """Show a case as it stands."""
+    return views.case_view(house().cases.get(name), house().registry.network().rules, now())
 
 
 class RefusedError(Exception):

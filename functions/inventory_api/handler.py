@@ -5,9 +5,10 @@ call                                            scope
 ==============================================  ====================
 GET stock, journal, availability                viewer, reserver
 POST, GET, DELETE reservations                  reserver
-GET cases, messages, dead letters               viewer
+GET cases, work queue, messages, dead letters   viewer
 GET explanations                                viewer
 POST case actions, replay, redrive              operator
+POST case assign, comment, escalate             operator, approver
 POST case approve, reject; POST message undo    approver
 PUT lots, POST lot recall                       operator
 GET registry items, cross-references            viewer

@@ -17,6 +17,7 @@ from functions.inventory_api.edge import WATCHERS, Asked, RefusedError, call, ho
 from functions.inventory_api.requests import InvalidFieldError, Name, Request, Units
 from shared.domain.item_changes import Declaration
 from shared.domain.items import BEGINNING, Change, Code, Component, Item, Reference
+from shared.domain.money import BadMoneyError, Money, parse_money
 from shared.domain.stock import Sku, SourceId
 from shared.domain.units import BadFactorError, parse_factor
 from shared.operations.master_data import MasterData
@@ -46,7 +47,8 @@ class ItemRequest(Request):
     """The whole of an item; what is left out is empty.
 
     With ``effective_from``, base unit, packs and components hold from then on; without it, those in force are
-    corrected. With ``version``, the item is changed only if that is still its version.
+    corrected. With ``version``, the item is changed only if that is still its version. ``price`` is that of a base
+    unit: ``12.50 EUR``.
     """
 
     description: Text = ""
@@ -59,6 +61,7 @@ class ItemRequest(Request):
     components: Annotated[list[KitComponent], Field(max_length=20, default_factory=list)]
     effective_from: AwareDatetime | None = None
     version: Annotated[int, Field(strict=True, ge=0)] | None = None
+    price: Annotated[str, StringConstraints(max_length=40)] | None = None
 
 
 class ReferenceRequest(Request):
@@ -150,6 +153,7 @@ def _declare(sku: Sku, asked: Asked[ItemRequest]) -> Answer:
         components=tuple(Component(Sku(part.sku), part.quantity) for part in said.components),
         is_whole=True,
         effective_from=said.effective_from,
+        price=None if said.price is None else _price(said.price),
     )
     master = MasterData(house().registry, house().ledger, house().lanes, now)
     try:
@@ -167,6 +171,13 @@ def _factor(unit: str, text: str) -> Fraction:
         return parse_factor(text)
     except BadFactorError as error:
         raise InvalidFieldError(f"packs.{unit}", str(error), "write how many base units one holds") from error
+
+
+def _price(text: str) -> Money:
+    try:
+        return parse_money(text)
+    except BadMoneyError as error:
+        raise InvalidFieldError("price", str(error), "write an amount and its currency") from error
 
 
 def _code(asked: Asked[Any]) -> Code:

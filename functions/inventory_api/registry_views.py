@@ -26,6 +26,7 @@ def item_view(item: Item, lies_in: Sequence[Sku], history: Sequence[Audited]) ->
         "tracks_lots": item.tracks_lots,
         "tracks_expiry": item.tracks_expiry,
         "version": item.version,
+        "price": None if item.price is None else str(item.price),
         "terms": [_terms(terms) for terms in item.terms],
         "lies_in": list(lies_in),
         "history": [_audited(change) for change in history],

@@ -13,7 +13,15 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Annotated, Any, TypeVar
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, ValidationError
+from pydantic import (
+    AfterValidator,
+    AwareDatetime,
+    BaseModel,
+    ConfigDict,
+    Field,
+    StringConstraints,
+    ValidationError,
+)
 from pydantic_core import PydanticCustomError
 
 from shared.domain.cases import CaseKind
@@ -227,9 +235,30 @@ class SetAsideRequest(Request):
 
 
 class MapAction(Request):
-    """Which SKU an unknown code stands for."""
+    """Which SKU an unknown code stands for; ``code`` names it where a file waits for many."""
 
     sku: Name
+    code: Name | None = None
+
+
+class AssignAction(Request):
+    """Who takes a case on (nobody, where ``owner`` is empty), until when, and why."""
+
+    owner: Annotated[str, StringConstraints(max_length=LONGEST_NAME), AfterValidator(_printable)]
+    due_at: AwareDatetime | None = None
+    reason: Reason | None = None
+
+
+class CommentAction(Request):
+    """What somebody says about a case."""
+
+    text: Reason
+
+
+class EscalateAction(Request):
+    """Why a case is raised before its time."""
+
+    reason: Reason
 
 
 class IgnoreAction(Request):
@@ -239,7 +268,7 @@ class IgnoreAction(Request):
 
 
 class BulkAction(Request):
-    """What to do with every open case of a kind, of a source, channel or message where these are named.
+    """What to do with every open case of a kind, of a source, channel, message or owner where these are named.
 
     A ``dry_run`` only counts them. ``cursor`` is that of the answer before.
     """
@@ -249,6 +278,8 @@ class BulkAction(Request):
     source: Name | None = None
     channel: Name | None = None
     message: Name | None = None
+    owner: Name | None = None
+    overdue: Annotated[bool, Field(strict=True)] | None = None
     reason: Reason | None = None
     dry_run: Annotated[bool, Field(strict=True)] = False
     cursor: Name | None = None

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from datetime import datetime
 from typing import Any
 
 from shared.domain.availability import Promise
-from shared.domain.cases import Case
+from shared.domain.cases import Case, Deed
 from shared.domain.drift import Comparison
 from shared.domain.events import instant
+from shared.domain.exposure import Exposure, Group
 from shared.domain.items import Component
+from shared.domain.rules import Rules
 from shared.domain.stock import Counter, Leaf, Quantity
 from shared.operations.message_view import EventOutcome, MessageEvents
 from shared.operations.reserve import Reservation
@@ -125,7 +128,7 @@ def journal_view(entry: JournalEntry) -> Json:
     }
 
 
-def case_view(case: Case) -> Json:
+def case_view(case: Case, rules: Rules, now: datetime) -> Json:
     return {
         "id": case.id,
         "kind": case.kind,
@@ -138,6 +141,43 @@ def case_view(case: Case) -> Json:
         "facts": dict(case.facts),
         "message_id": case.message_id,
         "resolution": case.resolution,
+        "owner": case.owner,
+        "due_at": instant(rules.due_at(case)),
+        "overdue": rules.is_overdue(case, now),
+        "escalated_at": None if case.escalated_at is None else instant(case.escalated_at),
+        "approvals": [{"by": a.by, "at": instant(a.at), "state": a.state} for a in case.approvals],
+    }
+
+
+def deed_view(deed: Deed) -> Json:
+    return {"at": instant(deed.at), "by": deed.by, "action": deed.action, "why": deed.why}
+
+
+def exposure_view(found: Exposure) -> Json:
+    """Show what stands at risk; money is written as text, so that no cent is lost on the way."""
+    return {
+        "ranked_by": found.ranked_by,
+        "units": found.units,
+        "value": None if found.value is None else str(found.value),
+        "weight": str(found.weight),
+    }
+
+
+def group_view(group: Group, shown: int, rules: Rules, now: datetime) -> Json:
+    """Show cases of one cause: all of them in numbers, the weightiest in full."""
+    return {
+        "about": list(group.about),
+        "cases": len(group.members),
+        "ranked_by": group.ranked_by,
+        "weight": str(group.weight),
+        "units": group.units,
+        "values": [str(value) for value in group.values],
+        "oldest": instant(min(one.case.opened_at for one in group.members)),
+        "overdue": sum(rules.is_overdue(one.case, now) for one in group.members),
+        "first": [
+            {**case_view(one.case, rules, now), "exposure": exposure_view(one.exposure)}
+            for one in group.members[:shown]
+        ],
     }
 
 

@@ -10,12 +10,12 @@ import click
 from infra.cli.console import CommandError, Session, brief, command, fields, table
 from infra.cli.pages import more, pages
 
-_ACTIONS = ("show", "retry", "map", "approve", "reject", "ignore")
+_ACTIONS = ("show", "retry", "map", "approve", "reject", "ignore", "assign", "comment", "escalate")
 _STATES = ("open", "resolved", "ignored")
 
 
 @command("cases")
-@click.argument("action", type=click.Choice(["list", "retry", "ignore"]), default="list")
+@click.argument("action", type=click.Choice(["list", "ranked", "retry", "ignore"]), default="list")
 @click.option("--status", type=click.Choice(_STATES), help="list: where they stand.  [default: open]")
 @click.option(
     "--kind", metavar="KIND", help="Only of this kind, as `case` shows it (drift, unknown_code ...)."
@@ -23,6 +23,8 @@ _STATES = ("open", "resolved", "ignored")
 @click.option("--source", metavar="ID", help="Only about this source.")
 @click.option("--channel", metavar="ID", help="Only about this channel.")
 @click.option("--message", metavar="ID", help="Only from this message or file.")
+@click.option("--owner", metavar="NAME", help="Only what this one has taken on; - for what nobody has.")
+@click.option("--overdue", is_flag=True, help="Only what should have been decided by now.")
 @click.option("--limit", type=click.IntRange(1), help="list: how many, newest first.  [default: 50]")
 @click.option("--cursor", help="list: go on where an earlier list ended.")
 @click.option("--all", "everything", is_flag=True, help="list: all there are.")
@@ -38,15 +40,26 @@ def cases(
     source: str | None,
     channel: str | None,
     message: str | None,
+    owner: str | None,
+    overdue: bool,
     **given: Any,
 ) -> None:
-    """List what waits for a decision, or decide all of a kind.
+    """List or rank what waits for a decision, or decide it in bulk.
 
+    `cases ranked` puts first what most revenue stands at risk in, with all cases of one cause in one line.
     `cases retry --kind K` and `cases ignore --kind K --reason R` count the open cases that are meant, ask, and then
     act on each of them.
     """
-    only = {"kind": kind, "source": source, "channel": channel, "message": message}
-    belongs = {
+    only: dict[str, str | None] = {
+        "kind": kind,
+        "source": source,
+        "channel": channel,
+        "message": message,
+        "owner": owner,
+        "overdue": "true" if overdue else None,
+    }
+    belongs: tuple[str, ...] = {
+        "ranked": (),
         "list": ("status", "limit", "cursor", "everything"),
         "retry": ("dry_run", "yes"),
         "ignore": ("reason", "dry_run", "yes"),
@@ -58,11 +71,14 @@ def cases(
     if action == "list":
         _list(session, only, given)
         return
+    if action == "ranked":
+        _ranked(session, only)
+        return
     if kind is None:
         raise click.UsageError(f"{action} needs --kind: which cases are meant")
     if action == "ignore" and given["reason"] is None:
         raise click.UsageError("ignore needs --reason")
-    wanted = {"action": action, **only, "reason": given["reason"]}
+    wanted = {"action": action, **only, "overdue": overdue or None, "reason": given["reason"]}
     _decide(session, {name: value for name, value in wanted.items() if value is not None}, given)
 
 
@@ -74,9 +90,43 @@ def _list(session: Session, only: Mapping[str, str | None], given: Mapping[str, 
         None if given["everything"] else given["limit"] or 50,
         given["cursor"],
     )
-    rows = [(c["id"], brief(c["opened_at"]), c["occurrences"], c["title"]) for c in found]
-    lines = table(("case", "opened", "times", "what"), rows) if rows else [f"no {status} cases"]
+    rows = [
+        (c["id"], brief(c["opened_at"]), c["occurrences"], _due(c), c["owner"] or "-", c["title"])
+        for c in found
+    ]
+    columns = ("case", "opened", "times", "due", "owner", "what")
+    lines = table(columns, rows) if rows else [f"no {status} cases"]
     session.show({"cases": found, "cursor": cursor}, [*lines, *more(cursor)])
+
+
+def _due(found: Mapping[str, Any]) -> str:
+    late = " LATE" if found["overdue"] else ""
+    raised = " RAISED" if found["escalated_at"] else ""
+    return f"{brief(found['due_at'])}{late}{raised}"
+
+
+def _ranked(session: Session, only: Mapping[str, str | None]) -> None:
+    found = session.target.api.get("work-queue", **only)
+    rows = [
+        (
+            number,
+            group["cases"],
+            ", ".join(group["values"]) or "-",
+            group["units"] or "-",
+            brief(group["oldest"]),
+            group["overdue"],
+            group["ranked_by"],
+            group["first"][0]["id"] if group["cases"] == 1 else ", ".join(group["about"]),
+        )
+        for number, group in enumerate(found["groups"], start=1)
+    ]
+    columns = ("", "cases", "at risk", "units", "oldest", "late", "ranked by", "what")
+    lines = table(columns, rows) if rows else ["no open cases"]
+    if found["more_groups"]:
+        lines.append(f"and {found['more_groups']} more groups")
+    if not found["is_all"]:
+        lines.append(f"there are more: the oldest {found['looked_at']} open cases were ranked")
+    session.show(found, lines)
 
 
 def _decide(session: Session, wanted: dict[str, Any], given: Mapping[str, Any]) -> None:
@@ -121,14 +171,18 @@ def _agreed(action: str, number: int) -> bool:
 @click.argument("case_id")
 @click.argument("action", type=click.Choice(_ACTIONS), default="show")
 @click.option("--sku", help="map: which SKU the unknown code stands for.")
+@click.option("--code", help="map: which code, where a file waits for many.")
 @click.option(
     "--seen", type=int, help="approve: the ledger's number that you saw, for a count beyond its limit."
 )
 @click.option("--at", help="approve: when a suspended count was taken (2026-11-01T06:00:00Z).")
-@click.option("--reason", help="reject, ignore: why.")
+@click.option("--owner", help="assign: who takes it on; an empty name gives it back.")
+@click.option("--due-at", help="assign: until when (2026-11-01T06:00:00Z).")
+@click.option("--text", help="comment: what is to be said.")
+@click.option("--reason", help="reject, ignore, escalate, assign: why.")
 @click.pass_obj
 def case(session: Session, /, case_id: str, action: str, **given: Any) -> None:
-    """Show a case, or retry, map, approve, reject or ignore it."""
+    """Show a case, or act on it."""
     api = session.target.api
     if action == "show":
         found = api.get("cases", case_id)
@@ -136,20 +190,34 @@ def case(session: Session, /, case_id: str, action: str, **given: Any) -> None:
         return
     done = api.post("cases", case_id, action, body=_body_of(action, given))
     lines = _case(done["case"])
+    if "needs" in done:
+        lines.append(f"noted; it still needs {done['needs']}")
     if "replayed" in done:
         lines.append(f"tried again: {done['replayed']}")
     session.show(done, lines)
 
 
+_TAKES: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
+    "map": (("sku",), ("code",)),
+    "approve": ((), ("seen", "at")),
+    "reject": (("reason",), ()),
+    "ignore": (("reason",), ()),
+    "assign": (("owner",), ("due_at", "reason")),
+    "comment": (("text",), ()),
+    "escalate": (("reason",), ()),
+}
+"""What each action needs to be told, and what it may be told besides."""
+
+
 def _body_of(action: str, given: Mapping[str, Any]) -> dict[str, Any] | None:
     """Return what the action needs to be told; what it does not need is refused, not ignored."""
-    needs = {"map": ("sku",), "reject": ("reason",), "ignore": ("reason",)}.get(action, ())
-    takes = ("seen", "at") if action == "approve" else needs
+    needs, also = _TAKES.get(action, ((), ()))
+    takes = (*needs, *also)
     for name, value in given.items():
         if value is None and name in needs:
-            raise click.UsageError(f"{action} needs --{name}")
+            raise click.UsageError(f"{action} needs --{name.replace('_', '-')}")
         if value is not None and name not in takes:
-            raise click.UsageError(f"{action} takes no --{name}")
+            raise click.UsageError(f"{action} takes no --{name.replace('_', '-')}")
     body = {name: value for name, value in given.items() if value is not None}
     return body or None
 
@@ -167,11 +235,24 @@ def _case(found: Mapping[str, Any]) -> list[str]:
             "updated_at",
             "occurrences",
             "message_id",
+            "owner",
+            "due_at",
+            "escalated_at",
         )
+        if found.get(name)
     }
+    if "exposure" in found:
+        head["at risk"] = _exposure(found["exposure"])
     facts = {f"  {name}": value for name, value in found.get("facts", {}).items()}
     closing = {"resolution": found["resolution"]} if found.get("resolution") else {}
-    return fields(head | facts | closing)
+    deeds = [f"{brief(d['at'])} {d['by']}: {d['action']}  {d['why']}" for d in found.get("deeds", ())]
+    return [*fields(head | facts | closing), *deeds]
+
+
+def _exposure(found: Mapping[str, Any]) -> str:
+    if found["value"] is not None:
+        return f"{found['value']} ({found['units']} units)"
+    return "not known" if found["units"] is None else f"{found['units']} units, of no known price"
 
 
 @command("dead-letters")

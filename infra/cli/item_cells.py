@@ -9,6 +9,7 @@ from typing import Protocol
 
 from shared.domain.item_changes import Declaration
 from shared.domain.items import Component
+from shared.domain.money import BadMoneyError, Money, parse_money
 from shared.domain.stock import Sku
 from shared.domain.units import BadFactorError, parse_factor
 from shared.sources.reading import aware, identifier, refuse, shown
@@ -22,6 +23,7 @@ DETAILS = (
     "base_unit",
     "components",
     "effective_from",
+    "price",
 )
 """Columns without a colon that are read."""
 
@@ -60,6 +62,7 @@ def declaration(sku: Sku, columns: Places, cells: Sequence[str]) -> Declaration:
         packs={unit: _factor(cells[at], unit) for at, unit in columns.packs.items() if cells[at]},
         components=_components(said.get("components")),
         effective_from=_instant(said.get("effective_from")),
+        price=_price(said.get("price")),
     )
 
 
@@ -100,6 +103,15 @@ def _components(text: str | None) -> tuple[Component, ...] | None:
             )
         found.append(Component(Sku(identifier(sku.strip(), "components")), int(units)))
     return tuple(found)
+
+
+def _price(text: str | None) -> Money | None:
+    if text is None:
+        return None
+    try:
+        return parse_money(text)
+    except BadMoneyError as error:
+        refuse("invalid_field", "price", str(error), "write the amount of a base unit and its currency")
 
 
 def _instant(text: str | None) -> datetime | None:

@@ -13,10 +13,12 @@ from datetime import timedelta
 from typing import Any, TypeAlias
 
 from shared.domain.network import Channel, Location, Source
+from shared.domain.rules import Rules
 from shared.domain.stock import ChannelId, LocationId
 from shared.store.registry import Network
+from shared.store.rules import rules_words
 
-Declared: TypeAlias = "Source | Location | Channel"
+Declared: TypeAlias = "Source | Location | Channel | Rules"
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +32,7 @@ class FieldChange:
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One source, location or channel of the diff; ``fields`` is empty unless it changes."""
+    """One source, location or channel of the diff, or the rules; ``fields`` is empty unless it changes."""
 
     kind: str
     id: str
@@ -98,6 +100,7 @@ def _only(network: Network, entries: Iterable[Entry]) -> Network:
         {id_: s for id_, s in network.sources.items() if ("source", id_) in touched},
         {id_: x for id_, x in network.locations.items() if ("location", id_) in touched},
         {id_: c for id_, c in network.channels.items() if ("channel", id_) in touched},
+        network.rules,
     )
 
 
@@ -122,6 +125,7 @@ def _families(
     yield "source", _by_id(declared.sources), _by_id(said.sources)
     yield "location", _by_id(declared.locations), _by_id(said.locations)
     yield "channel", _by_id(declared.channels), _by_id(said.channels)
+    yield "rules", {"of the house": declared.rules}, {"of the house": said.rules}
 
 
 def _by_id(family: Mapping[Any, Declared]) -> dict[str, Declared]:
@@ -137,6 +141,8 @@ def _changes(old: Mapping[str, object], new: Mapping[str, object]) -> Iterator[F
 
 def _flat(entry: Declared) -> dict[str, object]:
     """Write an entry as path and value, in the file's words."""
+    if isinstance(entry, Rules):
+        return _leaves("rules", rules_words(entry))
     flat: dict[str, object] = {}
     for name, value in asdict(entry).items():
         if name == "id":

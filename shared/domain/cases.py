@@ -54,6 +54,9 @@ class CaseStatus(StrEnum):
     IGNORED = "ignored"
 
 
+OURSELVES = "onecount"
+"""Who has done what nobody decided: a cause that went away closes its case by itself."""
+
 RETRIED = "retried"
 """The resolution of a case that was retried; if it then fails again, it goes on as the case it was."""
 
@@ -75,6 +78,25 @@ def _part(text: str) -> str:
 
 
 @dataclass(frozen=True, slots=True)
+class Approval:
+    """One person's word on exactly one state of what waits; on another state it says nothing."""
+
+    by: str
+    at: datetime
+    state: str
+
+
+@dataclass(frozen=True, slots=True)
+class Deed:
+    """One thing that was done about a case: who, when, and why or what."""
+
+    at: datetime
+    by: str
+    action: str
+    why: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Case:
     """One work item.
 
@@ -90,6 +112,14 @@ class Case:
         The raw message that it came from, if one did; it can be read and replayed.
     occurrences
         How often it has been filed while open.
+    owner
+        Who has taken it on; empty for nobody.
+    due_at
+        When it is to be decided, where that was agreed; else its kind's time counts.
+    escalated_at
+        When it was raised because nobody had decided it in time, or because somebody asked for that.
+    approvals
+        Who has approved what waits, where one person's word is not enough.
     """
 
     id: str
@@ -103,3 +133,7 @@ class Case:
     status: CaseStatus = CaseStatus.OPEN
     occurrences: int = 1
     resolution: str = ""
+    owner: str = ""
+    due_at: datetime | None = None
+    escalated_at: datetime | None = None
+    approvals: tuple[Approval, ...] = ()

@@ -13,6 +13,7 @@ from fractions import Fraction
 from typing import TypeVar
 
 from shared.domain.items import Change, Component, Item, Terms, with_terms
+from shared.domain.money import Money
 from shared.domain.stock import Sku
 from shared.domain.units import factor_text
 
@@ -42,7 +43,7 @@ class Declaration:
     packs
         Factors by unit, beside those that it has; None takes a unit away.
     is_whole
-        Whether packs that are not named are taken away.
+        Whether packs, and a price, that are not named are taken away.
     effective_from
         From when base unit, packs and components hold; None corrects the terms in force.
     """
@@ -58,6 +59,7 @@ class Declaration:
     components: tuple[Component, ...] | None = None
     is_whole: bool = False
     effective_from: datetime | None = None
+    price: Money | None = None
 
 
 def changed(item: Item, said: Declaration, change: Change) -> Item:
@@ -75,6 +77,7 @@ def changed(item: Item, said: Declaration, change: Change) -> Item:
         tracks_lots=_or(said.tracks_lots, item.tracks_lots),
         tracks_expiry=_or(said.tracks_expiry, item.tracks_expiry),
         owner=_or(said.owner, item.owner),
+        price=said.price if said.is_whole else _or(said.price, item.price),
         terms=item.terms if terms == item.at(terms.effective_from) else with_terms(item.terms, terms),
     )
     if then == item:
@@ -144,11 +147,17 @@ def differences(before: Item, after: Item) -> Iterator[tuple[str, str, str]]:
         old, new = getattr(before, name), getattr(after, name)
         if old != new:
             yield name, str(old), str(new)
+    if before.price != after.price:
+        yield "price", _price(before), _price(after)
     old_terms, new_terms = ({one.effective_from: one for one in item.terms} for item in (before, after))
     for at in sorted({*old_terms, *new_terms}):
         old_one, new_one = old_terms.get(at), new_terms.get(at)
         if old_one != new_one:
             yield f"terms from {at.isoformat()}", _words(old_one), _words(new_one)
+
+
+def _price(item: Item) -> str:
+    return "" if item.price is None else str(item.price)
 
 
 def _words(terms: Terms | None) -> str:

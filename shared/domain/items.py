@@ -21,6 +21,7 @@ from datetime import UTC, datetime
 from fractions import Fraction
 from typing import Protocol, TypeVar
 
+from shared.domain.money import Money
 from shared.domain.stock import Quantity, Sku, SourceId
 from shared.domain.units import Units
 
@@ -73,6 +74,8 @@ class Item:
         Counts its changes; 0 is an item that was only ever named.
     changed_by, changed_at
         The last change: who made it and when.
+    price
+        What one base unit sells for; None: not known. It ranks cases, and nothing else depends on it.
     is_component
         Whether it lies in a kit at some time.
     """
@@ -87,6 +90,7 @@ class Item:
     version: int = 0
     changed_by: str = ""
     changed_at: datetime | None = None
+    price: Money | None = None
     is_component: bool = field(default=False, compare=False)
 
     def at(self, instant: datetime) -> Terms:

@@ -11,11 +11,14 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 
-from shared.domain.cases import RETRIED, Case, CaseKind, CaseStatus
+from shared.domain.cases import OURSELVES, RETRIED, Case, CaseKind, CaseStatus, Deed
+from shared.domain.events import instant
 from shared.domain.fold import Decision, InstantNeededError, NoLongerWaitsError
 from shared.domain.stock import ChannelId, EventKey, MessageId, Quantity, Sku, SourceId
+from shared.operations.case_selection import Selection
 from shared.operations.count_desk import DECIDED_HERE, CountDesk
 from shared.operations.fan_out import Hint, Lane, Lanes
+from shared.operations.four_eyes import ApprovedMeanwhileError, FourEyesGuard, SamePersonError
 from shared.operations.ingest import APPROVED, REJECTED
 from shared.operations.sweep import Sweep
 from shared.store.cases import Cases
@@ -29,25 +32,6 @@ MOST_AT_ONCE = 200
 """Cases that one call acts on, at most."""
 
 _PAGE = 200
-
-
-@dataclass(frozen=True, slots=True)
-class Selection:
-    """Which cases are meant: those of which everything named here is true."""
-
-    kind: CaseKind | None = None
-    source: SourceId | None = None
-    channel: ChannelId | None = None
-    message: MessageId | None = None
-
-    def covers(self, case: Case) -> bool:
-        """Whether a case is meant."""
-        return (
-            self.kind in (None, case.kind)
-            and self.source in (None, case.facts.get("source"))
-            and self.channel in (None, case.facts.get("channel"))
-            and self.message in (None, case.message_id)
-        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,8 +95,9 @@ class CaseDesk:
         self._sweep = sweep
         self._lanes = lanes
         self._clock = clock
+        self._four_eyes = FourEyesGuard(cases, registry, clock)
 
-    def retry(self, case_id: str) -> int:
+    def retry(self, case_id: str, actor: str = OURSELVES) -> int:
         """Do again what failed: every message parked on the case, or the push; return how many.
 
         The messages are pending again before the case is closed, so that a crash on the way leaves them to the
@@ -131,6 +116,7 @@ class CaseDesk:
                 )
             hint = Hint(channel, Sku(str(case.facts["sku"])), now)
             self._lanes.send(Lane.URGENT, [hint])
+            self._cases.note(case_id, Deed(now, actor, "retry"))
             return 1
         messages = list(self._cases.parked(case_id))
         if not messages:
@@ -138,40 +124,64 @@ class CaseDesk:
         for message in messages:
             if not self._inbox.reopen(message, now):
                 self._cases.unpark(case_id, message)  # it came more than 90 days ago, and is gone
-        self._cases.close(case_id, RETRIED, now)
+        self._cases.close(case_id, RETRIED, now, by=actor)
         waiting = list(self._cases.parked(case_id))
         for message in waiting:
             if self._sweep.apply_again(message) is MessageStatus.POSTED:
                 self._cases.unpark(case_id, message)
         return len(waiting)
 
-    def map(self, case_id: str, sku: Sku, actor: str) -> int:
+    def map(self, case_id: str, sku: Sku, actor: str, code: str | None = None) -> int:
         """Say which SKU an unknown code stands for, and post what waits for it; return how many messages.
+
+        ``code`` says which, where the case is about a file with many. The case then stays open for the others.
 
         Raises
         ------
         CaseNotFoundError, NotPossibleError
         """
         case = self._cases.get(case_id)
-        if case.kind is not CaseKind.UNKNOWN_CODE or case.facts["kind"] == "location":
-            raise NotPossibleError(f"a case of kind {case.kind} waits for no item code; {case.remedy}")
         if case.status is not CaseStatus.OPEN:
             raise NotPossibleError(f"the case is {case.status} already: {case.resolution}")
+        wanted = self._code_of(case, code)
         if not self._registry.is_item(sku):
             raise NotPossibleError(f"{sku!r} is not an item; import it first, or map to one that is")
-        code = Code(SourceId(str(case.facts["source"])), str(case.facts["kind"]), str(case.facts["code"]))
-        self._registry.map_codes({code: sku}, owner=actor)
-        return self.retry(case_id)
+        self._cases.note(case_id, Deed(self._clock(), actor, "map", f"{wanted.kind} {wanted.code} is {sku}"))
+        self._registry.map_codes({wanted: sku}, owner=actor)
+        return self.retry(case_id, actor)
 
-    def approve_file(self, case_id: str, actor: str) -> int:
-        """Apply a file that was held, as it is; return how many messages that were.
+    def _code_of(self, case: Case, code: str | None) -> Code:
+        """Return the code that is to be mapped: the case's own, or of a file's many the one that is named."""
+        source = SourceId(str(case.facts.get("source")))
+        if case.kind is CaseKind.UNKNOWN_CODE and case.facts["kind"] != "location":
+            own = Code(source, str(case.facts["kind"]), str(case.facts["code"]))
+            if code not in (None, own.code):
+                raise NotPossibleError(f"the case waits for {own.code!r}, not for {code!r}")
+            return own
+        if case.kind is not CaseKind.UNKNOWN_CODES:
+            raise NotPossibleError(f"a case of kind {case.kind} waits for no item code; {case.remedy}")
+        waiting = [
+            Code(source, one.kind, one.code)
+            for message in self._cases.parked(case.id)
+            for one in self._inbox.files.codes(message)
+            if one.code == code and one.kind != "location"
+        ]
+        if not waiting:
+            reason = "name which code (code)" if code is None else f"no row of the file waits for {code!r}"
+            raise NotPossibleError(f"{reason}; the case lists those of most rows")
+        return waiting[0]
+
+    def approve_file(self, case_id: str, actor: str) -> int | None:
+        """Apply a file that was held, as it is; return how many messages that were, None if a second word is needed.
 
         Raises
         ------
         CaseNotFoundError, NotPossibleError
         """
+        if not self._is_approved(self._held_file(case_id), actor, "the file as it is"):
+            return None
         self._decide_file(case_id, APPROVED, actor)
-        return self.retry(case_id)
+        return self.retry(case_id, actor)
 
     def reject_file(self, case_id: str, reason: str, actor: str) -> None:
         """Drop a file that was held: none of it will ever be applied, and a corrected file is another one.
@@ -184,14 +194,18 @@ class CaseDesk:
             if self._inbox.reopen(message, self._clock()):
                 self._sweep.apply_again(message)
             self._cases.unpark(case_id, message)
-        self._cases.close(case_id, f"rejected by {actor}: {reason}", self._clock())
+        self._cases.close(case_id, f"rejected by {actor}: {reason}", self._clock(), by=actor)
 
-    def _decide_file(self, case_id: str, decision: str, actor: str) -> list[MessageId]:
+    def _held_file(self, case_id: str) -> Case:
         case = self._cases.get(case_id)
         if case.kind is not CaseKind.SUSPICIOUS_SNAPSHOT:
             raise NotPossibleError(f"a case of kind {case.kind} waits for no approval; {case.remedy}")
         if case.status is not CaseStatus.OPEN:
             raise NotPossibleError(f"the case is {case.status} already; only an open one can be decided")
+        return case
+
+    def _decide_file(self, case_id: str, decision: str, actor: str) -> list[MessageId]:
+        self._held_file(case_id)
         messages = list(self._cases.parked(case_id))
         for message in messages:
             self._inbox.files.decide(message, decision, actor, self._clock())
@@ -199,8 +213,8 @@ class CaseDesk:
 
     def approve_count(
         self, case_id: str, actor: str, seen: Quantity | None = None, at: datetime | None = None
-    ) -> None:
-        """Apply a count that waits.
+    ) -> bool:
+        """Apply a count that waits; return False where that needs a second person's word first.
 
         One beyond its limit is approved against the ledger's number that the approver has ``seen``; one that is
         suspended is given the instant ``at`` which it was taken.
@@ -217,7 +231,12 @@ class CaseDesk:
                 "no count was taken in the future; give the instant (at) at which it was taken"
             )
         decision = Decision(EventKey(str(case.facts.get("event_key"))), accept=True, seen=seen, at=at)
+        self._must_wait(case)
+        state = f"seen {seen}" if at is None else f"taken at {instant(at)}"
+        if not self._is_approved(case, actor, state):
+            return False
         self._decide_count(case, decision, actor)
+        return True
 
     def reject_count(self, case_id: str, reason: str, actor: str) -> None:
         """Drop a count that waits: it will never be applied; a corrected one is another.
@@ -231,16 +250,30 @@ class CaseDesk:
         self._decide_count(case, decision, actor, reason)
 
     def _decide_count(self, case: Case, decision: Decision, actor: str, reason: str = "") -> None:
-        if case.kind not in DECIDED_HERE:
-            raise NotPossibleError(f"a case of kind {case.kind} is about no count that waits; {case.remedy}")
-        if case.status is not CaseStatus.OPEN:
-            raise NotPossibleError(f"the case is {case.status} already; only an open one can be decided")
+        self._must_wait(case)
         try:
             self._counts.decide(case, decision, actor, reason)
         except NoLongerWaitsError as error:
             raise NotPossibleError("the count does not wait any more; look at the stock's journal") from error
         except InstantNeededError as error:
             raise NotPossibleError(f"{error} (at)") from error
+
+    def _must_wait(self, case: Case) -> None:
+        if case.kind not in DECIDED_HERE:
+            raise NotPossibleError(f"a case of kind {case.kind} is about no count that waits; {case.remedy}")
+        if case.status is not CaseStatus.OPEN:
+            raise NotPossibleError(f"the case is {case.status} already; only an open one can be decided")
+
+    def _is_approved(self, case: Case, actor: str, state: str) -> bool:
+        """Take an approver's word; return whether the change may be made now."""
+        try:
+            return self._four_eyes.approve(case, actor, state)
+        except SamePersonError as error:
+            raise NotPossibleError(str(error)) from error
+        except ApprovedMeanwhileError as error:
+            raise NotPossibleError(
+                "somebody else decided at the same moment; look at the case again"
+            ) from error
 
     def ignore(self, case_id: str, reason: str, actor: str) -> None:
         """Close a case for a stated reason; it opens again if its cause shows again.
@@ -250,7 +283,9 @@ class CaseDesk:
         CaseNotFoundError, NotPossibleError
         """
         case = self._cases.get(case_id)
-        if not self._cases.close(case_id, f"ignored by {actor}: {reason}", self._clock(), CaseStatus.IGNORED):
+        if not self._cases.close(
+            case_id, f"ignored by {actor}: {reason}", self._clock(), CaseStatus.IGNORED, actor
+        ):
             raise NotPossibleError(f"the case is {case.status} already; only an open one can be ignored")
 
     def find(
@@ -262,12 +297,13 @@ class CaseDesk:
     ) -> Found:
         """Return up to ``limit`` cases of a selection; fewer, with a cursor, after looking at ``LOOKED_AT``."""
         found: list[tuple[str, Case]] = []
+        rules, now = self._registry.network().rules, self._clock()
         for _ in range(LOOKED_AT // _PAGE):
             page = self._cases.page(status, _PAGE, cursor)
             found += [
                 (place, case)
                 for place, case in zip(page.cursors, page.cases, strict=True)
-                if selection.covers(case)
+                if selection.covers(case, rules, now)
             ]
             cursor = page.cursor
             if cursor is None or len(found) > limit:

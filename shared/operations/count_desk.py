@@ -86,7 +86,7 @@ class CountDesk:
             raise
         verdict = "accepted" if decision.accept else "rejected"
         because = f": {reason}" if reason else ""
-        self._cases.close(case.id, f"{verdict} by {actor}{because}", self._clock())
+        self._cases.close(case.id, f"{verdict} by {actor}{because}", self._clock(), by=actor)
         settle(() if posting is None else posting.settled, self._cases, self._clock())
 
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, cast
 
 from shared.operations.apply_message import MessageApplier
 from shared.operations.case_desk import CaseDesk
+from shared.operations.case_life import CaseLife
 from shared.operations.count_desk import CountDesk
 from shared.operations.dead_letters import DeadLetterDesk
 from shared.operations.explain import Explainer
@@ -33,6 +34,7 @@ from shared.operations.stock_view import StockView
 from shared.operations.sweep import Sweep
 from shared.operations.undo import Undoer
 from shared.operations.verify import Verifier
+from shared.operations.work_queue import WorkQueue
 from shared.runtime.aws import (
     ManagedSecrets,
     S3Archive,
@@ -251,6 +253,14 @@ class House:
     @cached_property
     def case_desk(self) -> CaseDesk:
         return CaseDesk(self.cases, self.inbox, self.registry, self.sweep, self.lanes, self.count_desk, now)
+
+    @cached_property
+    def case_life(self) -> CaseLife:
+        return CaseLife(self.cases, now)
+
+    @cached_property
+    def work_queue(self) -> WorkQueue:
+        return WorkQueue(self.cases, self.registry, now)
 
     @cached_property
     def verifier(self) -> Verifier:

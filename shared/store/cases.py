@@ -12,15 +12,26 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import cast
 
-from shared.domain.cases import RETRIED, Case, CaseKind, CaseStatus, Fact
+from shared.domain.cases import (
+    OURSELVES,
+    RETRIED,
+    Approval,
+    Case,
+    CaseKind,
+    CaseStatus,
+    Deed,
+    Fact,
+)
 from shared.domain.events import instant, parse_instant
 from shared.domain.stock import MessageId
-from shared.store.layout import SHARDS, case_key, parked_key, shard
+from shared.store.layout import SHARDS, case_key, deed_key, parked_key, shard
 from shared.store.table import (
     AnyOf,
     AttributeAbsent,
+    Condition,
     Delete,
     Equals,
+    Exists,
     Item,
     Put,
     Table,
@@ -96,8 +107,16 @@ class Cases:
             self._table.write([update])
         except WriteRefusedError as refused:
             closed = refused.refusals[0].found or {}
-            again = written if closed.get("resolution") == RETRIED else {**written, **opened}
-            self._table.write([Update(case_key(case.id), set=again, add={"occurrences": 1})])
+            if closed.get("resolution") == RETRIED:
+                self._table.write([Update(case_key(case.id), set=written, add={"occurrences": 1})])
+                return
+            # What was agreed about it before counts no more; whoever owned it knows it best, and keeps it.
+            update = Update(
+                case_key(case.id), set={**written, **opened}, add={"occurrences": 1}, remove=_OF_ONE_TIME
+            )
+            self._table.write(
+                [update, _deed(case.id, Deed(case.updated_at, OURSELVES, "reopened", case.title))]
+            )
 
     def file_once(self, case: Case) -> None:
         """Open a case unless it was ever opened: what is noted with an event is told again with each repetition."""
@@ -134,9 +153,14 @@ class Cases:
         return {keys[key] for key, item in found.items() if item.get("status") == CaseStatus.OPEN}
 
     def close(
-        self, case_id: str, resolution: str, at: datetime, status: CaseStatus = CaseStatus.RESOLVED
+        self,
+        case_id: str,
+        resolution: str,
+        at: datetime,
+        status: CaseStatus = CaseStatus.RESOLVED,
+        by: str = OURSELVES,
     ) -> bool:
-        """Close an open case, saying why; return False when it is not open."""
+        """Close an open case, saying why and who did; return False when it is not open."""
         update = Update(
             case_key(case_id),
             set={
@@ -148,10 +172,65 @@ class Cases:
             conditions=(Equals("status", CaseStatus.OPEN),),
         )
         try:
-            self._table.write([update])
+            self._table.write([update, _deed(case_id, Deed(at, by, str(status), resolution))])
         except WriteRefusedError:
             return False
         return True
+
+    # ---- what people do about it -----------------------------------------------------------------------------
+
+    def note(self, case_id: str, deed: Deed) -> None:
+        """Write down that something was done about a case.
+
+        Raises
+        ------
+        CaseNotFoundError
+        """
+        self._do(case_id, deed, {}, Exists())
+
+    def assign(self, case_id: str, owner: str, due_at: datetime | None, deed: Deed) -> bool:
+        """Give an open case to somebody (or to nobody), until an instant if one is named; False if it is not open."""
+        due: dict[str, Value] = {} if due_at is None else {"due_at": instant(due_at)}
+        return self._do(case_id, deed, {"owner": owner, **due}, Equals("status", CaseStatus.OPEN))
+
+    def escalate(self, case_id: str, deed: Deed) -> bool:
+        """Raise an open case; False if it is not open, or was raised before."""
+        raised: dict[str, Value] = {"escalated_at": instant(deed.at)}
+        is_open = Equals("status", CaseStatus.OPEN)
+        return self._do(case_id, deed, raised, is_open, AttributeAbsent("escalated_at"))
+
+    def approve(self, case: Case, approval: Approval, deed: Deed) -> bool:
+        """Keep one person's word in the place of what was kept; False if the case is no more as it was read."""
+        same: Condition = AttributeAbsent("approvals")
+        if case.approvals:
+            same = Equals("approvals", _approvals_value(case.approvals))
+        return self._do(
+            case.id,
+            deed,
+            {"approvals": _approvals_value([approval])},
+            Equals("status", CaseStatus.OPEN),
+            same,
+        )
+
+    def deeds(self, case_id: str, limit: int = 200) -> tuple[Deed, ...]:
+        """Return what was done about a case, the newest ``limit`` of it, oldest first."""
+        items = self._table.query(case_key(case_id).pk, prefix="DEED#", descending=True, limit=limit)
+        return tuple(reversed([_read_deed(item) for item in items]))
+
+    def _do(self, case_id: str, deed: Deed, written: Mapping[str, Value], *conditions: Condition) -> bool:
+        """Change a case and write down who did, in one write."""
+        change = Update(
+            case_key(case_id), set={**written, "updated_at": instant(deed.at)}, conditions=conditions
+        )
+        try:
+            self._table.write([change, _deed(case_id, deed)])
+        except WriteRefusedError as refused:
+            if refused.refusals[0].found is None:
+                raise CaseNotFoundError(f"there is no case {case_id!r}") from refused
+            return False
+        return True
+
+    # ---- lists -----------------------------------------------------------------------------------------------
 
     def page(self, status: CaseStatus, limit: int, cursor: str | None = None) -> CasePage:
         """Return up to ``limit`` cases of a status behind ``cursor``; read through an index that may lag behind."""
@@ -186,6 +265,18 @@ class Cases:
                 if (case := _case(item)).status is CaseStatus.OPEN:
                     yield case
 
+    def oldest_open(self, limit: int) -> tuple[tuple[Case, ...], bool]:
+        """Return about the ``limit`` oldest open cases, and whether these are all; the index read may lag behind."""
+        each = limit // SHARDS
+        shards = [
+            [*self._table.query_index("by_status", f"{CaseStatus.OPEN}#{number}", limit=each + 1)]
+            for number in range(SHARDS)
+        ]
+        items = self._table.get_many([key for keys in shards for key in keys[:each]])
+        cases = (_case(item) for item in items.values())
+        found = tuple(case for case in cases if case.status is CaseStatus.OPEN)
+        return found, all(len(keys) <= each for keys in shards)
+
     def unpark(self, case_id: str, message_id: MessageId) -> None:
         """Take a message off a case: what waited in it is done."""
         self._table.write([Delete(parked_key(case_id, message_id))])
@@ -194,6 +285,39 @@ class Cases:
         """Yield the messages that wait for a case."""
         for item in self._table.query(case_key(case_id).pk, prefix="MSG#"):
             yield MessageId(cast(str, item["sk"]).removeprefix("MSG#"))
+
+
+_OF_ONE_TIME = ("due_at", "escalated_at", "approvals")
+"""Attributes that belong to one opening of a case."""
+
+
+def _deed(case_id: str, deed: Deed) -> Put:
+    said: dict[str, Value] = {
+        "at": instant(deed.at),
+        "by": deed.by,
+        "action": deed.action,
+        "why": deed.why,
+    }
+    return Put(deed_key(case_id, deed.at, deed.action, deed.by), said)
+
+
+def _read_deed(item: Item) -> Deed:
+    by, action, why = (cast(str, item[name]) for name in ("by", "action", "why"))
+    return Deed(parse_instant(cast(str, item["at"])), by, action, why)
+
+
+def _approvals_value(approvals: Iterable[Approval]) -> Value:
+    return [{"by": one.by, "at": instant(one.at), "state": one.state} for one in approvals]
+
+
+def _approvals(item: Item) -> tuple[Approval, ...]:
+    said = cast("list[dict[str, str]]", item.get("approvals", ()))
+    return tuple(Approval(one["by"], parse_instant(one["at"]), one["state"]) for one in said)
+
+
+def _instant_of(item: Item, name: str) -> datetime | None:
+    said = cast("str | None", item.get(name))
+    return None if said is None else parse_instant(said)
 
 
 def _status_key(status: CaseStatus, case_id: str) -> str:
@@ -223,4 +347,8 @@ def _case(item: Item) -> Case:
         status=CaseStatus(cast(str, item["status"])),
         occurrences=cast(int, item["occurrences"]),
         resolution=cast(str, item["resolution"]),
+        owner=cast(str, item.get("owner", "")),
+        due_at=_instant_of(item, "due_at"),
+        escalated_at=_instant_of(item, "escalated_at"),
+        approvals=_approvals(item),
     )

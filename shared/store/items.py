@@ -20,6 +20,7 @@ from shared.domain.events import instant, parse_instant
 from shared.domain.item_changes import differences
 from shared.domain.items import BEGINNING, Component, Terms
 from shared.domain.items import Item as Declared
+from shared.domain.money import parse_money
 from shared.domain.stock import Sku
 from shared.domain.units import factor_text
 from shared.store.audit import Audited, audit_put, read_audit
@@ -139,6 +140,7 @@ def _attributes(item: Declared) -> dict[str, Value]:
         "version": item.version,
         "changed_by": item.changed_by,
         "changed_at": None if item.changed_at is None else instant(item.changed_at),
+        "price": None if item.price is None else str(item.price),
         "terms": [_written(terms) for terms in item.terms],
     }
     return attributes | ({"is_kit": True} if item.kit_components else {})
@@ -160,6 +162,7 @@ def read_item(item: Item) -> Declared:
     if "terms" not in item:
         return Declared(sku, is_component=is_component)
     changed_at = cast("str | None", item["changed_at"])
+    price = cast("str | None", item.get("price"))
     return Declared(
         sku=sku,
         description=cast(str, item["description"]),
@@ -171,6 +174,7 @@ def read_item(item: Item) -> Declared:
         version=cast(int, item["version"]),
         changed_by=cast(str, item["changed_by"]),
         changed_at=None if changed_at is None else parse_instant(changed_at),
+        price=None if price is None else parse_money(price),
         is_component=is_component,
     )
 

@@ -29,8 +29,10 @@ inbox         MSG#message                     ``-``                        a raw
 registry      SOURCE, LOCATION, CHANNEL       id                           the declared network
 registry      ITEM#sku                        ``-``, V#n, KIT#kit          an item, its changes, the kits it is in
 registry      XREF#source#kind#code           ``-``, V#n                   a source's code for an item, its changes
+registry      RULES                           ``-``                        rules of the whole house
 registry      LISTING#sku                     channel                      an item that a channel sells
 cases         CASE#id                         ``-``, MSG#message           a case, and the messages parked on it
+cases         CASE#id                         DEED#instant#action#who      one thing that was done about it
 ============  ==============================  ===========================  =====================================
 
 Indexes hold keys only, and each index key carries a hash shard.
@@ -200,6 +202,10 @@ def listing_key(sku: Sku, channel: ChannelId) -> Key:
 
 def case_key(case_id: str) -> Key:
     return Key(f"CASE#{case_id}")
+
+
+def deed_key(case_id: str, at: datetime, action: str, by: str) -> Key:
+    return Key(f"CASE#{case_id}", f"DEED#{instant(at)}#{action}#{part(by)}")
 
 
 def parked_key(case_id: str, message: MessageId) -> Key:

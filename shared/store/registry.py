@@ -9,17 +9,19 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import cast
 
 from shared.domain.items import Change, Code, Reference, in_force
 from shared.domain.items import Item as Declared
 from shared.domain.network import Channel, Grain, Listing, Location, Source, Tolerance
+from shared.domain.rules import Rules
 from shared.domain.stock import ChannelId, LocationId, Sku, SourceId
 from shared.store.items import Items, read_item
 from shared.store.layout import SHARDS, cross_reference_key, item_key, listing_key, shard
 from shared.store.references import References, read_references
+from shared.store.rules import read_rules, rules_text
 from shared.store.table import Delete, Item, Key, Put, Table
 
 __all__ = ["REMEMBERED_S", "Code", "Known", "Network", "Registry"]
@@ -35,6 +37,7 @@ class Network:
     sources: Mapping[SourceId, Source]
     locations: Mapping[LocationId, Location]
     channels: Mapping[ChannelId, Channel]
+    rules: Rules = field(default_factory=Rules)
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,13 +76,15 @@ class Registry:
                     {source.id: source for source in sources},
                     {location.id: location for location in locations},
                     {channel.id: channel for channel in channels},
+                    read_rules(self._table.get(Key("RULES"))),
                 ),
             )
         return self._network[1]
 
     def declare(self, network: Network) -> None:
-        """Write every source, location and channel of ``network``; what is gone from it stays as it was."""
+        """Write the rules and every source, location and channel of ``network``; what is gone from it stays."""
         puts = [
+            Put(Key("RULES"), {"declared": rules_text(network.rules)}),
             *(Put(Key("SOURCE", s.id), {"declared": _source_text(s)}) for s in network.sources.values()),
             *(
                 Put(Key("LOCATION", x.id), {"declared": _location_text(x)})

@@ -92,15 +92,6 @@ def test_all_cases_of_a_kind_are_counted_first_and_then_ignored(aws: Aws) -> Non
     assert {case["resolution"] for case in ignored} == {"ignored by ann: counted on Sunday"}
 
 
-def test_more_cases_than_one_call_takes_are_done_by_going_on_at_its_cursor(aws: Aws) -> None:
-    opened(aws, 205)
-    first = api("POST /v1/cases/actions", IGNORE).body
-    assert (first["done"], first["cursor"] is None) == (200, False)
-    second = api("POST /v1/cases/actions", {**IGNORE, "cursor": first["cursor"]}).body
-    assert (second["done"], second["cursor"]) == (5, None)
-    assert api("GET /v1/cases").body["cases"] == []
-
-
 def test_retrying_in_bulk_posts_what_can_be_posted_and_names_what_cannot_be_retried(aws: Aws) -> None:
     delivered(aws, receipt("NEW-1", "GR-1"))
     delivered(aws, receipt("NEW-2", "GR-2"))
@@ -134,6 +125,66 @@ def test_a_decision_in_bulk_that_cannot_be_meant_names_its_field(
 
 def test_only_an_operator_decides_in_bulk(aws: Aws) -> None:
     assert api("POST /v1/cases/actions", IGNORE, scopes="viewer approver reserver").status == 403
+
+
+# ---- among people -----------------------------------------------------------------------------------------------
+
+
+def test_a_case_is_assigned_spoken_about_and_raised_and_shows_all_of_it(aws: Aws) -> None:
+    [case] = opened(aws, 1)
+    path, due = f"POST /v1/cases/{case}", (NOW + timedelta(hours=1)).isoformat()
+    assert api(f"{path}/assign", {"owner": "ben", "due_at": due}, scopes="operator").status == 200
+    assert api(f"{path}/comment", {"text": "looks like the batch"}, scopes="approver").status == 200
+    assert api(f"{path}/escalate", {"reason": "the shop is live"}, scopes="operator").status == 200
+
+    shown = api(f"GET /v1/cases/{case}", scopes="viewer").body
+    assert (shown["owner"], shown["overdue"], shown["escalated_at"] is None) == ("ben", False, False)
+    assert [(deed["by"], deed["action"]) for deed in shown["deeds"]] == [
+        ("ann", "assign"),
+        ("ann", "comment"),
+        ("ann", "escalate"),
+    ]
+    assert shown["exposure"]["ranked_by"] == "hours open"
+    assert len(api("GET /v1/cases", query={"owner": "ben"}).body["cases"]) == 1
+    assert api("GET /v1/cases", query={"owner": "-", "overdue": "true"}).body["cases"] == []
+
+
+@pytest.mark.parametrize(
+    ("action", "body", "field"),
+    [
+        ("assign", {}, "owner"),
+        ("assign", {"owner": "ben", "due_at": "2026-11-01T00:00:00"}, "due_at"),
+        ("comment", {"text": ""}, "text"),
+        ("escalate", {"reason": "\x00\x01\x02"}, "reason"),
+    ],
+)
+def test_an_action_that_cannot_be_meant_names_its_field(
+    aws: Aws, action: str, body: dict[str, str], field: str
+) -> None:
+    [case] = opened(aws, 1)
+    said = api(f"POST /v1/cases/{case}/{action}", body)
+    assert (said.status, said.body["field"]) == (400, field)
+
+
+def test_nobody_acts_on_a_case_who_may_only_look(aws: Aws) -> None:
+    [case] = opened(aws, 1)
+    for action, body in (("assign", {"owner": "ben"}), ("comment", {"text": "hello"})):
+        assert api(f"POST /v1/cases/{case}/{action}", body, scopes="viewer reserver").status == 403
+
+
+def test_the_work_queue_shows_what_belongs_together_in_one_group(aws: Aws) -> None:
+    opened(aws, 7, CaseKind.DRIFT, "erp")
+    opened(aws, 2, CaseKind.HELD, "wms")
+    said = api("GET /v1/work-queue", scopes="viewer").body
+    assert [(group["about"], group["cases"]) for group in said["groups"]] == [
+        (["drift", "erp"], 7),
+        (["held", "wms"], 2),
+    ]
+    assert len(said["groups"][0]["first"]) == 5
+    assert (said["more_groups"], said["looked_at"], said["is_all"]) == (0, 9, True)
+    only = api("GET /v1/work-queue", query={"kind": "held"}).body["groups"]
+    assert [group["about"] for group in only] == [["held", "wms"]]
+    assert api("GET /v1/work-queue", query={"overdue": "maybe"}).body["field"] == "overdue"
 
 
 # ---- retrying ---------------------------------------------------------------------------------------------------

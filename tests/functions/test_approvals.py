@@ -11,6 +11,7 @@ from functions.inventory_api.edge import house
 from shared.domain.events import instant
 from shared.domain.messages import Message
 from shared.domain.network import Grain, Tolerance
+from shared.domain.rules import FourEyes, Rules
 from shared.domain.stock import MessageId
 from shared.runtime.wiring import House
 from shared.store.inbox import message_id
@@ -80,6 +81,22 @@ def test_a_count_is_rejected_with_a_reason(aws: Aws) -> None:
 
     assert (done.status, on_hand()) == (200, 100)
     assert "wrong shelf" in done.body["case"]["resolution"]
+
+
+def test_a_change_above_the_declared_size_is_answered_202_until_a_second_person_approves(aws: Aws) -> None:
+    careful(aws)
+    aws.registry.declare(replace(aws.registry.network(fresh=True), rules=Rules(FourEyes(units=10))))
+    told("receipt", "R1", 60, 100)
+    told("count", "C1", 30, 50)
+    case = waiting()
+
+    first = api(f"POST /v1/cases/{case}/approve", {"seen": 100}, scopes="approver")
+    assert (first.status, first.body["needs"], on_hand()) == (202, "the approval of a second person", 100)
+    assert [said["by"] for said in first.body["case"]["approvals"]] == ["ann"]
+    again = api(f"POST /v1/cases/{case}/approve", {"seen": 100}, scopes="approver")
+    assert (again.status, "second person" in again.body["detail"]) == (409, True)
+    second = api(f"POST /v1/cases/{case}/approve", {"seen": 100}, scopes="approver", subject="ben")
+    assert (second.status, second.body["case"]["status"], on_hand()) == (200, "resolved", 50)
 
 
 def test_only_an_approver_decides(aws: Aws) -> None:

@@ -23,6 +23,7 @@ from infra.local.runtime_info import RuntimeInfo, RuntimeStatus
 from infra.network_file import read_network
 from shared.domain.cases import Case, CaseKind, CaseStatus
 from shared.domain.events import Count, Origin, effect_hash
+from shared.domain.rules import Rules
 from shared.domain.stock import EventKey, LocationId, MessageId, Sku, SourceId, StockKey
 from shared.operations.fan_out import Hint, Lane
 from shared.operations.post import Fact, Poster
@@ -266,6 +267,10 @@ class Bench:
         self.cases.file(case)
         return case.id
 
+    def shown(self, case: str) -> dict[str, Any]:
+        """Return a case as the API shows it."""
+        return views.case_view(self.cases.get(case), Rules(), NOON)
+
     def skus(self, source: str, kind: str, *codes: str) -> list[str]:
         """Return the SKU behind each code that is known."""
         wanted = [Code(SourceId(source), kind, code) for code in codes]
@@ -287,10 +292,10 @@ class Bench:
             view = StockView(self.stock, self.registry, lambda: NOON)
             return 200, views.item_view(view.item(Sku(query["sku"]), as_of))
         if what == "cases" and rest:
-            return 200, views.case_view(self.cases.get(rest[0]))
+            return 200, self.shown(rest[0])
         if what == "cases":
             page = self.cases.page(CaseStatus(query["status"]), int(query["limit"]), query.get("cursor"))
-            return 200, {"cases": [views.case_view(case) for case in page.cases], "cursor": page.cursor}
+            return 200, {"cases": [self.shown(case.id) for case in page.cases], "cursor": page.cursor}
         return None
 
 

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import json
+from datetime import timedelta
 
 import pytest
 
 from infra.cli.network_commands import RULES_SETTLE_S
 from shared.channels.registry import CONNECTORS, channel_options
+from shared.domain.cases import CaseKind
+from shared.domain.money import parse_money
 from shared.domain.network import Listing
+from shared.domain.rules import FourEyes, Rules
 from shared.domain.stock import ChannelId, Sku, SourceId
 from shared.operations.fan_out import Lane
 from shared.sources.registry import FILE_CONNECTORS, WEBHOOK_CONNECTORS, source_options
@@ -252,3 +256,36 @@ def test_a_file_that_is_not_there_is_said(bench: Bench) -> None:
 
     assert result.exit_code == 1
     assert "file: cannot be read: No such file" in result.stderr
+
+
+RULES = """
+rules:
+  four_eyes: {above: 1000 EUR, units_above: 100}
+  due_minutes: {drift: 240}
+"""
+
+
+def test_rules_of_the_house_are_shown_applied_and_kept(bench: Bench) -> None:
+    bench.declare()
+    file = bench.file("network.yaml", NETWORK + RULES)
+    said = bench.run("apply", file, "--yes").stdout
+    assert '  four_eyes.above: (none) -> "1000 EUR"' in said.replace("rules.", "")
+    kept = bench.registry.network(fresh=True).rules
+    assert kept == Rules(FourEyes(parse_money("1000 EUR"), 100), {CaseKind.DRIFT: timedelta(minutes=240)})
+    assert "four_eyes" not in bench.run("apply", file, "--yes").stdout
+
+
+@pytest.mark.parametrize(
+    ("rules", "field"),
+    [
+        ("{four_eyes: {above: 1000}}", "rules.four_eyes.above"),
+        ("{four_eyes: {above: -5 EUR}}", "rules.four_eyes.above"),
+        ("{due_minutes: {drift: 0}}", "rules.due_minutes.drift"),
+        ("{due_minutes: {nonsense: 5}}", "rules.due_minutes.nonsense"),
+        ("{six_eyes: true}", "rules.six_eyes"),
+    ],
+)
+def test_a_rule_that_cannot_be_meant_names_its_field(bench: Bench, rules: str, field: str) -> None:
+    result = bench.run("apply", bench.file("network.yaml", f"{NETWORK}rules: {rules}\n"), "--yes")
+    assert result.exit_code == 1
+    assert field in result.stderr

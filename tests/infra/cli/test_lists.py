@@ -58,7 +58,8 @@ def test_pages_that_are_short_are_no_end(bench: Bench) -> None:
         if not asked.path.endswith("/cases"):
             return None
         rows, cursor = pages[asked.query.get("cursor")]
-        said = [{"id": str(n), "opened_at": "x", "occurrences": 1, "title": "t"} for n in rows]
+        shown = bench.shown(bench.unknown_code("erp", "sku", "X"))
+        said = [{**shown, "id": str(n), "title": "t"} for n in rows]
         return 200, {"cases": said, "cursor": cursor}
 
     bench.http.answers.append(answers)

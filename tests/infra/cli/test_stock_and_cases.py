@@ -123,6 +123,46 @@ def test_a_case_is_mapped_and_an_action_gets_what_it_needs_and_nothing_else(benc
     assert bench.run("case", case, "retry", "--sku", "A").exit_code == 2
 
 
+def test_a_case_is_assigned_and_commented_with_what_each_needs(bench: Bench) -> None:
+    case = bench.unknown_code("erp", "sku", "X")
+    shown = bench.shown(case)
+    for action in ("assign", "comment", "approve"):
+        bench.http.answer("POST", f"/api/v1/cases/{case}/{action}", 200, {"case": shown})
+    assert (
+        bench.run("case", case, "assign", "--owner", "ben", "--due-at", "2026-11-03T06:00:00Z").exit_code == 0
+    )
+    assert json.loads(bench.http.asked[-1].body) == {"owner": "ben", "due_at": "2026-11-03T06:00:00Z"}
+    assert bench.run("case", case, "comment", "--text", "the batch").exit_code == 0
+    assert bench.run("case", case, "assign").exit_code == 2
+    assert bench.run("case", case, "comment", "--owner", "ben").exit_code == 2
+
+    waits = {"case": shown, "needs": "the approval of a second person"}
+    bench.http.answer("POST", f"/api/v1/cases/{case}/approve", 202, waits)
+    said = bench.run("case", case, "approve", "--seen", "5").stdout
+    assert "it still needs the approval of a second person" in said
+
+
+def test_the_work_queue_is_ranked_with_one_line_for_each_cause(bench: Bench) -> None:
+    case = bench.shown(bench.unknown_code("erp", "sku", "X"))
+    group = {
+        "about": ["drift", "erp"],
+        "cases": 40,
+        "values": ["120.50 EUR"],
+        "units": 48,
+        "oldest": "2026-11-01T12:00:00.000000Z",
+        "overdue": 3,
+        "ranked_by": "price x units x hours open",
+        "first": [case],
+    }
+    answer = {"groups": [group], "more_groups": 2, "looked_at": 4000, "is_all": False}
+    bench.http.answer("GET", "/api/v1/work-queue", 200, answer)
+
+    result = bench.run("cases", "ranked", "--owner", "-", "--overdue")
+    assert bench.http.asked[-1].query == {"owner": "-", "overdue": "true"}
+    for text in ("120.50 EUR", "drift, erp", "and 2 more groups", "the oldest 4000 open cases"):
+        assert text in result.stdout
+
+
 def test_cases_of_a_status_are_listed(bench: Bench) -> None:
     case = bench.unknown_code("erp", "sku", "X")
 

@@ -1,0 +1,93 @@
+"""Rules of the house that belong to no single source, location or channel: when a case is due, when four eyes decide.
+
+They are declared under ``rules`` in ``network.yaml``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+
+from shared.domain.cases import Case, CaseKind, CaseStatus
+from shared.domain.money import Money
+from shared.domain.stock import Quantity
+
+
+@dataclass(frozen=True, slots=True)
+class FourEyes:
+    """Above what a change needs two people: an amount, or units where what they are worth is not known.
+
+    A change whose size is not known, or is worth nobody knows how much while ``units`` says nothing, is above it.
+    """
+
+    amount: Money | None = None
+    units: Quantity | None = None
+
+    def why(self, units: Quantity | None, price: Money | None) -> str | None:
+        """Say why a change needs two people; None where one is enough."""
+        if units is None:
+            return "how much it changes is not known beforehand"
+        if self.amount is not None and price is not None and price.currency == self.amount.currency:
+            worth = price.times(units)
+            return f"it changes {worth}, above {self.amount}" if worth.amount > self.amount.amount else None
+        if self.units is not None:
+            return f"it changes {units} units, above {self.units}" if units > self.units else None
+        return f"it changes {units} units, and no price in {self._currency} is known of them"
+
+    @property
+    def _currency(self) -> str:
+        return "any currency" if self.amount is None else self.amount.currency
+
+
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """The declared rules; each kind of case is due after its own time unless ``due`` says otherwise."""
+
+    four_eyes: FourEyes | None = None
+    due: Mapping[CaseKind, timedelta] = field(default_factory=dict)
+
+    def due_within(self, kind: CaseKind) -> timedelta:
+        """Return how long a case of a kind may stay open."""
+        return self.due.get(kind, DUE_WITHIN[kind])
+
+    def due_at(self, case: Case) -> datetime:
+        """Return when a case should be decided."""
+        return case.due_at or case.opened_at + self.due_within(case.kind)
+
+    def is_overdue(self, case: Case, now: datetime) -> bool:
+        """Whether an open case should have been decided by now."""
+        return case.status is CaseStatus.OPEN and self.due_at(case) <= now
+
+
+_HOUR = timedelta(hours=1)
+
+DUE_WITHIN: Mapping[CaseKind, timedelta] = {
+    # somebody is being promised what is not there, or sees an old number
+    CaseKind.OVERSOLD: _HOUR,
+    CaseKind.PUSH_FAILED: _HOUR,
+    CaseKind.PUSH_REFUSED: 4 * _HOUR,
+    CaseKind.STALE_SOURCE: 2 * _HOUR,
+    # stock is not in the ledger yet
+    CaseKind.MESSAGE_FAILED: 2 * _HOUR,
+    CaseKind.DEAD_LETTER: 2 * _HOUR,
+    CaseKind.SUSPICIOUS_SNAPSHOT: 4 * _HOUR,
+    CaseKind.UNKNOWN_CODE: 8 * _HOUR,
+    CaseKind.UNKNOWN_CODES: 8 * _HOUR,
+    CaseKind.UNIT: 8 * _HOUR,
+    CaseKind.KIT_STOCK: 8 * _HOUR,
+    CaseKind.BAD_MESSAGE: 8 * _HOUR,
+    CaseKind.BAD_ROWS: 8 * _HOUR,
+    CaseKind.HELD: 8 * _HOUR,
+    CaseKind.CONFLICT: 24 * _HOUR,
+    # a count or an order waits for somebody's word
+    CaseKind.COUNT_APPROVAL: 8 * _HOUR,
+    CaseKind.COUNT_SUSPENDED: 8 * _HOUR,
+    CaseKind.COUNT_DISPUTED: 24 * _HOUR,
+    CaseKind.ORDER_DISPUTED: 8 * _HOUR,
+    CaseKind.POSTING_DELAY: 8 * _HOUR,
+    # two systems disagree
+    CaseKind.DRIFT: 24 * _HOUR,
+    CaseKind.CHANNEL_EDITED: 24 * _HOUR,
+}
+"""How long a case of each kind may stay open unless a rule says otherwise."""

@@ -1,0 +1,45 @@
+"""The rules of the house as the registry keeps them: one text, in the words of ``network.yaml``."""
+
+from __future__ import annotations
+
+import json
+from datetime import timedelta
+from typing import Any, cast
+
+from shared.domain.cases import CaseKind
+from shared.domain.money import parse_money
+from shared.domain.rules import FourEyes, Rules
+from shared.store.table import Item
+
+
+def rules_words(rules: Rules) -> dict[str, Any]:
+    """Write rules as plain values; what is not declared is left out."""
+    said: dict[str, Any] = {}
+    if rules.four_eyes is not None:
+        amount = rules.four_eyes.amount
+        said["four_eyes"] = {
+            "above": None if amount is None else str(amount),
+            "units_above": rules.four_eyes.units,
+        }
+    if rules.due:
+        said["due_minutes"] = {
+            str(kind): int(time.total_seconds() // 60) for kind, time in sorted(rules.due.items())
+        }
+    return said
+
+
+def rules_text(rules: Rules) -> str:
+    """Write rules as they are stored."""
+    return json.dumps(rules_words(rules), sort_keys=True)
+
+
+def read_rules(item: Item | None) -> Rules:
+    """Read stored rules; where none are, those that need no declaration."""
+    said = {} if item is None else cast("dict[str, Any]", json.loads(cast(str, item["declared"])))
+    eyes = said.get("four_eyes")
+    return Rules(
+        None
+        if eyes is None
+        else FourEyes(None if eyes["above"] is None else parse_money(eyes["above"]), eyes["units_above"]),
+        {CaseKind(kind): timedelta(minutes=time) for kind, time in said.get("due_minutes", {}).items()},
+    )
