@@ -36,6 +36,7 @@ from shared.operations.case_desk import LOOKED_AT
 from shared.operations.case_selection import Selection
 from shared.runtime.http import Answer, Problem, answer
 from shared.runtime.wiring import now
+from shared.store.inbox import MessageStatus
 
 BULK_TAKES = timedelta(seconds=15)
 """How long one call acts on cases before it says where to go on; API Gateway gives up after 29 seconds."""
@@ -227,11 +228,12 @@ def get_message(asked: Asked[Any]) -> Answer:
 
 @call("POST /v1/messages/<message>/replay", OPERATORS)
 def post_replay(asked: Asked[Any]) -> Answer:
-    """Apply a message again; what is in the ledger already posts as nothing."""
+    """Apply a message again; what is in the ledger already posts as nothing, which ``outcomes`` call ``duplicate``."""
     message = asked.path["message"]
     status = house().sweep.apply_again(MessageId(message))
-    log.info("replayed", extra={"message_id": message, "status": status, "actor": asked.client})
-    return answer(200, {"message_id": message, "status": status})
+    outcomes = {} if status is MessageStatus.PENDING else house().inbox.outcomes(MessageId(message))
+    log.info("replayed", extra={"message_id": message, "status": status, "actor": asked.client, **outcomes})
+    return answer(200, {"message_id": message, "status": status, "outcomes": outcomes})
 
 
 # ---- dead letters -----------------------------------------------------------------------------------------------

@@ -44,6 +44,7 @@ from shared.runtime.wiring import House, now
 from shared.store.cases import CaseNotFoundError
 from shared.store.inbox import MessageNotFoundError, UnreadableMessageError
 from shared.store.ledger import LedgerMovedError
+from shared.store.references import ReferenceChangedError
 from shared.store.table import TableError
 
 READERS = ("viewer", "reserver", "operator", "approver")
@@ -199,6 +200,8 @@ def _answer(declared: Call, function: Function, given: Mapping[str, str]) -> Ans
         return problem(_of_reservation(error))
     except (UnknownSkuError, CaseNotFoundError, ReservationNotFoundError, MessageNotFoundError) as error:
         return problem(Problem(404, "not_found", "Not found", str(error), "check the id for typing errors"))
+    except ReferenceChangedError as error:
+        return problem(changed_meanwhile(f"somebody else just mapped {error}"))
     except NotPossibleError as error:
         return problem(Problem(409, "not_possible", "Not possible", str(error)))
     except UnreadableMessageError as error:
@@ -236,6 +239,12 @@ def _of_reservation(error: Exception) -> Problem:
         case _:
             remedy = "release it with the token of the client who made it, or as an operator"
             return Problem(403, "not_yours", "Not yours", str(error), remedy)
+
+
+def changed_meanwhile(detail: str) -> Problem:
+    """Say that what was to be changed is not what the caller knew."""
+    remedy = "read it again, and repeat the change if it is still meant"
+    return Problem(409, "changed_meanwhile", "Changed meanwhile", detail, remedy)
 
 
 def invalid(field: str, reason: str, remedy: str) -> Problem:

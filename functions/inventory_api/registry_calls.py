@@ -13,7 +13,7 @@ from typing import Annotated, Any
 from pydantic import AwareDatetime, Field, StringConstraints
 
 from functions.inventory_api import registry_views
-from functions.inventory_api.edge import WATCHERS, Asked, RefusedError, call, house
+from functions.inventory_api.edge import WATCHERS, Asked, RefusedError, call, changed_meanwhile, house
 from functions.inventory_api.requests import InvalidFieldError, Name, Request, Units
 from shared.domain.item_changes import Declaration
 from shared.domain.items import BEGINNING, Change, Code, Component, Item, Reference
@@ -22,10 +22,9 @@ from shared.domain.stock import Sku, SourceId
 from shared.domain.units import BadFactorError, parse_factor
 from shared.operations.master_data import MasterData
 from shared.operations.stock_view import UnknownSkuError
-from shared.runtime.http import Answer, Problem, answer
+from shared.runtime.http import Answer, answer
 from shared.runtime.wiring import now
 from shared.store.items import ItemChangedError
-from shared.store.references import ReferenceChangedError
 
 ADMINS: tuple[str, ...] = ("admin",)
 
@@ -118,11 +117,8 @@ def put_reference(asked: Asked[ReferenceRequest]) -> Answer:
     if not house().registry.is_item(sku):
         raise InvalidFieldError("sku", f"{sku!r} is not an item", "declare it first, or name one that is")
     reference = Reference(sku, said.unit, said.effective_from or BEGINNING)
-    try:
-        owner = said.owner or asked.client
-        house().registry.map_codes({code: reference}, owner, Change(asked.client, now()))
-    except ReferenceChangedError as error:
-        raise _changed_meanwhile(str(error)) from error
+    owner = said.owner or asked.client
+    house().registry.map_codes({code: reference}, owner, Change(asked.client, now()))
     log.info("code_mapped", extra={"source_id": code.source, "kind": code.kind, "actor": asked.client})
     return _reference(code)
 
@@ -140,7 +136,7 @@ def _declare(sku: Sku, asked: Asked[ItemRequest]) -> Answer:
     said = asked.body
     known = house().registry.items.find([sku]).get(sku, Item(sku))
     if said.version not in (None, known.version):
-        raise _changed_meanwhile(f"the item has version {known.version}, not {said.version}")
+        raise RefusedError(changed_meanwhile(f"the item has version {known.version}, not {said.version}"))
     declaration = Declaration(
         sku,
         description=said.description,
@@ -159,7 +155,7 @@ def _declare(sku: Sku, asked: Asked[ItemRequest]) -> Answer:
     try:
         judged = master.declare([declaration], asked.client)
     except ItemChangedError as error:
-        raise _changed_meanwhile(str(error)) from error
+        raise RefusedError(changed_meanwhile(str(error))) from error
     for refused in judged.refused:
         raise InvalidFieldError(refused.field, refused.reason, refused.remedy)
     log.info("item_declared", extra={"sku": sku, "actor": asked.client})
@@ -193,8 +189,3 @@ def _reference(code: Code) -> Answer:
     if found is None:
         raise UnknownSkuError(f"{code.source} has no cross-reference for {code.kind} {code.code!r}")
     return answer(200, registry_views.reference_view(found, references.history(code)))
-
-
-def _changed_meanwhile(detail: str) -> RefusedError:
-    remedy = "read it again, and repeat the change if it is still meant"
-    return RefusedError(Problem(409, "changed_meanwhile", "Changed meanwhile", detail, remedy))

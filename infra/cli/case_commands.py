@@ -275,6 +275,8 @@ def dead_letters(session: Session, action: str, queue: str | None) -> None:
             moved[name] = moved.get(name, 0) + letters
         if not done["left"] or not any(done["redriven"].values()):
             break
-    session.show(
-        {"redriven": moved, "left": done["left"]}, table(("queue", "sent again"), sorted(moved.items()))
-    )
+    lines = table(("queue", "sent again"), sorted(moved.items()))
+    if not any(moved.values()):
+        where = f"in {queue}" if queue else "in any queue"
+        lines = [f"there is no dead letter {where} that could be sent again; nothing was done"]
+    session.show({"redriven": moved, "left": done["left"]}, lines)

@@ -18,9 +18,10 @@ from infra.cli.signing import require_secret, signed_headers
 from infra.cli.target import Target
 from shared.domain.network import Source
 from shared.domain.stock import SourceId
+from shared.operations.facts import Outcome
 from shared.operations.ingest import prefix_of
 from shared.sources.registry import FILE_CONNECTORS
-from shared.store.inbox import received
+from shared.store.inbox import MessageStatus, received
 from shared.store.layout import message_key
 
 
@@ -159,7 +160,7 @@ def replay(
 ) -> None:
     """Apply raw messages again: what was posted changes nothing.
 
-    Name messages, or a window by --since (and --source, --until).
+    Name messages, or a window by --since (and --source, --until). Those of which nothing was new had "no effect".
     """
     target = session.target
     if bool(message_ids) == bool(since):
@@ -173,11 +174,21 @@ def replay(
         chosen = [name for _, name in sorted(received(target.inbox, source, *window))]
     became: dict[str, int] = {}
     for number, name in enumerate(chosen, start=1):
-        status = str(target.api.post("messages", name, "replay", body={})["status"])
-        became[status] = became.get(status, 0) + 1
+        effect = _effect(target.api.post("messages", name, "replay", body={}))
+        became[effect] = became.get(effect, 0) + 1
         if number % 100 == 0:
             session.say(f"{number} of {len(chosen)} messages replayed")
-    session.show({"replayed": len(chosen), "became": became}, fields({"replayed": len(chosen), **became}))
+    told = {name.replace("_", " "): number for name, number in became.items()}
+    session.show({"replayed": len(chosen), "became": became}, fields({"replayed": len(chosen), **told}))
+
+
+def _effect(replayed: Mapping[str, Any]) -> str:
+    """Say what came of a replay: ``no_effect`` where nothing of it was new to the ledger."""
+    outcomes = replayed["outcomes"]
+    is_new = outcomes.get(Outcome.POSTED, 0) or outcomes.get(Outcome.WAITS, 0)
+    return (
+        "no_effect" if replayed["status"] == MessageStatus.POSTED and not is_new else str(replayed["status"])
+    )
 
 
 @command("undo")
@@ -208,9 +219,17 @@ def undo(session: Session, message_id: str, reason: str, yes: bool) -> None:
         "undone before": whole["already"],
         "stay": len(whole["kept"]),
     }
-    lines = [*fields(head), *table(("sku", "location", "counter", "before", "after"), rows)]
+    lines = fields(head)
+    if rows:
+        lines += table(("sku", "location", "counter", "before", "after"), rows)
+    elif not whole["events"]:
+        why = "all of it was undone before" if whole["already"] else "none of its events is in the ledger"
+        lines.append(f"nothing to undo: {why}" if not whole["kept"] else "nothing that can be undone")
     lines += [f"{key}: {why}" for key, why in list(whole["kept"].items())[:20]]
-    session.show(whole, lines if yes else [*lines, "nothing was changed; pass --yes to undo it"])
+    if not yes:
+        way = "; pass --yes to undo it" if whole["events"] else ""
+        lines.append(f"nothing was changed{way}")
+    session.show(whole, lines)
 
 
 def _instant(text: str, option: str) -> datetime:

@@ -12,6 +12,7 @@ from infra.cli.console import CommandError, Session, command, file_name, table
 from infra.cli.item_file import ItemFile
 from infra.cli.item_import import Imported, ItemImport
 from infra.cli.target import Target
+from shared.domain.cases import CaseKind
 from shared.operations.release import WAITING, releasable
 from shared.sources.reading import UnreadableError
 from shared.store.ledger import Ledger
@@ -48,8 +49,9 @@ def import_items(session: Session, file: BinaryIO, dry_run: bool, owner: str) ->
     items = ItemImport(target.registry, target.lanes, Ledger(target.stock), owner, is_dry=dry_run)
     done = items.run(content.rows(), lambda number: session.say(f"{number} items"))
     released = 0 if dry_run else release_waiting(target)
-    told = {**asdict(done), "messages_released": released, "dry_run": dry_run}
-    session.show(told, _dry_summary(done) if dry_run else _summary(done, released))
+    files = 0 if dry_run else files_waiting(target)
+    told = {**asdict(done), "messages_released": released, "files_waiting": files, "dry_run": dry_run}
+    session.show(told, _dry_summary(done) if dry_run else _summary(done, released, files))
     if done.bad_rows:
         raise click.exceptions.Exit(1)
 
@@ -73,7 +75,7 @@ def _faults(done: Imported) -> Iterator[str]:
         yield ""
 
 
-def _summary(done: Imported, released: int) -> Iterator[str]:
+def _summary(done: Imported, released: int, files: int) -> Iterator[str]:
     yield from _faults(done)
     yield (
         f"{done.items} items imported, {done.codes} codes mapped, "
@@ -81,6 +83,8 @@ def _summary(done: Imported, released: int) -> Iterator[str]:
     )
     if released:
         yield f"{released} messages that waited for one of these codes were applied again"
+    if files:
+        yield f"{files} files wait for codes: the rows whose codes are known now post by themselves within a minute"
     if done.bad_rows:
         yield f"{done.bad_rows} rows were skipped: correct them and import the file again"
 
@@ -92,6 +96,11 @@ def release_waiting(target: Target) -> int:
         int(target.api.post("cases", case.id, "retry").get("replayed", 0))
         for case in releasable(waiting, target.registry)
     )
+
+
+def files_waiting(target: Target) -> int:
+    """Count the files that wait for many codes: they are read again by the sweep, not here."""
+    return sum(1 for _ in target.cases.open_of([CaseKind.UNKNOWN_CODES], CASES_LOOKED_AT))
 
 
 items.add_command(import_items)

@@ -103,6 +103,15 @@ def _side_by_side(found: Mapping[str, Any]) -> Iterator[str]:
                 for c in found["channels"]
             ],
         )
+        yield from _silences(found["channels"])
+
+
+def _silences(channels: Sequence[Mapping[str, Any]]) -> Iterator[str]:
+    """Say which channels take nothing now: what they show may be old."""
+    silent = {c["channel"]: c for c in channels if c.get("silent_since")}
+    for name, channel in silent.items():
+        since, why = brief(channel["silent_since"]), channel["silent_because"]
+        yield f"{name} has taken nothing since {since} ({why}); what it shows may be old"
 
 
 def _because(channel: Mapping[str, Any]) -> str:

@@ -391,8 +391,8 @@ def down(root: Path, *, wipe: bool = False, say: Say = silent) -> bool:
     """``onecount down``: stop it, keep (or forget) its state; whether it had been running."""
     runtime = LocalRuntime.of_checkout(root, say=say)
     ran = runtime.stop(wipe=wipe)
-    kept = "its state is gone" if wipe else "its state, as it was last saved, is kept"
-    say(f"stopped; {kept}" if ran else f"it was not running; {kept}")
+    state = "all of its state is deleted" if wipe else "the next `onecount up` goes on from its saved state"
+    say(f"stopped; {state}" if ran else f"it was not running; {state}")
     return ran
 
 

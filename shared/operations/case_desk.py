@@ -138,7 +138,7 @@ class CaseDesk:
 
         Raises
         ------
-        CaseNotFoundError, NotPossibleError
+        CaseNotFoundError, NotPossibleError, ReferenceChangedError
         """
         case = self._cases.get(case_id)
         if case.status is not CaseStatus.OPEN:
@@ -225,7 +225,10 @@ class CaseDesk:
         """
         case = self._cases.get(case_id)
         if case.kind is CaseKind.COUNT_APPROVAL and seen is None:
-            raise NotPossibleError(f"approving this case needs the number that you saw (seen); {case.remedy}")
+            known = case.facts.get("known")
+            raise NotPossibleError(
+                f"say which number of the ledger you saw, for the approval is bound to it: seen = {known} (--seen {known})"
+            )
         if at is not None and at > self._clock():
             raise NotPossibleError(
                 "no count was taken in the future; give the instant (at) at which it was taken"

@@ -21,9 +21,6 @@ from shared.store.registry import Registry
 REDRIVE_FOR = timedelta(seconds=15)
 """How long one call goes on redriving: whoever called is waiting for the answer."""
 
-KEPT_LETTERS = 50
-"""Ids of dead letters that the case of one SKU remembers."""
-
 LARGEST_COPY = 20_000
 """Characters of a dead letter that its case keeps."""
 
@@ -108,9 +105,7 @@ class DeadLetterDesk:
                 self._cases.file(unnamed)
             return
         case = push_failed_case(hint.channel, hint.sku)
-        known = self._cases.find(case)
-        letters = [] if known is None else str(known.facts.get("letters", "")).split()
-        if letter.id in letters:
+        if self._cases.has_part(case, letter.id):
             return
         for location in channel.locations:
             self._listings.trouble(channel.id, StockKey(hint.sku, location))
@@ -127,10 +122,13 @@ class DeadLetterDesk:
                     "channel": channel.id,
                     "sku": hint.sku,
                     "queue": queue,
-                    "letters": " ".join([*letters, letter.id][-KEPT_LETTERS:]),
+                    "letter": letter.id,
                 },
             )
         )
+        self._cases.add_part(
+            case, letter.id, now
+        )  # last: whoever is cut short before it files the letter again
 
     def _unnamed(self, queue: str, letter: DeadLetter) -> Case:
         now = self._clock()

@@ -36,6 +36,7 @@ from shared.channels.contract import (
     Outcome,
     Refused,
     Stale,
+    Unknown,
 )
 from shared.channels.in_packs import InPacks
 from shared.domain.availability import Standing, promise
@@ -100,6 +101,8 @@ class _Work:
     sent: dict[StockKey, ListingState] = field(default_factory=dict)
     again: set[StockKey] = field(default_factory=set)
     later: dict[Sku, Later] = field(default_factory=dict)
+    answered: bool = False
+    failure: str | None = None
 
     def put_off(self, key: StockKey, after: timedelta, reason: str, *, failed: bool) -> None:
         """Look again at the SKU when the first of its listings is due; a failure of any of them counts."""
@@ -152,7 +155,15 @@ class Pusher:
                 break
         for key in waiting:
             work.put_off(key, timedelta(seconds=1), "it keeps changing", failed=False)
+        self._note_silence(work)
         return list(work.later.values())
+
+    def _note_silence(self, work: _Work) -> None:
+        """Let everybody see at once that a channel takes nothing; how long it is waited for is another matter."""
+        if work.answered:
+            self._paces.answered(self._channel.id)
+        elif work.failure is not None:
+            self._paces.failed(self._channel.id, work.failure, self._clock())
 
     def _push_chunk(self, keys: Sequence[StockKey], work: _Work) -> None:
         taken = self._take(keys, work)
@@ -282,10 +293,15 @@ class Pusher:
         return failed
 
     def _read_back(self, keys: Sequence[StockKey], work: _Work) -> Mapping[ListingAt, int | None] | None:
+        asked = False
         try:
             self._await_turn()
-            return self._connector.read_back([work.places[key] for key in keys])
+            asked = True
+            shown = self._connector.read_back([work.places[key] for key in keys])
+            work.answered = True
+            return shown
         except ChannelError as error:
+            work.failure = error.reason if asked else work.failure
             for key in keys:
                 work.put_off(key, error.retry_after or timedelta(seconds=30), error.reason, failed=True)
             return None
@@ -321,6 +337,9 @@ class Pusher:
             outcomes: Sequence[Outcome] = [Deferred(offer.listing, wait, error.reason) for offer in offers]
         else:
             outcomes = self._connector.push(offers)
+            failures = [one.reason for one in outcomes if isinstance(one, (Deferred, Unknown))]
+            work.answered = work.answered or len(failures) < len(outcomes)
+            work.failure = failures[0] if failures else work.failure
         now = self._clock()
         settled: dict[StockKey, ListingState] = {}
         stale: dict[StockKey, tuple[Stale, ListingState]] = {}

@@ -22,7 +22,7 @@ from shared.domain.stock import WHOLE, ChannelId, Counter, Leaf, LocationId, Qua
 from shared.operations.promises import Promises
 from shared.store.layout import SHARDS, balance_key, count_partition, promise_key
 from shared.store.ledger import Ledger, LedgerMovedError
-from shared.store.listings import Listings
+from shared.store.listings import Listings, Paces, Silence
 from shared.store.observations import Observations
 from shared.store.orders import Orders
 from shared.store.registry import Network, Registry
@@ -48,12 +48,13 @@ class LocationStock:
 
 @dataclass(frozen=True, slots=True)
 class ChannelStock:
-    """What one channel may sell of a stock key, and what it was last known to show."""
+    """What one channel may sell of a stock key, what it was last known to show, and whether it takes nothing now."""
 
     channel: ChannelId
     location: LocationId
     promise: Promise
     listing: ListingState
+    silence: Silence | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +83,7 @@ class StockView:
         self._orders = Orders(table)
         self._observations = Observations(table)
         self._listings = Listings(table)
+        self._paces = Paces(table)
         self._promises = Promises(table, registry, clock)
         self._registry = registry
         self._clock = clock
@@ -257,12 +259,15 @@ class StockView:
         return next((parse_instant(cast(str, count["as_of"])) for count in counts), None)
 
     def _channels(self, sku: Sku, network: Network) -> Iterator[ChannelStock]:
-        for listing in self._registry.listings_of([sku]).get(sku, []):
+        listings = self._registry.listings_of([sku]).get(sku, [])
+        silences = self._paces.silences(listing.channel for listing in listings)
+        for listing in listings:
             channel = network.channels[listing.channel]
             keys = [StockKey(sku, location) for location in channel.locations]
             states = self._listings.states(channel.id, keys)
             for key in keys:
-                yield ChannelStock(channel.id, key.location, self.promise_of(channel, key), states[key])
+                promised = self.promise_of(channel, key)
+                yield ChannelStock(channel.id, key.location, promised, states[key], silences.get(channel.id))
 
 
 def _unknown(sku: Sku) -> UnknownSkuError:

@@ -166,12 +166,13 @@ def _lines(envelope: _Envelope) -> Iterator[Report | Fault]:
         first = seen.setdefault(report.event.key, report)
         if first is report:
             yield report
-        elif first != report:
+        else:
+            how = "the same content: it was taken once" if first == report else "different content"
             yield Fault(
                 "invalid_field",
                 f"{path}.line",
-                "this line id is there twice in the document, with different content",
-                "give every line of a document its own id",
+                f"this line id is there twice in the document, with {how}",
+                "give every line of a document its own id; a line that was meant twice comes again under another one",
             )
 
 

@@ -24,7 +24,7 @@ from shared.domain.cases import (
 )
 from shared.domain.events import instant, parse_instant
 from shared.domain.stock import MessageId
-from shared.store.layout import SHARDS, case_key, deed_key, parked_key, shard
+from shared.store.layout import SHARDS, case_key, case_part_key, deed_key, parked_key, shard
 from shared.store.table import (
     AnyOf,
     AttributeAbsent,
@@ -276,6 +276,14 @@ class Cases:
         cases = (_case(item) for item in items.values())
         found = tuple(case for case in cases if case.status is CaseStatus.OPEN)
         return found, all(len(keys) <= each for keys in shards)
+
+    def add_part(self, case_id: str, what: str, at: datetime) -> None:
+        """Remember that something is a part of a case; each has an item of its own, so that none displaces another."""
+        self._table.write([Put(case_part_key(case_id, what), {"added_at": instant(at)})])
+
+    def has_part(self, case_id: str, what: str) -> bool:
+        """Whether something is known as a part of a case."""
+        return self._table.get(case_part_key(case_id, what)) is not None
 
     def unpark(self, case_id: str, message_id: MessageId) -> None:
         """Take a message off a case: what waited in it is done."""

@@ -179,6 +179,11 @@ class Inbox:
             return False
         return True
 
+    def outcomes(self, message_id: MessageId) -> dict[str, int]:
+        """Return what became of a message's events when it was last applied, each outcome with how many."""
+        item = self._table.get(message_key(message_id))
+        return {} if item is None else dict(cast("dict[str, int]", item.get("outcomes", {})))
+
     def reopen(self, message_id: MessageId, at: datetime) -> bool:
         """Put a message back on the list of pending ones; return False when it is here no more.
 

@@ -208,5 +208,9 @@ def deed_key(case_id: str, at: datetime, action: str, by: str) -> Key:
     return Key(f"CASE#{case_id}", f"DEED#{instant(at)}#{action}#{part(by)}")
 
 
+def case_part_key(case_id: str, what: str) -> Key:
+    return Key(f"CASE#{case_id}", f"PART#{what}")
+
+
 def parked_key(case_id: str, message: MessageId) -> Key:
     return Key(f"CASE#{case_id}", f"MSG#{message}")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import cast
 
@@ -20,6 +21,9 @@ from shared.store.table import (
     Value,
     WriteRefusedError,
 )
+
+_REASON = 300
+"""Characters kept of why a channel takes nothing."""
 
 
 class Listings:
@@ -71,11 +75,20 @@ class Listings:
         return {key for key, update in updates.items() if update.key in done}
 
 
+@dataclass(frozen=True, slots=True)
+class Silence:
+    """A channel that has taken nothing since an instant, and why as far as is known."""
+
+    since: datetime
+    reason: str
+
+
 class Paces:
-    """One clock for each channel that all workers share: when the next call may start."""
+    """One clock for each channel that all workers share: when the next call may start; and since when it fails us."""
 
     def __init__(self, table: Table) -> None:
         self._table = table
+        self._known_silent: dict[ChannelId, bool] = {}
 
     def reserve(
         self, channel: ChannelId, now: datetime, interval: timedelta, patience: timedelta
@@ -84,6 +97,7 @@ class Paces:
         for _ in range(20):
             item = self._table.get(pace_key(channel))
             stored = None if item is None else cast("str | None", item.get("next_at"))
+            self._known_silent[channel] = item is not None and "silent_since" in item
             start = now if stored is None else max(now, parse_instant(stored))
             if start - now > patience:
                 return None
@@ -102,6 +116,31 @@ class Paces:
         stored = None if item is None else cast("str | None", item.get("next_at"))
         if stored is None or parse_instant(stored) < until:
             self._table.write([Update(pace_key(channel), set={"next_at": instant(until)})])
+
+    def failed(self, channel: ChannelId, reason: str, at: datetime) -> None:
+        """Say that a channel took nothing that it was sent; since when it has been so is kept."""
+        if not self._known_silent.get(channel, False):
+            silent: dict[str, Value] = {"silent_since": instant(at)}
+            update = Update(pace_key(channel), set={"silent_because": reason[:_REASON]}, defaults=silent)
+            self._table.write([update])
+            self._known_silent[channel] = True
+
+    def answered(self, channel: ChannelId) -> None:
+        """Say that a channel answers."""
+        if self._known_silent.get(channel, False):
+            self._table.write([Update(pace_key(channel), remove=("silent_since", "silent_because"))])
+            self._known_silent[channel] = False
+
+    def silences(self, channels: Iterable[ChannelId]) -> dict[ChannelId, Silence]:
+        """Return those of some channels that took nothing of what they were last sent."""
+        keys = {pace_key(channel): channel for channel in channels}
+        return {
+            keys[key]: Silence(
+                parse_instant(cast(str, item["silent_since"])), cast(str, item["silent_because"])
+            )
+            for key, item in self._table.get_many(list(keys)).items()
+            if "silent_since" in item
+        }
 
 
 def sold_action(channel: ChannelId, key: StockKey, quantity: Quantity) -> Update:

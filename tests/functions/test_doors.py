@@ -6,8 +6,10 @@ import gzip
 import json
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from itertools import count
 from typing import Any
 
+import boto3
 import pytest
 
 from functions.apply_messages.handler import handle as apply_messages
@@ -17,6 +19,7 @@ from functions.ingest_file.handler import handle as ingest_file
 from functions.push_channel.handler import handle as push_channel
 from functions.reconcile_stock.handler import handle as reconcile
 from shared.domain.events import Leg, Movement, MovementKind, Origin, effect_hash
+from shared.domain.items import Code, Reference
 from shared.domain.network import Listing
 from shared.domain.stock import ChannelId, Counter, EventKey, MessageId, Sku, StockKey
 from shared.operations.ingest import CHUNK
@@ -429,6 +432,37 @@ def test_a_case_is_mapped_retried_and_ignored(aws: Aws) -> None:
     assert (done.status, done.body["replayed"], done.body["case"]["status"]) == (200, 1, "resolved")
     assert on_hand(aws) == 10
     assert api(f"POST /v1/cases/{case['id']}/ignore", {"reason": "no"}).body["field"] == "reason"
+
+
+def test_a_code_that_others_keep_mapping_is_answered_409(aws: Aws) -> None:
+    packs, is_contended = count(), False
+
+    def somebody_else_maps(**_: object) -> None:
+        if is_contended:
+            reference = Reference(Sku("TEA"), f"pack of {next(packs)}")
+            aws.registry.map_codes({Code(WMS, "sku", "OLD-1"): reference}, "bob")
+
+    boto3._get_default_session().events.register(
+        "before-call.dynamodb.TransactWriteItems", somebody_else_maps
+    )
+    webhook("wms", receipt(sku="OLD-1"))
+    apply_messages({"Records": aws.images("inbox", "MSG#")}, None)
+    [case] = api("GET /v1/cases").body["cases"]
+    is_contended = True
+
+    said = api(f"POST /v1/cases/{case['id']}/map", {"sku": "TEA"})
+
+    assert (said.status, said.body["type"]) == (409, "urn:onecount:problem:changed_meanwhile")
+    assert "OLD-1" in said.body["detail"]
+
+
+def test_a_replay_of_what_was_posted_says_that_it_was_there_already(aws: Aws) -> None:
+    message = webhook("wms", receipt()).body["message_id"]
+    apply_messages({"Records": aws.images("inbox", "MSG#")}, None)
+
+    said = api(f"POST /v1/messages/{message}/replay").body
+
+    assert (said["status"], said["outcomes"]) == ("posted", {"duplicate": 1})
 
 
 def test_stock_is_listed_page_by_page(aws: Aws) -> None:

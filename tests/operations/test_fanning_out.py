@@ -7,10 +7,10 @@ import pytest
 from shared.domain.cases import CaseKind, CaseStatus
 from shared.domain.network import Channel
 from shared.domain.stock import ChannelId, LocationId, Sku, StockKey
-from shared.operations.dead_letters import DeadLetter
+from shared.operations.dead_letters import DeadLetter, DeadLetterDesk
 from shared.operations.fan_out import Change
 from shared.operations.sweep import SweepError
-from tests.operations.house import EAST, KEY, SHOP, TEA, WEST, House, movement, network
+from tests.operations.house import EAST, KEY, SHOP, TEA, WEST, House, Interruption, movement, network
 
 SECOND = ChannelId("second")
 FAR = Channel(SECOND, "scripted", {WEST: "2", EAST: "1"}, EAST, safety_stock=5)
@@ -136,6 +136,34 @@ def test_a_letter_is_filed_once_and_an_operators_word_about_it_stands(house: Hou
         house.case_desk.ignore(case.id, "known", "ann")
     house.sweep.run()
     assert house.open_cases() == []
+
+
+def test_more_letters_of_one_sku_than_one_would_count_are_each_filed_once(house: House) -> None:
+    house.letters.queues["push-dead"] = [letter(n, hint_of("shop", "TEA")) for n in range(70)]
+    for _ in range(3):
+        house.sweep.run()
+
+    (case,) = house.cases.list(CaseStatus.OPEN)
+    assert case.occurrences == 70
+
+
+def test_two_sweeps_that_file_letters_of_one_sku_at_once_forget_none(house: House) -> None:
+    house.letters.queues["push-dead"] = [letter(1, hint_of("shop", "TEA"))]
+    meanwhile = DeadLetterDesk(house.letters, house.cases, house.listings, house.registry, house.clock)
+
+    def another_sweep(number: int, _: object) -> None:
+        if number == 0:
+            house.cases_table.faults = None
+            house.letters.queues["push-dead"] = [letter(2, hint_of("shop", "TEA"))]
+            meanwhile.file()
+
+    house.cases_table.faults = Interruption(before=another_sweep)
+    house.desk.file()
+    house.letters.queues["push-dead"] = [letter(1, hint_of("shop", "TEA")), letter(2, hint_of("shop", "TEA"))]
+    house.desk.file()
+
+    (case,) = house.cases.list(CaseStatus.OPEN)
+    assert case.occurrences == 2
 
 
 def test_redriving_says_how_many_it_moved(house: House) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from contextlib import suppress
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 import pytest
 
@@ -566,6 +566,43 @@ def test_a_channel_that_is_down_is_said_to_fail_and_nobody_hammers_it(shop: Shop
     shop.channel.down = False
     shop.wait(minutes=2)
     assert shop.shown == 15
+
+
+def silent_since(shop: Shop) -> datetime | None:
+    """Say since when the shop takes nothing, as whoever looks at the item is told."""
+    channels = shop.house.view.item(TEA).channels
+    assert channels is not None
+    [channel] = [one for one in channels if one.location == EAST]
+    return None if channel.silence is None else channel.silence.since
+
+
+def test_a_channel_that_takes_nothing_is_seen_at_once_and_until_it_takes_something(shop: Shop) -> None:
+    assert silent_since(shop) is None
+    shop.channel.down = True
+    shop.house.post(movement("r", 1, 5))
+    shop.house.settle()
+    went_down = shop.house.clock()
+
+    shop.house.push_due(shop.channel)
+    since = silent_since(shop)
+    assert since is not None
+    assert since - went_down < timedelta(seconds=1)
+    shop.wait(minutes=2)
+    assert silent_since(shop) == since
+
+    shop.channel.down = False
+    shop.wait(minutes=2)
+    assert silent_since(shop) is None
+
+
+def test_a_channel_that_refuses_one_listing_is_not_silent(shop: Shop) -> None:
+    shop.channel.answers.append("refused")
+    shop.house.post(movement("r", 1, 5))
+    shop.house.settle()
+
+    shop.house.push_due(shop.channel)
+
+    assert silent_since(shop) is None
 
 
 def test_a_dead_letter_becomes_a_case_that_the_redriven_push_closes(shop: Shop) -> None:

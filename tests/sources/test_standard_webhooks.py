@@ -238,6 +238,18 @@ class TestMovements:
         assert fault.field == "data.version"
         assert "stock.adjustment" in fault.remedy
 
+    @pytest.mark.parametrize(
+        ("second", "how"), [({}, "same content: it was taken once"), ({"quantity": 9}, "different")]
+    )
+    def test_a_line_id_that_is_there_twice_is_a_fault_that_names_the_second(
+        self, second: dict[str, Any], how: str
+    ) -> None:
+        first, fault = translate(document("stock.receipt", line(), line(**second)))
+        assert isinstance(first, Report)
+        assert isinstance(fault, Fault)
+        assert fault.field == "data.lines[1].line"
+        assert how in fault.reason
+
     def test_identifiers_are_kept_to_the_letter(self) -> None:
         for sku in ("00123", "1E3", "NA", "true", "21-4092", "0x1F", "12345678901234567890", "1_000", " a"):
             assert only_movement(document("stock.receipt", line(sku=sku))).sku == sku
@@ -285,12 +297,6 @@ class TestFaults:
             document("stock.receipt", line(line="1"), line(line="2", quantity=1.5), 7, line(line="4"))
         )
         assert [type(answer) for answer in answers] == [Report, Fault, Fault, Report]
-
-    def test_the_same_line_again_is_read_once_and_a_contradiction_is_a_fault(self) -> None:
-        first, second = translate(document("stock.receipt", line(), line(), line(quantity=5)))
-        assert isinstance(first, Report)
-        assert isinstance(second, Fault)
-        assert second.field == "data.lines[2].line"
 
     def test_an_order_line_without_its_order_is_refused(self) -> None:
         assert only_fault(document("stock.pick", line(order_line="1"))).field == "data.lines[0].order"

@@ -112,7 +112,9 @@ def calls(bench: Bench) -> dict[str, list[str]]:
     bench.http.answer("GET", "/api/v1/dead-letters", 200, {"queues": {"q-dead": 3}})
     message = {"message_id": "m1", "source": "erp", "headers": {"webhook-id": "1"}, "body": "{}"}
     bench.http.answer("GET", "/api/v1/messages/m1", 200, message)
-    bench.http.answer("POST", "/api/v1/messages/m1/replay", 200, {"message_id": "m1", "status": "posted"})
+    bench.http.answer(
+        "POST", "/api/v1/messages/m1/replay", 200, {"status": "posted", "outcomes": {"posted": 1}}
+    )
     bench.http.answer("POST", "/api/webhooks/erp", 202, {"message_id": "m1", "status": "accepted"})
     moved = {"sku": "A", "location": "east", "counter": "on_hand", "before": 5, "after": 0}
     undone = {"events": 1, "already": 0, "kept": {}, "moved": [moved], "stock_keys": 1, "next": None}

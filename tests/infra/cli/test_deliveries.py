@@ -209,6 +209,12 @@ def test_after_a_rotation_what_is_sent_is_signed_with_the_new_secret(bench: Benc
     assert headers["webhook-signature"] == "v1," + base64.b64encode(digest).decode()
 
 
+def replayed(bench: Bench, message: str, status: str, **outcomes: int) -> None:
+    """Let the API answer the replay of a message."""
+    said = {"status": status, "outcomes": outcomes}
+    bench.http.answer("POST", f"/api/v1/messages/{message}/replay", 200, said)
+
+
 def test_a_window_of_messages_is_replayed_in_the_order_in_which_they_came(bench: Bench) -> None:
     for name, source, hour in (
         ("late", "erp", 9),
@@ -218,12 +224,33 @@ def test_a_window_of_messages_is_replayed_in_the_order_in_which_they_came(bench:
     ):
         came = f"2026-11-01T{hour:02d}:00:00.000000Z"
         bench.inbox.write([Put(Key(f"MSG#{name}"), {"source": source, "received_at": came})])
-        bench.http.answer("POST", f"/api/v1/messages/{name}/replay", 200, {"status": "posted"})
+        replayed(bench, name, "posted", posted=1)
 
     said = bench.json("replay", "--source", "erp", "--since", "2026-11-01T06:00:00Z")
 
     assert said == {"replayed": 2, "became": {"posted": 2}}
     assert [asked.path.split("/")[-2] for asked in bench.http.asked] == ["early", "late"]
+
+
+def test_a_replay_of_what_was_posted_before_is_said_to_have_no_effect(bench: Bench) -> None:
+    replayed(bench, "m1", "posted", duplicate=2)
+    replayed(bench, "m2", "posted", observed=1)
+    replayed(bench, "m3", "posted", duplicate=1, posted=1)
+    replayed(bench, "m4", "parked", unknown=1)
+    names = ("m1", "m2", "m3", "m4")
+
+    assert bench.json("replay", *names)["became"] == {"no_effect": 2, "posted": 1, "parked": 1}
+    assert "no effect  2" in bench.run("replay", *names).stdout
+
+
+def test_an_undo_that_finds_nothing_says_so_in_words(bench: Bench) -> None:
+    nothing = {"events": 0, "already": 3, "kept": {}, "moved": [], "stock_keys": 0, "next": None}
+    bench.http.answer("POST", "/api/v1/messages/m1/undo", 200, nothing)
+
+    said = bench.run("undo", "m1", "--reason", "sent twice", "--yes").stdout
+
+    assert "nothing to undo: all of it was undone before" in said
+    assert "counter" not in said
 
 
 @pytest.mark.parametrize(

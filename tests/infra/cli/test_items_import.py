@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from shared.domain.stock import ChannelId, Sku
-from tests.infra.cli.arrange import Bench
+from shared.domain.cases import Case, CaseKind
+from shared.domain.stock import ChannelId, MessageId, Sku
+from tests.infra.cli.arrange import NOON, Bench
 
 HEADER = "sku,channel:shop,code:erp:sku\n"
 
@@ -168,6 +169,17 @@ def test_messages_that_waited_for_a_code_are_applied_again_and_others_wait_on(be
 
     assert said["messages_released"] == 3
     assert [asked.path.split("/")[-1] for asked in bench.http.asked] == ["retry"]
+
+
+def test_files_that_wait_for_many_codes_are_said_to_go_on_by_themselves(bench: Bench) -> None:
+    case = Case(
+        "unknown_codes:erp:m", CaseKind.UNKNOWN_CODES, "60 codes", "map them", NOON, NOON, {}, MessageId("m")
+    )
+    bench.cases.file(case)
+
+    result = bench.run("items", "import", bench.file("i.csv", "sku\nA\n"))
+
+    assert "1 files wait for codes" in result.stdout
 
 
 def test_items_may_come_from_stdin(bench: Bench) -> None:

@@ -8,7 +8,8 @@ from infra.local.doctor import Finding
 from shared.domain.network import Listing
 from shared.domain.stock import ChannelId, Sku
 from shared.operations.fan_out import Lane
-from tests.infra.cli.arrange import INFO, NETWORK, Bench
+from shared.store.listings import Paces
+from tests.infra.cli.arrange import INFO, NETWORK, NOON, Bench
 
 SHORT = {
     "title": "Insufficient stock",
@@ -161,6 +162,28 @@ def test_the_work_queue_is_ranked_with_one_line_for_each_cause(bench: Bench) -> 
     assert bench.http.asked[-1].query == {"owner": "-", "overdue": "true"}
     for text in ("120.50 EUR", "drift, erp", "and 2 more groups", "the oldest 4000 open cases"):
         assert text in result.stdout
+
+
+def test_redriving_where_there_is_nothing_says_so_in_words(bench: Bench) -> None:
+    bench.http.answer("POST", "/api/v1/dead-letters/redrive", 200, {"redriven": {}, "left": 0})
+
+    said = bench.run("dead-letters", "redrive").stdout
+
+    assert said == "there is no dead letter in any queue that could be sent again; nothing was done\n"
+
+
+def test_a_channel_that_takes_nothing_is_said_beside_its_numbers(bench: Bench) -> None:
+    bench.registry.add_items([Sku("A")])
+    bench.registry.add_listings([Listing(ChannelId("shop"), Sku("A"), "S-A")])
+    bench.count("A", 5)
+    Paces(bench.stock).failed(ChannelId("shop"), "connection refused", NOON)
+
+    said = bench.run("stock", "A").stdout
+
+    assert (
+        "shop has taken nothing since 2026-11-02T12:00:00Z (connection refused); what it shows may be old"
+        in said
+    )
 
 
 def test_cases_of_a_status_are_listed(bench: Bench) -> None:
