@@ -1,20 +1,26 @@
-"""Calls that explain a difference: which handoff made a source's number differ, and what speaks for it."""
+"""Calls that explain differences: which handoff made a source's number differ, and where drift comes from in all."""
 
 from __future__ import annotations
 
+from datetime import datetime, timedelta
 from typing import Any
 
 from functions.inventory_api.edge import WATCHERS, Asked, RefusedError, call, house
 from functions.inventory_api.stock_calls import location_of
 from shared.domain.cases import CaseKind
 from shared.domain.drift import Comparison
+from shared.domain.drift_report import DriftReport, Tally
 from shared.domain.events import instant
 from shared.domain.root_cause import Evidence, Explanation, Hypothesis
 from shared.domain.stock import LocationId, Sku, SourceId, StockKey
 from shared.operations.explain import NothingSaidError
 from shared.runtime.http import Answer, Problem, answer
+from shared.runtime.wiring import now
 
 Json = dict[str, Any]
+
+REPORTED = timedelta(days=30)
+"""How far back closed drift cases are reported, where nobody says."""
 
 
 @call("GET /v1/cases/<case>/explanation", WATCHERS)
@@ -43,6 +49,41 @@ def list_explanations(asked: Asked[Any]) -> Answer:
     if not found:
         house().view.must_know(key.sku)
     return answer(200, {"explanations": [explanation_view(*one) for one in found]})
+
+
+@call("GET /v1/drift", WATCHERS, query=("since",))
+def get_drift(asked: Asked[Any]) -> Answer:
+    """Say where drift comes from: the cases by site, handoff and cause, the worst first.
+
+    Counted are those that are open, and those closed at ``since`` or later (default: 30 days ago).
+    """
+    since = asked.query.instant("since") or now() - REPORTED
+    return answer(200, drift_view(house().drift_desk.report(since), since))
+
+
+def drift_view(report: DriftReport, since: datetime) -> Json:
+    """Show where drift comes from."""
+    return {
+        "since": instant(since),
+        "cases": report.cases,
+        "open": report.still_open,
+        "units": report.units,
+        "most_at": list(report.most_at),
+        "sites": [_tally_view(one, "site") for one in report.sites],
+        "handoffs": [_tally_view(one, "handoff") for one in report.handoffs],
+        "causes": [_tally_view(one, "cause") for one in report.causes],
+        "paths": [_tally_view(one, "site", "handoff", "cause") for one in report.paths],
+    }
+
+
+def _tally_view(one: Tally, *names: str) -> Json:
+    return {
+        **dict(zip(names, one.names, strict=True)),
+        "cases": one.cases,
+        "open": one.still_open,
+        "units": one.units,
+        "share": one.share_hundredths,
+    }
 
 
 def explanation_view(comparison: Comparison, found: Explanation) -> Json:

@@ -62,6 +62,7 @@ for member in (
     case_commands.cases,
     case_commands.case,
     explain_command.explain,
+    explain_command.drift,
     case_commands.dead_letters,
     runtime_commands.token,
     simulate_command.simulate,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -63,6 +64,45 @@ def _told(found: Mapping[str, Any]) -> Iterator[str]:
         yield f"         do: {one['remedy']}"
         yield f"         confirmed by: {one['confirm']}"
     yield ""
+
+
+@command("drift")
+@click.option(
+    "--days",
+    type=click.IntRange(0, 3650),
+    default=30,
+    show_default=True,
+    help="How long ago closed cases count.",
+)
+@click.pass_obj
+def drift(session: Session, days: int) -> None:
+    """Say where drift comes from: by site, handoff and cause.
+
+    Drift cases that are open, or were closed in the last days; the worst first. Where a few sites hold two thirds
+    of the drifting units, they are named.
+    """
+    since = datetime.now(UTC) - timedelta(days=days)
+    found = session.target.api.get("drift", since=since.isoformat())
+    session.show(found, _drift_lines(found))
+
+
+def _drift_lines(found: Mapping[str, Any]) -> Iterator[str]:
+    yield f"{found['cases']} drift cases, {found['open']} open, {found['units']} units since {brief(found['since'])}"
+    if found["most_at"]:
+        held = sum(one["share"] for one in found["sites"] if one["site"] in found["most_at"])
+        yield f"most of it ({held} %) is at {' and '.join(found['most_at'])}"
+    for names in (("site",), ("handoff",), ("cause",), ("site", "handoff", "cause")):
+        rows = found["paths" if len(names) > 1 else f"{names[0]}s"]
+        if not rows:
+            continue
+        yield ""
+        yield from table(
+            (*names, "cases", "open", "units", "share"),
+            [
+                (*(one[name] for name in names), one["cases"], one["open"], one["units"], f"{one['share']} %")
+                for one in rows
+            ],
+        )
 
 
 @command("incident", targeted=False)

@@ -295,6 +295,24 @@ def count_in_motion(world: World) -> None:
     world.schedule(goods.at - gap if is_before else goods.at + gap, take)
 
 
+def unexplained(world: World) -> None:
+    """Let a system's own store lose and gain units again and again, by no event and in no handoff: it is broken."""
+    follower = _someone(world)
+    key = world.random.choice([key for key in KEYS if key.location in follower.places])
+    times = world.random.randint(3, 5)
+
+    def slip(left: int) -> None:
+        follower.levels[key]["on_hand"] += world.random.choice((-1, 1)) * world.random.randint(3, 30)
+        if left:
+            pause = follower.says_every * world.random.uniform(1, 2.5)
+            world.schedule(world.now + pause, partial(slip, left - 1))
+        else:
+            truth = Truth("unexplained", follower.id, follower.element, key, world.now)
+            _strike_now(world, follower, lambda: truth if abs(follower.off[key]) >= NOTICED else None)
+
+    world.schedule(_moment(world), partial(slip, times - 1))
+
+
 KINDS: dict[str, Callable[[World], None]] = {
     fault.__name__: fault
     for fault in (
@@ -310,6 +328,7 @@ KINDS: dict[str, Callable[[World], None]] = {
         stale_overwrite,
         reservation_leak,
         count_in_motion,
+        unexplained,
     )
 }
 """Every kind of fault, by its name."""

@@ -26,7 +26,6 @@ from shared.operations.receive import Receiver
 from shared.operations.reconcile import Reconciler
 from shared.operations.record import Recorder
 from shared.operations.stock_view import StockView
-from shared.store.attributes import item_from_image
 from shared.store.cases import Cases
 from shared.store.inbox import Inbox
 from shared.store.layout import INDEXES
@@ -109,14 +108,12 @@ class Observer:
 
     def settle(self) -> None:
         """Let the stream flow, and the sweep look at what was not compared for a minute."""
-        while records := self._stock.changes_since(self._read):
-            self._read += len(records)
+        while written := self._stock.written_since(self._read):
+            self._read += len(written)
             moved, seen = [], []
-            for record in records:
-                image = record["dynamodb"].get("NewImage")
-                if image is None:
+            for item in written:
+                if item is None:
                     continue
-                item = item_from_image(image)
                 pk = str(item["pk"])
                 if pk.startswith("OBS#") and "observed_pk" in item:
                     seen.append(observation(item))

@@ -15,6 +15,7 @@ from shared.operations.case_desk import CaseDesk
 from shared.operations.case_life import CaseLife
 from shared.operations.count_desk import CountDesk
 from shared.operations.dead_letters import DeadLetterDesk
+from shared.operations.drift_desk import DriftDesk
 from shared.operations.explain import Explainer
 from shared.operations.fan_out import FanOut
 from shared.operations.freshness import FreshnessWatch
@@ -212,6 +213,10 @@ class House:
     @cached_property
     def explainer(self) -> Explainer:
         return Explainer(self.stock, self.view, self.observations, self.cases, self.registry)
+
+    @cached_property
+    def drift_desk(self) -> DriftDesk:
+        return DriftDesk(self.cases, self.registry)
 
     @cached_property
     def reconciler(self) -> Reconciler:

@@ -87,3 +87,27 @@ def test_explanations_are_for_those_who_watch(aws: Aws) -> None:
     assert (
         api("GET /v1/explanations", query={"sku": "TEA", "location": "east"}, scopes="reserver").status == 403
     )
+
+
+def test_where_drift_comes_from_is_told_by_site_handoff_and_cause(aws: Aws) -> None:
+    differing(aws)
+    said = api("GET /v1/drift", scopes="viewer")
+    assert said.status == 200
+    assert (said.body["cases"], said.body["open"], said.body["units"]) == (1, 1, 13)
+    counted = {"cases": 1, "open": 1, "units": 13, "share": 100}
+    assert said.body["sites"] == [{"site": "east", **counted}]
+    assert said.body["causes"] == [{"cause": "missing_event", **counted}]
+    assert said.body["paths"][0]["site"] == "east"
+
+
+def test_a_drift_case_that_was_closed_before_the_instant_asked_about_is_left_out(aws: Aws) -> None:
+    case = differing(aws)
+    Cases(aws.table("cases")).close(case["id"], "recounted", NOW)
+    later = (NOW + timedelta(minutes=1)).isoformat()
+    assert api("GET /v1/drift", query={"since": later}).body["cases"] == 0
+    assert api("GET /v1/drift").body["cases"] == 1
+
+
+def test_drift_since_an_instant_without_a_zone_is_refused(aws: Aws) -> None:
+    said = api("GET /v1/drift", query={"since": "2026-11-01T12:00:00"})
+    assert (said.status, said.body["field"]) == (400, "since")

@@ -47,6 +47,18 @@ EXPLAINED = {
         }
     ],
 }
+COUNTED = {"cases": 2, "open": 1, "units": 7, "share": 100}
+DRIFT = {
+    "since": "2026-11-01T12:00:00.000000Z",
+    "cases": 2,
+    "open": 1,
+    "units": 7,
+    "most_at": ["east"],
+    "sites": [{"site": "east", **COUNTED}],
+    "handoffs": [{"handoff": "wms to erp", **COUNTED}],
+    "causes": [{"cause": "missing_event", **COUNTED}],
+    "paths": [{"site": "east", "handoff": "wms to erp", "cause": "missing_event", **COUNTED}],
+}
 NEW_SECRET = "whsec_" + "bmV3" * 8
 RESERVATION = {
     "id": "r1",
@@ -120,6 +132,7 @@ def calls(bench: Bench) -> dict[str, list[str]]:
     undone = {"events": 1, "already": 0, "kept": {}, "moved": [moved], "stock_keys": 1, "next": None}
     bench.http.answer("POST", "/api/v1/messages/m1/undo", 200, undone)
     bench.http.answer("GET", "/api/v1/explanations", 200, {"explanations": [EXPLAINED]})
+    bench.http.answer("GET", "/api/v1/drift", 200, DRIFT)
     items = bench.file("items.csv", "sku\nA\n")
     body = bench.file("body.json", "{}")
     exports = [bench.file("wms.csv", "sku,qty\nA,5\n"), bench.file("shop.csv", "sku,qty\nA,4\n")]
@@ -152,6 +165,7 @@ def calls(bench: Bench) -> dict[str, list[str]]:
         "cases": ["cases"],
         "case": ["case", case],
         "explain": ["explain", "A@east"],
+        "drift": ["drift"],
         "incident": ["incident", "--kind", "missing_event", "--seed", "1"],
         "dead-letters": ["dead-letters"],
         "token": ["token", "--scope", "viewer"],
