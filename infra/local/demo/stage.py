@@ -22,6 +22,8 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
+import yaml
+
 from infra.local.fake_channels.control import carry_out
 from infra.local.fake_channels.server import DEMO_TOKEN, DEMO_WEBHOOK_SECRET, FakeChannels
 from infra.local.processes import free_port, port_is_free
@@ -148,14 +150,17 @@ class Stage:
 
 
 @contextmanager
-def stage(root: Path, say: Say, folder: Path | None = None) -> Iterator[Stage]:
-    """Bring everything up, empty, and take it down afterwards; what it keeps lies in ``folder``."""
+def stage(root: Path, say: Say, folder: Path | None = None, more: Path | None = None) -> Iterator[Stage]:
+    """Bring everything up, empty, and take it down afterwards; what it keeps lies in ``folder``.
+
+    ``more`` is a network file whose systems and locations are declared beside the demo's own.
+    """
     folder = folder or root / ".onecount" / "demo"
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
     port = CHANNELS_PORT if port_is_free(CHANNELS_PORT) else free_port()
     network = folder / "network.yaml"
-    declared = (root / "infra" / "local" / "network.yaml").read_text(encoding="utf-8")
+    declared = _declared(root / "infra" / "local" / "network.yaml", more)
     network.write_text(declared.replace(f":{CHANNELS_PORT}/", f":{port}/"), encoding="utf-8")
     with (
         FakeChannels(port=port) as channels,
@@ -167,6 +172,16 @@ def stage(root: Path, say: Say, folder: Path | None = None) -> Iterator[Stage]:
         made = Stage(runtime, channels, say, token)
         registry(made).declare(read_network(network))
         yield made
+
+
+def _declared(network: Path, more: Path | None) -> str:
+    """Return a network file's text, with the sections of another added to its own."""
+    text = network.read_text(encoding="utf-8")
+    if more is None:
+        return text
+    ours, theirs = yaml.safe_load(text), yaml.safe_load(more.read_text(encoding="utf-8"))
+    merged = {section: {**ours[section], **theirs.get(section, {})} for section in ours}
+    return yaml.safe_dump(merged, sort_keys=False)
 
 
 def registry(made: Stage) -> Registry:
