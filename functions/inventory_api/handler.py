@@ -6,7 +6,7 @@ call                                            scope
 GET stock, journal, availability                viewer, reserver
 POST, GET, DELETE reservations                  reserver
 GET cases, work queue, messages, dead letters   viewer
-GET explanations, drift                         viewer
+GET explanations, drift, trace                  viewer
 POST case actions, replay, redrive              operator
 POST case assign, comment, escalate             operator, approver
 POST case approve, reject; POST message undo    approver
@@ -33,6 +33,7 @@ from functions.inventory_api import (
     registry_calls,
     reservation_calls,
     stock_calls,
+    trace_calls,
 )
 from functions.inventory_api.edge import house
 from shared.runtime.http import Answer
@@ -49,6 +50,7 @@ __all__ = [
     "registry_calls",
     "reservation_calls",
     "stock_calls",
+    "trace_calls",
 ]
 
 log_to_stdout("inventory_api")

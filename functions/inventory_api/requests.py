@@ -83,6 +83,11 @@ class Query:
         text = self._given.get(name)
         return None if text is None else identifier(name, text)
 
+    def event(self, name: str) -> str | None:
+        """Return an event's key, which is longer than other identifiers, if it is there."""
+        text = self._given.get(name)
+        return None if text is None else identifier(name, text, LONGEST_CASE_ID)
+
     def required(self, name: str) -> str:
         """Return an identifier that has to be there."""
         return identifier(name, self._given.get(name, ""))

@@ -18,6 +18,7 @@ from infra.cli import (
     secret_commands,
     simulate_command,
     stock_commands,
+    trace_command,
 )
 
 
@@ -63,6 +64,7 @@ for member in (
     case_commands.case,
     explain_command.explain,
     explain_command.drift,
+    trace_command.trace,
     case_commands.dead_letters,
     runtime_commands.token,
     simulate_command.simulate,

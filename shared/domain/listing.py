@@ -34,6 +34,20 @@ DOUBTED_FOR = timedelta(hours=4)
 """How long the demand behind a number of two stories may take to reach us: for so long Shopify repeats a webhook."""
 
 
+KEPT_PUSHES = 10
+"""Confirmed pushes of one listing that are remembered, for the trace."""
+
+
+@dataclass(frozen=True, slots=True)
+class Push:
+    """A number that a channel took: the slot was taken, the number sent, and its answer came."""
+
+    generation: int
+    quantity: Quantity
+    taken_at: datetime | None
+    confirmed_at: datetime
+
+
 @dataclass(frozen=True, slots=True)
 class Inflight:
     """A request that may be on its way: which number it carries, and how far the channel had sold at that time.
@@ -45,6 +59,7 @@ class Inflight:
     deadline: datetime
     quantity: Quantity | None = None
     at_sold: Quantity = 0
+    taken_at: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +83,8 @@ class ListingState:
         When a number was last taken for true that had two stories; None once that is long ago.
     external_id
         The channel's id of the item when we last took the slot: under another id it is another listing.
+    pushes
+        The newest numbers that the channel took, oldest first.
     """
 
     generation: int = 0
@@ -83,6 +100,7 @@ class ListingState:
     troubled: bool = False
     doubted_at: datetime | None = None
     external_id: str | None = None
+    pushes: tuple[Push, ...] = ()
 
     @property
     def unexplained(self) -> Quantity:
@@ -123,17 +141,18 @@ def known_as(state: ListingState, external_id: str) -> ListingState:
     return replace(forget(state), inflight=state.inflight, external_id=external_id)
 
 
-def taken(state: ListingState, quantity: Quantity | None, deadline: datetime) -> ListingState:
-    """The slot is ours until ``deadline``, for the next generation, to send ``quantity``."""
+def taken(state: ListingState, quantity: Quantity | None, deadline: datetime, at: datetime) -> ListingState:
+    """The slot is ours from ``at`` until ``deadline``, for the next generation, to send ``quantity``."""
     generation = state.generation + 1
-    return replace(
-        state, generation=generation, inflight=Inflight(generation, deadline, quantity, state.sold)
-    )
+    inflight = Inflight(generation, deadline, quantity, state.sold, at)
+    return replace(state, generation=generation, inflight=inflight)
 
 
 def confirmed(state: ListingState, quantity: Quantity, sold: Quantity, at: datetime) -> ListingState:
     """The channel took ``quantity`` by compare-and-set when its sales that we knew of stood at ``sold``."""
     remaining = replace(state, sold=sold).unexplained
+    taken_at = None if state.inflight is None else state.inflight.taken_at
+    pushes = (*state.pushes, Push(state.generation, quantity, taken_at, at))
     return replace(
         state,
         inflight=None,
@@ -143,6 +162,7 @@ def confirmed(state: ListingState, quantity: Quantity, sold: Quantity, at: datet
         shown_at=at,
         ahead=remaining,
         ahead_since=state.ahead_since if remaining else None,
+        pushes=pushes[-KEPT_PUSHES:],
     )
 
 

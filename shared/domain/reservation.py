@@ -36,7 +36,7 @@ from operator import itemgetter
 
 from shared.domain.events import Demand, DemandEffect, instant
 from shared.domain.items import Component
-from shared.domain.stock import ChannelId, EventKey, LocationId, Quantity, StockKey
+from shared.domain.stock import ChannelId, EventKey, LocationId, MessageId, Quantity, StockKey
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -77,6 +77,14 @@ class Claimed:
     location: LocationId
 
 
+@dataclass(frozen=True, slots=True)
+class Brought:
+    """Which message brought an event, and when it was posted; None until it is."""
+
+    message: MessageId
+    posted_at: datetime | None = None
+
+
 Documents = Mapping[str, Stated]
 
 
@@ -109,6 +117,8 @@ class OrderLine:
         nothing itself, the lines of its components do (see ``kits.py``).
     part_of
         The line whose kit it is a component of; empty for a line of the order itself.
+    brought
+        Event key to where it came from, for the trace alone.
     """
 
     order: str
@@ -129,6 +139,7 @@ class OrderLine:
     kit: tuple[Component, ...] = ()
     kit_from: datetime | None = None
     part_of: str = ""
+    brought: Mapping[EventKey, Brought] = field(default_factory=dict)
 
     @property
     def ordered(self) -> Quantity:
@@ -266,6 +277,7 @@ def add_demand(line: OrderLine, demand: Demand, effect: str) -> OrderLine:
         line,
         applied={**line.applied, demand.key: "|".join(effects)},
         channel=demand.channel if line.channel is None else line.channel,
+        brought={demand.key: Brought(demand.origin.message_id), **line.brought},
     )
     match demand.effect:
         case DemandEffect.ORDERED:

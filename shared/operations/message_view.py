@@ -61,6 +61,8 @@ class EventOutcome:
         What it concerns, in our codes where they are known; else ``code`` is the sender's.
     outcome, reason
         See the module's table.
+    order_line
+        The order line that it is about, where it is one of an order's documents.
     """
 
     key: EventKey
@@ -71,6 +73,7 @@ class EventOutcome:
     at: str | None
     outcome: str
     reason: str = ""
+    order_line: tuple[str, str] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,6 +132,7 @@ class MessageView:
             at=instant(event.as_of if isinstance(event, Count) else event.occurred_at),
             outcome=outcome,
             reason=reason,
+            order_line=order_line_of(ours) if isinstance(ours, Demand) else None,
         )
 
     def _found(self, fact: Fact, stored: StoredMessage) -> tuple[str, str] | None:

@@ -214,7 +214,8 @@ class Pusher:
                 )
                 work.put_off(key, settled_at - now, reason, failed=False)
         self._resolve(unknown, work)
-        taken = self._listings.take(self._channel.id, free, self._clock() + SLOT_HELD_FOR)
+        took_at = self._clock()
+        taken = self._listings.take(self._channel.id, free, took_at + SLOT_HELD_FOR, took_at)
         for key in free.keys() - taken.keys():
             work.put_off(key, timedelta(seconds=2), "another worker took it", failed=False)
         return taken

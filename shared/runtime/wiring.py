@@ -22,6 +22,7 @@ from shared.operations.freshness import FreshnessWatch
 from shared.operations.fulfil import Fulfiller
 from shared.operations.ingest import FileIngester
 from shared.operations.lots import LotDesk
+from shared.operations.message_view import MessageView
 from shared.operations.order_watch import OrderWatch
 from shared.operations.post import Poster
 from shared.operations.promises import Promises
@@ -33,6 +34,7 @@ from shared.operations.reserve import Reserver
 from shared.operations.set_aside import SetAside
 from shared.operations.stock_view import StockView
 from shared.operations.sweep import Sweep
+from shared.operations.trace import Tracer
 from shared.operations.undo import Undoer
 from shared.operations.verify import Verifier
 from shared.operations.work_queue import WorkQueue
@@ -266,6 +268,11 @@ class House:
     @cached_property
     def work_queue(self) -> WorkQueue:
         return WorkQueue(self.cases, self.registry, now)
+
+    @cached_property
+    def tracer(self) -> Tracer:
+        messages = MessageView(self.stock, self.registry, now)
+        return Tracer(self.stock, self.inbox, self.cases, self.registry, self.view, messages)
 
     @cached_property
     def verifier(self) -> Verifier:

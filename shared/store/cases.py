@@ -146,6 +146,12 @@ class Cases:
         item = self._table.get(case_key(case_id))
         return None if item is None else _case(item)
 
+    def find_many(self, case_ids: Iterable[str]) -> tuple[Case, ...]:
+        """Return those of some cases that there are, or were."""
+        keys = [case_key(case_id) for case_id in case_ids]
+        found = self._table.get_many(keys)
+        return tuple(_case(found[key]) for key in keys if key in found)
+
     def which_open(self, case_ids: Iterable[str]) -> set[str]:
         """Return those of some cases that are open."""
         keys = {case_key(case_id): case_id for case_id in case_ids}

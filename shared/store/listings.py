@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import cast
 
 from shared.domain.events import instant, parse_instant
-from shared.domain.listing import Inflight, ListingState, taken
+from shared.domain.listing import Inflight, ListingState, Push, taken
 from shared.domain.stock import ChannelId, Quantity, StockKey
 from shared.store.bulk import write_each
 from shared.store.layout import listing_state_key, pace_key
@@ -43,9 +43,10 @@ class Listings:
         channel: ChannelId,
         wanted: Mapping[StockKey, tuple[ListingState, Quantity | None]],
         deadline: datetime,
+        at: datetime,
     ) -> dict[StockKey, ListingState]:
         """Take the slots of some listings, each to send a number; return those that were free, as taken."""
-        states = {key: taken(state, quantity, deadline) for key, (state, quantity) in wanted.items()}
+        states = {key: taken(state, quantity, deadline, at) for key, (state, quantity) in wanted.items()}
         done = self._write({key: _take(channel, key, state) for key, state in states.items()})
         return {key: states[key] for key in done}
 
@@ -160,6 +161,7 @@ def _take(channel: ChannelId, key: StockKey, state: ListingState) -> Update:
             "deadline": instant(inflight.deadline),
             "sending": inflight.quantity,
             "sending_at_sold": inflight.at_sold,
+            "taken_at": None if inflight.taken_at is None else instant(inflight.taken_at),
             "sku": key.sku,
             "location": key.location,
             "channel": channel,
@@ -181,8 +183,9 @@ def _settle(channel: ChannelId, key: StockKey, state: ListingState) -> Update:
             "ahead_since": None if state.ahead_since is None else instant(state.ahead_since),
             "troubled": state.troubled,
             "doubted_at": None if state.doubted_at is None else instant(state.doubted_at),
+            "pushes": [_push_value(push) for push in state.pushes],
         },
-        remove=("inflight", "deadline", "sending", "sending_at_sold"),
+        remove=("inflight", "deadline", "sending", "sending_at_sold", "taken_at"),
         conditions=(Equals("inflight", state.generation),),
     )
 
@@ -203,7 +206,19 @@ def _state(item: Item) -> ListingState:
         troubled=cast(bool, item.get("troubled", False)),
         doubted_at=_instant_or_none(item, "doubted_at"),
         external_id=cast("str | None", item.get("external_id")),
+        pushes=tuple(_push(row) for row in cast("list[list[Value]]", item.get("pushes", []))),
     )
+
+
+def _push_value(push: Push) -> Value:
+    taken_at = None if push.taken_at is None else instant(push.taken_at)
+    return [push.generation, push.quantity, taken_at, instant(push.confirmed_at)]
+
+
+def _push(row: Sequence[Value]) -> Push:
+    generation, quantity, taken_at, confirmed_at = cast("tuple[int, int, str | None, str]", row)
+    began = None if taken_at is None else parse_instant(taken_at)
+    return Push(generation, quantity, began, parse_instant(confirmed_at))
 
 
 def _inflight(generation: int, item: Item) -> Inflight:
@@ -212,6 +227,7 @@ def _inflight(generation: int, item: Item) -> Inflight:
         parse_instant(cast(str, item["deadline"])),
         cast("int | None", item.get("sending")),
         cast(int, item.get("sending_at_sold", 0)),
+        _instant_or_none(item, "taken_at"),
     )
 
 

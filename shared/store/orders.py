@@ -15,8 +15,8 @@ from typing import cast
 from shared.domain.availability import Standing
 from shared.domain.events import instant, parse_instant
 from shared.domain.items import Component
-from shared.domain.reservation import Held, OrderLine, Stated
-from shared.domain.stock import ChannelId, EventKey, LocationId, Quantity, Sku, StockKey
+from shared.domain.reservation import Brought, Held, OrderLine, Stated
+from shared.domain.stock import ChannelId, EventKey, LocationId, MessageId, Quantity, Sku, StockKey
 from shared.store.layout import SHARDS, line_key, order_key, part, shard
 from shared.store.promises import standings
 from shared.store.table import Absent, Equals, Item, Key, Put, Table, Value
@@ -97,6 +97,9 @@ def line_put(line: OrderLine, changed_at: datetime) -> Put:
         "revision": line.revision + 1,
         **{kind: _written(getattr(line, kind)) for kind in _KINDS},
         "applied": {str(key): effect for key, effect in line.applied.items()},
+        "brought": {
+            str(key): [one.message, instant(one.posted_at or changed_at)] for key, one in line.brought.items()
+        },
         "history": [[instant(h.at), h.quantity, h.event_key, h.location] for h in line.history],
         "shares": [list(share) for share in line.shares],
         "dedicated": line.dedicated,
@@ -155,6 +158,10 @@ def order_line(item: Item) -> OrderLine:
         kit=tuple(Component(Sku(sku), quantity) for sku, quantity in kit),
         kit_from=None if kit_from is None else parse_instant(kit_from),
         part_of=cast(str, item.get("part_of", "")),
+        brought={
+            EventKey(key): Brought(MessageId(message), parse_instant(at))
+            for key, (message, at) in cast("dict[str, tuple[str, str]]", item.get("brought", {})).items()
+        },
         **{kind: _documents(item[kind]) for kind in _KINDS},
     )
 

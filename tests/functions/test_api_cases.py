@@ -285,3 +285,35 @@ def test_a_part_behind_the_end_or_of_bytes_that_are_no_text_is_answered(aws: Aws
     name = kept(aws, b"\x80" * 600_000)
     assert api(f"GET /v1/messages/{name}", query={"offset": "0"}).body["next_offset"] > 499_990
     assert api(f"GET /v1/messages/{name}", query={"offset": "900000"}).body["body"] == ""
+
+
+# ---- the trace --------------------------------------------------------------------------------------------------
+
+
+def test_a_message_is_followed_and_what_cannot_be_followed_is_said(aws: Aws) -> None:
+    message = delivered(aws, receipt())
+    [chain] = api("GET /v1/trace", query={"message": message}, scopes="viewer").body["chains"]
+    assert [step["stage"] for step in chain["steps"]] == ["occurred", "received", "posted"]
+    assert chain["steps"][1]["took_ms"] >= 300_000
+    assert api("GET /v1/trace", query={"event": chain["event"]}).body["chains"][0]["message_id"] == message
+    assert len(api("GET /v1/trace", query={"sku": "TEA", "location": "east"}).body["chains"]) == 1
+
+
+@pytest.mark.parametrize(
+    ("query", "status", "field"),
+    [
+        ({}, 400, "event"),
+        ({"order": "none"}, 404, None),
+        ({"event": "none"}, 404, None),
+        ({"sku": "NOTHING"}, 404, None),
+        ({"message": "none"}, 404, None),
+        ({"push": "1", "sku": "TEA", "location": "east"}, 400, "channel"),
+        ({"push": "1", "sku": "TEA", "location": "east", "channel": "shop"}, 404, None),
+        ({"event": "e", "order": "o"}, 400, "order"),
+    ],
+)
+def test_a_trace_that_cannot_be_meant_or_is_of_nothing_says_so(
+    aws: Aws, query: dict[str, str], status: int, field: str | None
+) -> None:
+    said = api("GET /v1/trace", query=query)
+    assert (said.status, said.body.get("field")) == (status, field)

@@ -133,6 +133,7 @@ def calls(bench: Bench) -> dict[str, list[str]]:
     bench.http.answer("POST", "/api/v1/messages/m1/undo", 200, undone)
     bench.http.answer("GET", "/api/v1/explanations", 200, {"explanations": [EXPLAINED]})
     bench.http.answer("GET", "/api/v1/drift", 200, DRIFT)
+    bench.http.answer("GET", "/api/v1/trace", 200, {"chains": [], "more": False})
     items = bench.file("items.csv", "sku\nA\n")
     body = bench.file("body.json", "{}")
     exports = [bench.file("wms.csv", "sku,qty\nA,5\n"), bench.file("shop.csv", "sku,qty\nA,4\n")]
@@ -162,6 +163,7 @@ def calls(bench: Bench) -> dict[str, list[str]]:
         "set-aside": ["set-aside", "A", "3", "--channel", "shop", "--location", "east"],
         "release": ["release", "r1"],
         "push": ["push", "--channel", "shop", "--resync"],
+        "trace": ["trace", "--order", "1001"],
         "cases": ["cases"],
         "case": ["case", case],
         "explain": ["explain", "A@east"],

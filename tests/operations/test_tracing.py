@@ -1,0 +1,231 @@
+"""A fact is followed across the systems from what was stored, each handoff with its time."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import pytest
+
+from shared.domain.listing import KEPT_PUSHES
+from shared.domain.network import Channel
+from shared.domain.stock import ChannelId, EventKey, LocationId, MessageId, Sku
+from shared.domain.trace import Chain, Stage
+from shared.operations.fan_out import Hint, Lane
+from shared.operations.message_view import MessageView
+from shared.operations.stock_view import UnknownSkuError
+from shared.operations.trace import MOST_CHAINS, NothingToTraceError, Tracer
+from shared.store.inbox import MessageNotFoundError
+from shared.store.layout import message_key
+from shared.store.table import Delete
+from tests.operations.house import (
+    EAST,
+    KEY,
+    SHOP,
+    TEA,
+    House,
+    at,
+    cancelled,
+    demand,
+    movement,
+    network,
+    shipment,
+)
+from tests.operations.scripted_channel import ScriptedChannel
+
+
+def tracer(house: House) -> Tracer:
+    messages = MessageView(house.stock, house.registry, house.clock)
+    return Tracer(house.stock, house.inbox, house.cases, house.registry, house.view, messages)
+
+
+def told(house: House, kind: str, document: str, minute: float, units: int, source: str = "wms") -> MessageId:
+    """Let a system report something that happened at a minute, and apply it."""
+    line = {"line": "1", "sku": "TEA", "location": "east", "quantity": units}
+    body = {
+        "type": f"stock.{kind}",
+        "timestamp": at(minute).isoformat(),
+        "data": {"document": document, "lines": [line]},
+    }
+    name = house.store(source, body, delivery=document)
+    house.clock.advance(seconds=2)
+    house.settle()
+    return name
+
+
+def stages(chain: Chain) -> list[tuple[str, str, int | None]]:
+    return [
+        (str(step.stage), step.system, None if step.took is None else round(step.took.total_seconds()))
+        for step in chain.steps
+    ]
+
+
+def pushed(house: House, channel: ScriptedChannel) -> None:
+    house.clock.advance(seconds=3)
+    house.push_due(channel)
+
+
+def test_a_receipt_is_followed_from_the_shelf_to_the_shop_with_the_time_of_each_handoff() -> None:
+    house, channel = House(), ScriptedChannel(levels={TEA: 0})
+    house.list_on(SHOP, "TEA")
+    message = told(house, "receipt", "GR-1", -1, 10)
+    pushed(house, channel)
+    house.clock.advance(minutes=10)
+    told(house, "count", "E-1", 5, 9, "erp")
+
+    [chain] = tracer(house).message(message).chains
+    assert stages(chain) == [
+        ("occurred", "wms", None),
+        ("received", "onecount", 60),
+        ("posted", "ledger", 2),
+        ("pushing", "shop", 3),
+        ("confirmed", "shop", 0),
+        ("compared", "erp", 360),
+    ]
+    assert chain.steps[2].says == "TEA@east: +10"
+    assert [name for name, status, _ in chain.cases] == ["drift:erp:TEA:east:on_hand"]
+    assert tracer(house).event(EventKey(chain.event)).chains == (chain,)
+
+
+def test_a_channel_that_was_sent_nothing_says_so() -> None:
+    house = House()
+    house.list_on(SHOP, "TEA")
+    message = told(house, "receipt", "GR-1", -1, 10)
+    [chain] = tracer(house).message(message).chains
+    assert chain.notes == ("shop was sent nothing of TEA@east since: its number did not change",)
+
+
+def test_an_event_that_waits_for_its_code_says_why_it_went_no_further() -> None:
+    house = House(skus=())
+    message = told(house, "receipt", "GR-1", -1, 10)
+    [chain] = tracer(house).message(message).chains
+    assert [stage for stage, _, _ in stages(chain)] == ["occurred", "received"]
+    assert chain.notes[0].startswith("unknown_code: ")
+
+
+def test_an_order_is_followed_document_by_document_to_its_shipment() -> None:
+    house = House()
+    house.post(movement("R", -60, 10))
+    house.post(demand("ordered", 0, 4, "1001"))
+    house.clock.advance(minutes=1)
+    house.post(cancelled("cancelled", 1, 1, "1001"))
+    house.clock.advance(minutes=1)
+    house.post(shipment("shipped", 2, 3, "1001"))
+
+    chains = tracer(house).order("1001").chains
+    assert [chain.about for chain in chains] == [
+        "order 1001, line 1: ordered 4 (1)",
+        "order 1001, line 1: cancelled 1 (cancel)",
+        "order 1001, line 1: shipped 3",
+    ]
+    posted = [step.at for chain in chains for step in chain.steps if step.stage is Stage.POSTED]
+    assert posted == [at(0), at(1), at(2)]
+
+
+def test_an_order_by_webhook_leads_to_its_message_and_the_message_to_its_posting() -> None:
+    house = House()
+    house.post(movement("R", -60, 10))
+    order = {
+        "id": 1001,
+        "updated_at": at(0).isoformat(),
+        "created_at": at(0).isoformat(),
+        "line_items": [{"id": 1, "sku": "TEA", "quantity": 4, "variant_id": 5}],
+    }
+    message = house.store("shopify", order, x_shopify_topic="orders/create", delivery="1")
+    house.clock.advance(seconds=2)
+    house.settle()
+    [by_message] = tracer(house).message(message).chains
+    assert ("posted", "ledger", 2) in stages(by_message)
+    [order_key] = {str(item["order"]) for item in house.stock.scan() if "LINE#" in str(item["sk"])}
+    [by_order] = tracer(house).order(order_key).chains
+    assert (by_order.message, by_order.event) == (message, by_message.event)
+
+
+def test_a_push_names_the_postings_that_it_carried() -> None:
+    house, channel = House(), ScriptedChannel(levels={TEA: 0})
+    house.list_on(SHOP, "TEA")
+    told(house, "receipt", "GR-1", -1, 10)
+    pushed(house, channel)
+    told(house, "receipt", "GR-2", 1, 5)
+    told(house, "receipt", "GR-3", 2, 1)
+    pushed(house, channel)
+
+    head, *carried = tracer(house).push(SHOP, KEY, None).chains
+    assert [step.says for step in head.steps][-1] == "took 16"
+    assert sorted(chain.event.split("/")[1] for chain in carried) == ["GR-2", "GR-3"]
+    first = house.listings.states(SHOP, [KEY])[KEY].pushes[0].generation
+    assert [chain.event.split("/")[1] for chain in tracer(house).push(SHOP, KEY, first).chains[1:]] == [
+        "GR-1"
+    ]
+    with pytest.raises(NothingToTraceError, match=f"remembered are generations {first}, "):
+        tracer(house).push(SHOP, KEY, 999)
+
+
+def test_a_listing_remembers_its_newest_pushes_and_says_when_an_older_one_is_gone() -> None:
+    house, channel = House(), ScriptedChannel(levels={TEA: 0})
+    house.list_on(SHOP, "TEA")
+    first = told(house, "receipt", "GR-0", -1, 10)
+    for number in range(1, KEPT_PUSHES + 3):
+        pushed(house, channel)
+        told(house, "receipt", f"GR-{number}", -1, 1)
+    pushed(house, channel)
+    assert len(house.listings.states(SHOP, [KEY])[KEY].pushes) == KEPT_PUSHES
+    [chain] = tracer(house).message(first).chains
+    assert chain.notes == ("shop was told at the latest then: only its newest pushes are kept",)
+
+
+def test_an_item_shows_its_newest_postings_and_says_that_there_are_more() -> None:
+    house = House()
+    for number in range(40):
+        house.post(*(movement(f"R{number}-{n}", number, 1) for n in range(8)))
+    found = tracer(house).sku(TEA, EAST)
+    assert (len(found.chains), found.more) == (MOST_CHAINS, True)
+    assert found.chains[0].event.startswith("R39-")
+    assert tracer(house).sku(TEA, LocationId("west")).chains == ()
+
+
+def test_a_message_that_is_gone_leaves_the_rest_of_the_chain() -> None:
+    house = House()
+    message = told(house, "receipt", "GR-1", -1, 10)
+    [chain] = tracer(house).message(message).chains
+    house.inbox_table.write([Delete(message_key(message))])
+    [left] = tracer(house).event(EventKey(chain.event)).chains
+    assert [stage for stage, _, _ in stages(left)] == ["occurred", "posted"]
+    assert "raw message is not kept any more" in left.notes[0]
+
+
+def test_what_left_no_trace_is_said_not_to_be_there() -> None:
+    house = House()
+    with pytest.raises(NothingToTraceError, match="by its order"):
+        tracer(house).event(EventKey("nobody/knows"))
+    with pytest.raises(NothingToTraceError, match="no order"):
+        tracer(house).order("1")
+    with pytest.raises(NothingToTraceError):
+        tracer(house).push(ChannelId("shop"), KEY, 0)
+    with pytest.raises(UnknownSkuError):
+        tracer(house).sku(Sku("NOTHING"), None)
+    with pytest.raises(MessageNotFoundError):
+        tracer(house).message(MessageId("none"))
+
+
+def test_two_channels_are_followed_each_by_itself() -> None:
+    second = Channel(ChannelId("market"), "scripted", {EAST: "E"}, EAST, calls_per_minute=100_000)
+    house, shop, market = (
+        House(network(second)),
+        ScriptedChannel(levels={TEA: 0}),
+        ScriptedChannel(levels={TEA: 0}),
+    )
+    house.list_on(SHOP, "TEA")
+    house.list_on(second.id, "TEA")
+    message = told(house, "receipt", "GR-1", -1, 10)
+    house.clock.advance(seconds=3)
+    house.push_due(shop)
+    house.clock.advance(seconds=4)
+    house.lanes.send(Lane.BULK, [Hint(second.id, TEA, house.clock())])
+    house.push_due(market, second.id)
+    [chain] = tracer(house).message(message).chains
+    began = {
+        step.system: timedelta(seconds=round(step.took.total_seconds()))
+        for step in chain.steps
+        if step.stage is Stage.PUSHING and step.took
+    }
+    assert began == {"shop": timedelta(seconds=3), "market": timedelta(seconds=7)}
