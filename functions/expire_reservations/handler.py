@@ -28,6 +28,7 @@ def handle(_event: dict[str, Any], _context: object) -> dict[str, int]:
     withheld = house().lots.sweep()
     return {
         "expired": expired,
+        "allotments_gathered": house().reserver.gather_idle(),
         "withheld": withheld,
         **house().order_watch.run(),
         **house().freshness_watch.run(),

@@ -55,6 +55,7 @@ class ItemRequest(Request):
     owner: Label = ""
     tracks_lots: bool = False
     tracks_expiry: bool = False
+    hot: bool = False
     base_unit: Label = ""
     packs: Annotated[dict[Name, Factor], Field(max_length=50, default_factory=dict)]
     components: Annotated[list[KitComponent], Field(max_length=20, default_factory=list)]
@@ -143,6 +144,7 @@ def _declare(sku: Sku, asked: Asked[ItemRequest]) -> Answer:
         item_class=said.item_class,
         tracks_lots=said.tracks_lots,
         tracks_expiry=said.tracks_expiry,
+        is_hot=said.hot,
         owner=said.owner,
         base_unit=said.base_unit,
         packs={unit: _factor(unit, text) for unit, text in said.packs.items()},

@@ -25,6 +25,7 @@ def item_view(item: Item, lies_in: Sequence[Sku], history: Sequence[Audited]) ->
         "owner": item.owner,
         "tracks_lots": item.tracks_lots,
         "tracks_expiry": item.tracks_expiry,
+        "hot": item.is_hot,
         "version": item.version,
         "price": None if item.price is None else str(item.price),
         "terms": [_terms(terms) for terms in item.terms],

@@ -33,7 +33,7 @@ def items() -> None:
 def import_items(session: Session, file: BinaryIO, dry_run: bool, owner: str) -> None:
     """Import items, listings and codes from a CSV file.
 
-    Columns: sku; description, class, owner, tracks_lots, tracks_expiry; base_unit and pack:<unit> for its units;
+    Columns: sku; description, class, owner, tracks_lots, tracks_expiry, hot; base_unit and pack:<unit> for its units;
     components for a kit; effective_from; channel:<channel> for the channel's own id and unit:<channel> for the pack
     that it sells; code:<source>:<kind> for the source's code. A bad row is skipped and named, and the exit code is 1.
     """

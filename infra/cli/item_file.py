@@ -14,7 +14,7 @@ column                      holds
 ``effective_from``          from when base unit, packs and components hold (an instant with its zone);
                             without it, those in force are corrected
 ``price``                   of a base unit, with its currency: ``12.50 EUR``
-``description``, ``class``, ``owner``, ``tracks_lots``, ``tracks_expiry`` (``yes`` or ``no``)
+``description``, ``class``, ``owner``, ``tracks_lots``, ``tracks_expiry``, ``hot`` (``yes`` or ``no``)
 ==========================  ================================================================
 
 CSV with a header, in UTF-8 with or without a byte order mark; columns without a colon are passed over. Cells lose

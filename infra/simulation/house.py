@@ -338,6 +338,7 @@ class House:
         self.scheduler.actor = Actor("expire_reservations", self.scheduler.seconds + 58)
         try:
             self.reserver.expire_due()
+            self.reserver.gather_idle()
             self.order_watch.run()
         except (Crash, TableError, ReservationBusyError):
             self.chaos.strike("expiry cut short")

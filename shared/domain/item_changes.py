@@ -53,6 +53,7 @@ class Declaration:
     item_class: str | None = None
     tracks_lots: bool | None = None
     tracks_expiry: bool | None = None
+    is_hot: bool | None = None
     owner: str | None = None
     base_unit: str | None = None
     packs: Mapping[str, Fraction | None] = field(default_factory=dict)
@@ -76,6 +77,7 @@ def changed(item: Item, said: Declaration, change: Change) -> Item:
         item_class=_or(said.item_class, item.item_class),
         tracks_lots=_or(said.tracks_lots, item.tracks_lots),
         tracks_expiry=_or(said.tracks_expiry, item.tracks_expiry),
+        is_hot=_or(said.is_hot, item.is_hot),
         owner=_or(said.owner, item.owner),
         price=said.price if said.is_whole else _or(said.price, item.price),
         terms=item.terms if terms == item.at(terms.effective_from) else with_terms(item.terms, terms),
@@ -143,7 +145,7 @@ def _check_components(sku: Sku, components: tuple[Component, ...]) -> None:
 
 def differences(before: Item, after: Item) -> Iterator[tuple[str, str, str]]:
     """Yield what a change changed, as (field, before, after) in words for the audit."""
-    for name in ("description", "item_class", "tracks_lots", "tracks_expiry", "owner"):
+    for name in ("description", "item_class", "tracks_lots", "tracks_expiry", "is_hot", "owner"):
         old, new = getattr(before, name), getattr(after, name)
         if old != new:
             yield name, str(old), str(new)

@@ -68,6 +68,8 @@ class Item:
     ----------
     terms
         In order of ``effective_from``; the first hold from the beginning.
+    is_hot
+        Whether so many reservations are expected at once that it needs more than one promise counter.
     owner
         The team or system that answers for it.
     version
@@ -85,6 +87,7 @@ class Item:
     item_class: str = ""
     tracks_lots: bool = False
     tracks_expiry: bool = False
+    is_hot: bool = False
     terms: tuple[Terms, ...] = (Terms(),)
     owner: str = ""
     version: int = 0

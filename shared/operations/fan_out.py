@@ -8,12 +8,12 @@ its hints are safely queued, so a stream record that is lost costs a minute, not
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import StrEnum
 from typing import Protocol, cast
 
-from shared.domain.availability import promise
+from shared.domain.availability import Standing, promise
 from shared.domain.events import instant
 from shared.domain.kits import components_at
 from shared.domain.network import Listing
@@ -21,7 +21,7 @@ from shared.domain.stock import ChannelId, Quantity, Sku, StockKey
 from shared.store.bulk import write_each
 from shared.store.layout import SHARDS
 from shared.store.ledger import stock_key_of
-from shared.store.promises import fanned_out
+from shared.store.promises import allotted, fanned_out, standings
 from shared.store.registry import Registry
 from shared.store.table import Item, Table, Update
 
@@ -61,12 +61,22 @@ class Lanes(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """A stock key whose available quantity changed; ``before`` is None when it was unknown."""
+    """A counter of a stock key whose available quantity changed; ``before`` is None when it was unknown.
+
+    ``counter`` is 0 where the stock key has but one: what is available in an allotment is not all there is.
+    """
 
     key: StockKey
     before: Quantity | None
     after: Quantity
     change_seq: int
+    counter: int = 0
+    allotted: Quantity = 0
+
+    @property
+    def is_part(self) -> bool:
+        """Whether more may be available than in this counter."""
+        return self.counter > 0 or self.allotted > 0
 
 
 class FanOut:
@@ -86,28 +96,36 @@ class FanOut:
             When a channel's hints could not be queued: the other channels have theirs, and the marks of what it sells
             stay for the sweep.
         """
-        latest: dict[StockKey, Change] = {}
-        for change in changes:
-            known = latest.get(change.key)
-            first = change.before if known is None else known.before
-            if known is None or change.change_seq >= known.change_seq:
-                latest[change.key] = Change(change.key, first, change.after, change.change_seq)
+        latest = self._latest(changes)
         lanes: dict[tuple[ChannelId, Sku], Lane] = {}
         sold_on: dict[StockKey, set[ChannelId]] = {}
-        kits = self._kits_with({key.sku for key in latest}, at)
-        skus = {key.sku for key in latest} | {kit for of in kits.values() for kit in of}
+        changed = {change.key.sku for change in latest}
+        kits = self._kits_with(changed, at)
+        skus = changed | {kit for of in kits.values() for kit in of}
         listings = self._registry.listings_of(skus)
-        for change in latest.values():
+        for change in latest:
             for listing, lane in self._affected(change, kits.get(change.key.sku, {}), listings):
                 sold_on.setdefault(change.key, set()).add(listing[0])
                 if lanes.get(listing) is not Lane.URGENT:
                     lanes[listing] = lane
         failed = self._send(lanes, at)
-        told = [change for key, change in latest.items() if not sold_on.get(key, set()) & failed.keys()]
+        told = [change for change in latest if not sold_on.get(change.key, set()) & failed.keys()]
         write_each(self._table, [_clear(change, at) for change in told])
         if failed:
             raise OSError(f"no hints could be queued for {', '.join(failed)}: {next(iter(failed.values()))}")
         return len(lanes)
+
+    def _latest(self, changes: Iterable[Change]) -> list[Change]:
+        """Return the last change of each counter, from what was before the first; of a part, as changes of the whole."""
+        latest: dict[tuple[StockKey, int], Change] = {}
+        for change in changes:
+            known = latest.get((change.key, change.counter))
+            first = change.before if known is None else known.before
+            if known is None or change.change_seq >= known.change_seq:
+                latest[change.key, change.counter] = replace(change, before=first)
+        parts = [change.key for change in latest.values() if change.is_part]
+        whole = standings(self._table, parts) if parts else {}
+        return [_of_whole(change, whole) if change.is_part else change for change in latest.values()]
 
     def _send(self, lanes: Mapping[tuple[ChannelId, Sku], Lane], at: datetime) -> dict[ChannelId, OSError]:
         """Queue hints channel by channel; return the channels whose queue did not take them."""
@@ -162,7 +180,13 @@ class FanOut:
 
 
 def _clear(change: Change, at: datetime) -> Update:
-    return fanned_out(change.key, change.after, change.change_seq, at)
+    return fanned_out(change.key, change.counter, change.after, change.change_seq, at)
+
+
+def _of_whole(change: Change, whole: Mapping[StockKey, Standing]) -> Change:
+    total = whole[change.key].available
+    before = None if change.before is None else total - (change.after - change.before)
+    return replace(change, before=before, after=total)
 
 
 def change_of(new: Item, old: Item | None) -> Change:
@@ -172,4 +196,6 @@ def change_of(new: Item, old: Item | None) -> Change:
         None if old is None else cast(int, old["available"]),
         cast(int, new["available"]),
         cast(int, new["change_seq"]),
+        int(cast(str, new["sk"])),
+        allotted(new),
     )

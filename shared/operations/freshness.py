@@ -18,7 +18,7 @@ from shared.domain.stock import Sku, StockKey
 from shared.store.bulk import write_each
 from shared.store.cases import Cases
 from shared.store.layout import SHARDS, heard_key
-from shared.store.ledger import promise_action
+from shared.store.promises import promise_action
 from shared.store.registry import Registry
 from shared.store.table import Exists, Table, Update
 

@@ -22,9 +22,8 @@ from shared.domain.events import instant
 from shared.domain.reservation import OrderLine
 from shared.domain.stock import LocationId, Quantity, Sku, StockKey
 from shared.store.cases import Cases
-from shared.store.ledger import Ledger
 from shared.store.orders import Orders
-from shared.store.promises import short_keys
+from shared.store.promises import short_keys, standings
 from shared.store.registry import Network, Registry
 from shared.store.table import Table
 
@@ -38,7 +37,6 @@ class OrderWatch:
 
     def __init__(self, table: Table, registry: Registry, cases: Cases, clock: Callable[[], datetime]) -> None:
         self._table = table
-        self._ledger = Ledger(table)
         self._orders = Orders(table)
         self._registry = registry
         self._cases = cases
@@ -80,7 +78,7 @@ class OrderWatch:
         return next((case for case in found if case.id == known.id), None)
 
     def _oversold(self, key: StockKey, network: Network, now: datetime) -> Iterator[Case]:
-        available = self._ledger.available([key])[key]
+        available = standings(self._table, [key])[key].available
         if available >= 0:
             return
         covers = self.backorders(key)
@@ -89,7 +87,7 @@ class OrderWatch:
     def backorders(self, key: StockKey) -> list[Cover]:
         """Return the open order lines of a stock key in the order in which stock covers them."""
         lines = self._orders.of_stock_key(key)
-        available = self._ledger.available([key])[key]
+        available = standings(self._table, [key])[key].available
         return cover_backorders(lines, key.location, available, self._registry.network().channels)
 
 

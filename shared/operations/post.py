@@ -29,6 +29,7 @@ from shared.domain.events import Count, Demand, Movement, instant
 from shared.domain.fold import Decision, Retraction, fold
 from shared.domain.ledger import NO_RULES, Posting, Rules
 from shared.domain.stock import WHOLE, EventKey, LocationId, Quantity, Sku, StockKey
+from shared.operations.allotments import Allotments
 from shared.operations.facts import (
     Fact,
     Note,
@@ -42,8 +43,9 @@ from shared.operations.facts import (
 from shared.operations.order_lines import plan_lines
 from shared.store.layout import event_key
 from shared.store.lease import Leases
-from shared.store.ledger import Ledger, posting_actions, promise_action
+from shared.store.ledger import Ledger, posting_actions
 from shared.store.orders import Orders
+from shared.store.promises import promise_action
 from shared.store.registry import Network
 from shared.store.table import (
     MAX_ACTIONS,
@@ -52,6 +54,7 @@ from shared.store.table import (
     Item,
     Put,
     Table,
+    TableError,
     ThrottledError,
     UnknownOutcomeError,
     Value,
@@ -107,6 +110,7 @@ class Poster:
         self._ledger = Ledger(table)
         self._leases = Leases(table, clock, pause)
         self._orders = Orders(table)
+        self._allotments = Allotments(table, clock, pause)
         self._clock = clock
         self._pause = pause
 
@@ -155,7 +159,7 @@ class Poster:
                     if fact.event.key in known
                 ]
                 remaining = [fact for fact in remaining if fact.event.key not in known]
-                if known:
+                if known or self._make_way(refused):
                     continue
                 if not leased:
                     leased = lease.enter_context(self._leases.on(_busiest(remaining)))
@@ -269,11 +273,21 @@ class Poster:
             actions = [record, *posting_actions(posting, now)]
             try:
                 self._table.write([*actions, promise_action(key, posting.available_delta, now)])
-            except (WriteRefusedError, WriteConflictError, ThrottledError, UnknownOutcomeError):
+            except WriteRefusedError as refused:
+                if not self._make_way(refused):
+                    self._back_off(attempt)
+            except (WriteConflictError, ThrottledError, UnknownOutcomeError):
                 self._back_off(attempt)
             else:
                 return posting
         raise PostingContendedError([], [])
+
+    def _make_way(self, refused: WriteRefusedError) -> bool:
+        """Gather the allotments that a decrease could eat into; say whether there were any."""
+        try:
+            return self._allotments.make_way(refused)
+        except TableError:
+            return False  # claims kept coming in between; the next attempt finds fewer units
 
     def _back_off(self, attempt: int) -> None:
         """Wait a random time that doubles with each attempt, 10 ms to about a second."""

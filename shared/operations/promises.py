@@ -20,6 +20,7 @@ from typing import cast
 from shared.domain.availability import Pack, Part, Standing, whole_kits
 from shared.domain.events import parse_instant
 from shared.domain.items import Component
+from shared.domain.items import Item as MasterItem
 from shared.domain.kits import components_at
 from shared.domain.network import Listing
 from shared.domain.stock import LocationId, Sku, StockKey
@@ -44,7 +45,7 @@ class Promises:
         self._registry = registry
         self._clock = clock
         self._known: dict[LocationId, tuple[datetime, bool]] = {}
-        self._kits: dict[Sku, tuple[datetime, tuple[Component, ...]]] = {}
+        self._items: dict[Sku, tuple[datetime, MasterItem | None]] = {}
 
     def standings(
         self, keys: Iterable[StockKey], packs: Mapping[Sku, Pack] | None = None
@@ -73,14 +74,22 @@ class Promises:
 
     def remembered_kits(self, skus: Iterable[Sku]) -> dict[Sku, tuple[Component, ...]]:
         """Return the components of those of some items that are kits, as they were at most ``REMEMBERED`` ago."""
+        now, items = self._clock(), self._remembered(skus)
+        return {sku: parts for sku, item in items.items() if (parts := components_at(item, now))}
+
+    def remembered_hot(self, skus: Iterable[Sku]) -> set[Sku]:
+        """Return those of some items that are declared hot, as they were at most ``REMEMBERED`` ago."""
+        return {sku for sku, item in self._remembered(skus).items() if item.is_hot}
+
+    def _remembered(self, skus: Iterable[Sku]) -> dict[Sku, MasterItem]:
         now = self._clock()
-        if len(self._kits) > MOST_REMEMBERED:
-            self._kits.clear()
+        if len(self._items) > MOST_REMEMBERED:
+            self._items.clear()
         wanted = dict.fromkeys(skus)
-        old = [sku for sku in wanted if sku not in self._kits or now - self._kits[sku][0] > REMEMBERED]
-        found = self.kits(old) if old else {}
-        self._kits |= {sku: (now, found.get(sku, ())) for sku in old}
-        return {sku: parts for sku in wanted if (parts := self._kits[sku][1])}
+        old = [sku for sku in wanted if sku not in self._items or now - self._items[sku][0] > REMEMBERED]
+        found = self._registry.items.find(old) if old else {}
+        self._items |= {sku: (now, found.get(sku)) for sku in old}
+        return {sku: item for sku in wanted if (item := self._items[sku][1]) is not None}
 
     def packs(self, listings: Iterable[Listing]) -> dict[Sku, Pack]:
         """Return the pack of each listing that is sold by one; of one whose unit the item has no more, none."""

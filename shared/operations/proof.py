@@ -32,7 +32,7 @@ from shared.store.account import Account
 from shared.store.derived import Hour, Net, bucket_attributes, bucket_nets
 from shared.store.layout import shard
 from shared.store.orders import order_line
-from shared.store.promises import standing_of
+from shared.store.promises import allotted, spare, standing_of
 from shared.store.table import Item, Value
 
 COUNTERS = frozenset(map(str, Counter))
@@ -89,13 +89,38 @@ def discrepancies(account: Account) -> Iterator[Discrepancy]:
         entry = account.journal.events.get(event)
         where = "a count that waits" if entry is None else f"entry {entry}"
         yield Discrepancy(account.key, f"event {event} as posted", 1, 0, where, Mend.APART)
+    yield from promise_discrepancies(account)
+
+
+def promise_discrepancies(account: Account) -> Iterator[Discrepancy]:
+    """Yield what does not add up of the promise counters of a stock key."""
     for k, item in sorted(account.promises.items()):
         found, kept = cast(int, item.get("set_aside", 0)), set_aside(item)
         if found != kept:
             yield Discrepancy(account.key, "set aside in all", kept, found, f"promise counter {k}")
+    yield from _allotments(account)
     if account.available != account.claimable:
         where = f"{len(account.promises)} promise counters; {account.reserved} reserved"
         yield Discrepancy(account.key, "available", account.claimable, account.available, where)
+
+
+def _allotments(account: Account) -> Iterator[Discrepancy]:
+    """Check what counter 0 says it has to spare, and that it knows of every unit in an allotment."""
+    parts = {k: item for k, item in account.promises.items() if k}
+    granted = sum(cast(int, item.get("granted", 0)) for item in parts.values())
+    main = account.promises.get(0, {})
+    if allotted(main) != granted:
+        yield Discrepancy(account.key, "allotted", granted, allotted(main), "promise counter 0")
+    if main and main.get("spare") != spare(main):
+        found = cast(int, main.get("spare", 0))
+        yield Discrepancy(account.key, "to spare", spare(main), found, "promise counter 0")
+    for k, item in sorted(parts.items()):
+        left = cast(int, item["available"])
+        right = min(max(left, 0), cast(int, item.get("granted", 0)))
+        if left != right:
+            yield Discrepancy(account.key, "left of an allotment", right, left, f"promise counter {k}")
+    if granted and spare(main) < 0:
+        yield Discrepancy(account.key, "to spare beside allotments", 0, spare(main), "promise counter 0")
 
 
 def set_aside(item: Item) -> Quantity:

@@ -34,6 +34,7 @@ from shared.operations.proof import (
     counts_by_instant,
     listing,
     newest_counts,
+    promise_discrepancies,
     set_aside,
     variances,
 )
@@ -51,8 +52,9 @@ from shared.store.layout import (
     repair_key,
     version_key,
 )
-from shared.store.ledger import clock_value, mark_value, promise_action
+from shared.store.ledger import clock_value, mark_value
 from shared.store.orders import line_puts, order_line
+from shared.store.promises import changed, spare
 from shared.store.table import (
     MAX_ACTIONS,
     Absent,
@@ -261,24 +263,27 @@ def _balance_action(account: Account) -> Action | None:
 
 
 def _promise_actions(account: Account, now: datetime) -> Iterator[Action]:
-    """Yield the promise counters that must move, on condition that none of them has.
+    """Yield the promise counters anew where they are wrong, all units in the first, on condition that none has moved.
 
     Order lines cannot change what they hold without moving one, so that is a condition on them too.
     """
-    change = account.claimable - account.available
-    kept = {k: set_aside(item) for k, item in account.promises.items()}
-    wrong = {k for k, units in kept.items() if account.promises[k].get("set_aside", 0) != units}
-    if not change and not wrong:
+    if not any(promise_discrepancies(account)):
         return
     for k in sorted({0, *account.promises}):
-        still = _unmoved(account.promises.get(k))
-        at = promise_key(account.key, k)
-        if k and k not in wrong:
-            yield Check(at, (still,))
-            continue
-        moved = promise_action(account.key, 0 if k else change, now, still)
-        extra: Mapping[str, Value] = {"set_aside": kept[k]} if k in wrong else {}
-        yield Update(at, set={**moved.set, **extra}, add=moved.add, conditions=moved.conditions)
+        item = account.promises.get(k, {})
+        put: dict[str, Value] = {"available": 0 if k else account.claimable}
+        if k:
+            put["granted"] = 0
+        else:
+            put |= {"allotted": 0, "spare": spare({**item, **put})}
+        if item.get("set_aside", 0) != set_aside(item):
+            put["set_aside"] = set_aside(item)
+        yield Update(
+            promise_key(account.key, k),
+            set={**changed(account.key, now), **put},
+            add={"change_seq": 1},
+            conditions=(_unmoved(account.promises.get(k)),),
+        )
 
 
 def _unmoved(promise: Item | None) -> Condition:

@@ -28,6 +28,7 @@ import json
 import random
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import cast
@@ -37,6 +38,7 @@ from shared.domain.events import Demand, DemandEffect, Origin, instant, parse_in
 from shared.domain.network import Channel
 from shared.domain.reservation import OrderLine, merge_demand
 from shared.domain.stock import ChannelId, EventKey, MessageId, Quantity, Sku, SourceId, StockKey
+from shared.operations.allotments import Allotments
 from shared.operations.placing import Placing
 from shared.operations.promises import Promises
 from shared.operations.reservations import (
@@ -51,10 +53,10 @@ from shared.operations.reservations import (
     UnknownItemError,
     Wanted,
 )
-from shared.store.layout import SHARDS, order_key, promise_key, shard
-from shared.store.ledger import promise_action
+from shared.store.layout import SHARDS, order_key, shard
+from shared.store.ledger import stock_key_of
 from shared.store.orders import Orders, line_put
-from shared.store.promises import claim_conditions, with_own
+from shared.store.promises import allotted, claim_conditions, promise_action, with_own
 from shared.store.registry import Registry
 from shared.store.table import (
     Absent,
@@ -66,6 +68,7 @@ from shared.store.table import (
     Item,
     Put,
     Table,
+    TableError,
     ThrottledError,
     UnknownOutcomeError,
     Update,
@@ -125,8 +128,8 @@ class _GivenBackError(Exception):
         return Equals("status", "given_back"), Equals("first_line", self.header["first_line"])
 
 
-class _SetAsideError(Exception):
-    """There is enough, but more is set aside for single channels than was reckoned with."""
+class _AgainError(Exception):
+    """There is enough, but not as was reckoned: more is set aside for single channels, or it lies in other counters."""
 
     def __init__(self, known: Mapping[StockKey, Standing]) -> None:
         super().__init__()
@@ -146,6 +149,7 @@ class Reserver:
         self._table = table
         self._orders = Orders(table)
         self._promises = Promises(table, registry, clock)
+        self._allotments = Allotments(table, clock, pause)
         self._registry = registry
         self._clock = clock
         self._pause = pause
@@ -210,7 +214,7 @@ class Reserver:
             actions: list[Action] = [Put(order, header, expected), *lines, *claims]
             try:
                 return self._take(reservation, actions, told, units, channel)
-            except _SetAsideError as learnt:
+            except _AgainError as learnt:
                 known |= learnt.known
             except _GivenBackError as ended:
                 first, expected = ended.first, ended.still
@@ -228,12 +232,21 @@ class Reserver:
         """Return the writes of some lines, and those of their claims."""
         lines, claims = list[Put](), list[Update]()
         stale = self._promises.stale(at.location for at in units)
+        hot = self._promises.remembered_hot(at.sku for at in units)
         for number, (at, quantity) in enumerate(units.items(), start=first):
             standing = replace(known.get(at, Standing(0)), is_stale=at.location in stale)
             found = claim(quantity, channel, standing)
             if found is None:
                 raise InsufficientStockError([Shortfall(at.sku, at.location, quantity, 0)])
             line = _line(f"reservation/{reservation}", number, at, quantity, channel.id, now)
+            allotment = None
+            if not found.own:
+                is_hot = at.sku in hot
+                allotment = self._allotments.claim(at, quantity, channel, standing, now, is_hot=is_hot)
+            if allotment is not None:
+                lines.append(line_put(line, now))
+                claims.append(allotment)
+                continue
             lines.append(line_put(replace(line, dedicated=found.own), now))
             conditions = claim_conditions(found, channel.id, standing)
             claims.append(with_own(promise_action(at, -quantity, now, *conditions), channel.id, -found.own))
@@ -255,7 +268,9 @@ class Reserver:
                 if header is not None and header.found is not None:
                     return self._meet(reservation, header.found, told)
                 self._explain(refused, units, channel)
-            except (WriteConflictError, ThrottledError, UnknownOutcomeError):
+            except (WriteConflictError, ThrottledError, UnknownOutcomeError) as error:
+                if isinstance(error, WriteConflictError) and self._allotments.met(units):
+                    raise _AgainError({}) from error
                 self._back_off(attempt)
         raise ReservationBusyError(reservation)
 
@@ -287,23 +302,33 @@ class Reserver:
     def _explain(
         self, refused: WriteRefusedError, units: Mapping[StockKey, Quantity], channel: Channel
     ) -> None:
-        """Raise what a refused claim means: too little, or more set aside than was reckoned with."""
+        """Raise what a refused claim means: too little of all there is, or that it must be claimed otherwise."""
         shortfalls, learnt = [], dict[StockKey, Standing]()
-        places = {promise_key(at): at for at in units}
         for refusal in refused.refusals:
-            at = places.get(refusal.action.key)
-            if at is None:
+            if not refusal.action.key.pk.startswith("PROMISE#"):
                 continue
-            standing = self._promises.read(at, refusal.found)
+            at = stock_key_of(dict(cast(Update, refusal.action).set))
+            known = self._promises.read(at, refusal.found)
+            if refusal.action.key.sk != "0":
+                self._allotments.fill(at, int(refusal.action.key.sk), units[at], channel, known)
+                continue
+            has_more = allotted(refusal.found) > 0
+            standing = self._promises.standings([at])[at] if has_more else known
             found = claim(units[at], channel, standing)
-            if found is not None and standing.available >= found.least_available:
-                learnt[at] = standing
-            else:
+            if found is None or standing.available < found.least_available:
                 left = promise(standing, channel).available_to_promise
                 shortfalls.append(Shortfall(at.sku, at.location, units[at], left))
+                continue
+            learnt[at] = standing
+            if has_more:
+                self._gather(at)
         if shortfalls:
             raise InsufficientStockError(shortfalls)
-        raise _SetAsideError(learnt)
+        raise _AgainError(learnt)
+
+    def _gather(self, at: StockKey) -> None:
+        with suppress(TableError):  # it is tried again, as long as anything is
+            self._allotments.gather(at)
 
     # ---- taking more lines than a transaction holds -------------------------------------------------------------
 
@@ -378,7 +403,7 @@ class Reserver:
                     raise ReservationBusyError(reservation) from refused
                 try:
                     self._explain(refused, units, channel)
-                except _SetAsideError as learnt:
+                except _AgainError as learnt:
                     known |= learnt.known
         raise ReservationBusyError(reservation)
 
@@ -436,6 +461,10 @@ class Reserver:
         ReservationNotFoundError, ReservationBusyError
         """
         return self._give_back(reservation, ReservationStatus.RELEASED)
+
+    def gather_idle(self) -> int:
+        """Take back what lies unused in the allotments of stock keys that were hot; return how many there were."""
+        return self._allotments.gather_idle()
 
     def expire_due(self, limit: int = 100) -> int:
         """Give back reservations whose time is over, oldest first; return how many."""

@@ -8,9 +8,11 @@ again tops it up; 0 gives everything back to all.
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from datetime import datetime
 
 from shared.domain.stock import ChannelId, Quantity, StockKey
+from shared.operations.allotments import Allotments
 from shared.operations.reservations import (
     InsufficientStockError,
     InvalidReservationError,
@@ -36,6 +38,7 @@ class SetAside:
         self._table = table
         self._registry = registry
         self._clock = clock
+        self._allotments = Allotments(table, clock)
         self._view = StockView(table, registry, clock)
 
     def keep(self, channel_id: ChannelId, key: StockKey, units: Quantity) -> Quantity:
@@ -72,9 +75,11 @@ class SetAside:
                 raise InsufficientStockError([Shortfall(key.sku, key.location, units, left)])
             try:
                 self._table.write([set_aside_action(key, channel_id, units, known, self._clock())])
-            except WriteRefusedError:
-                continue
+            except WriteRefusedError as refused:
+                with suppress(TableError):  # it is tried again, as long as anything is
+                    self._allotments.make_way(refused)
             except TableError as error:
                 raise SetAsideBusyError(str(key)) from error
-            return before
+            else:
+                return before
         raise SetAsideBusyError(str(key))

@@ -25,6 +25,7 @@ from shared.store.ledger import Ledger, LedgerMovedError
 from shared.store.listings import Listings, Paces, Silence
 from shared.store.observations import Observations
 from shared.store.orders import Orders
+from shared.store.promises import allotted, counters, summed
 from shared.store.registry import Network, Registry
 from shared.store.table import MAX_ACTIONS, Item, Table
 
@@ -209,7 +210,12 @@ class StockView:
             rows |= {
                 key: _quantities(found.get(balance_key(key)), found.get(promise_key(key))) for key in some
             }
+            rows |= {key: self._row_of_hot(key) for key in some if allotted(found.get(promise_key(key)))}
         return rows
+
+    def _row_of_hot(self, key: StockKey) -> dict[str, Quantity]:
+        found = self._table.snapshot([balance_key(key), *counters(key)])
+        return _quantities(found.get(balance_key(key)), summed(found, key))
 
     def promise_of(self, channel: Channel, key: StockKey) -> Promise:
         """Return what a channel may sell of a stock key, read consistently; in whole packs, where it sells by them."""

@@ -65,7 +65,6 @@ from shared.store.layout import (
     count_partition,
     entry_key,
     leaf_key,
-    promise_key,
     shard,
     waiting_key,
 )
@@ -233,12 +232,6 @@ class Ledger:
         """Yield the journal entries from ``first_seq`` to ``last_seq`` inclusive."""
         return self._some_entries(key, range(first_seq, last_seq + 1))
 
-    def available(self, keys: Iterable[StockKey]) -> dict[StockKey, Quantity]:
-        """Return what is available of each stock key: on hand, less holds, damage and open orders."""
-        wanted = {promise_key(key): key for key in keys}
-        found = self._table.get_many(list(wanted))
-        return {key: cast(int, found[at]["available"]) if at in found else 0 for at, key in wanted.items()}
-
     def _leaf_clocks(self, key: StockKey, leaves: Iterable[Leaf]) -> dict[Slot, Clock]:
         named = [leaf_key(key, leaf) for leaf in leaves if leaf != WHOLE]
         found = self._table.get_many(named) if named else {}
@@ -387,22 +380,6 @@ def posting_actions(posting: Posting, posted_at: datetime) -> list[Action]:
         for document, mark in posting.documents.items()
     ]
     return actions
-
-
-def promise_action(key: StockKey, change: Quantity, posted_at: datetime, *conditions: Condition) -> Update:
-    """Move what is available of a stock key, and mark it dirty in the same write so that no push is ever missed."""
-    return Update(
-        promise_key(key),
-        set={
-            "sku": key.sku,
-            "location": key.location,
-            "changed_at": instant(posted_at),
-            "dirty_pk": f"dirty#{shard(key.sku)}",
-            "dirty_sk": instant(posted_at),
-        },
-        add={"available": change, "change_seq": 1},
-        conditions=conditions,
-    )
 
 
 def pack_lines(lines: Iterable[Line]) -> bytes:

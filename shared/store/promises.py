@@ -4,6 +4,17 @@ One item for each stock key holds ``available`` (on hand, less holds, damage and
 aside ``set_aside|CHANNEL`` for each and their sum ``set_aside``. All of it is one item, so one condition guards a
 claim: whoever does not know how much is set aside is refused, learns it from the refusal, and asks again.
 
+**Allotments.** One item takes some fifty claims a second, so a hot stock key has more: counter 0, as above, and
+**allotments**, counters 1 to ``COUNTERS`` that hold units moved there from counter 0, each claimed by itself. What is
+available is the sum of all. Counter 0 knows how many units were ``allotted``, and what it has to ``spare``::
+
+    spare = available - set_aside - kept        kept: the safety stock that the claims of an allotment may rely on
+
+While anything is allotted, ``spare`` is never negative: whatever takes from counter 0 has that as its condition, and
+is refused when it would not hold. It then **gathers** what is left in the allotments and tries again, now against
+everything there is. So a debt never stands beside units in an allotment, and a unit in an allotment is always one
+that anybody may have, whatever is set aside or withheld. What is given back goes to counter 0, and pays a debt first.
+
 A key that owes more than it has is listed under ``short`` when its change is fanned out, so that whoever watches
 finds it without a scan.
 """
@@ -18,7 +29,7 @@ from shared.domain.availability import Claim, Standing
 from shared.domain.events import instant
 from shared.domain.stock import ChannelId, Quantity, StockKey
 from shared.store.layout import SHARDS, promise_key, shard
-from shared.store.ledger import promise_action, stock_key_of
+from shared.store.ledger import stock_key_of
 from shared.store.table import (
     AnyOf,
     AtLeast,
@@ -26,9 +37,15 @@ from shared.store.table import (
     Condition,
     Equals,
     Item,
+    Key,
+    LessThan,
     Table,
     Update,
+    Value,
 )
+
+COUNTERS = 16
+"""Allotments of a hot stock key. Never lower it: units may lie in the last of them."""
 
 _OWN = "set_aside|"
 
@@ -42,14 +59,77 @@ def standing_of(item: Item | None, *, is_stale: bool = False) -> Standing:
         for name, units in item.items()
         if name.startswith(_OWN) and units
     }
-    return Standing(cast(int, item["available"]), kept, is_stale)
+    return Standing(cast(int, item.get("available", 0)), kept, is_stale)
 
 
 def standings(table: Table, keys: Iterable[StockKey]) -> dict[StockKey, Standing]:
     """Return what a promise on each stock key is made from, read consistently; staleness is not known here."""
     wanted = {promise_key(key): key for key in keys}
     found = table.get_many(list(wanted))
-    return {key: standing_of(found.get(at)) for at, key in wanted.items()}
+    return {
+        key: standing_of(
+            summed(table.snapshot(counters(key)), key) if allotted(found.get(at)) else found.get(at)
+        )
+        for at, key in wanted.items()
+    }
+
+
+def counters(key: StockKey) -> list[Key]:
+    """Return the keys of all promise counters that a stock key may have."""
+    return [promise_key(key, k) for k in range(COUNTERS + 1)]
+
+
+def allotted(item: Item | None) -> Quantity:
+    """Return how many units were moved from counter 0 to allotments, and not gathered since."""
+    return 0 if item is None else cast(int, item.get("allotted", 0))
+
+
+def spare(main: Item) -> Quantity:
+    """Return what counter 0 has beside what is set aside and what allotments rely on; negative where it has less."""
+    kept = cast(int, main.get("kept", 0))
+    return (
+        cast(int, main.get("available", 0)) - sum(standing_of(main).set_aside.values()) - kept if main else 0
+    )
+
+
+def summed(found: dict[Key, Item], key: StockKey) -> Item | None:
+    """Return counter 0 of a stock key with what is available in all its counters, read at one instant."""
+    main = found.get(promise_key(key))
+    if main is None:
+        return None
+    return {
+        **main,
+        "available": sum(cast(int, found[at]["available"]) for at in counters(key) if at in found),
+    }
+
+
+def promise_action(key: StockKey, change: Quantity, posted_at: datetime, *conditions: Condition) -> Update:
+    """Move what is available of a stock key, and mark it dirty in the same write so that no push is ever missed.
+
+    A decrease that would eat into what allotments rely on is refused: gather them, and try again.
+    """
+    return Update(
+        promise_key(key),
+        set=changed(key, posted_at),
+        add={"available": change, "spare": change, "change_seq": 1},
+        conditions=(*conditions, *([beside_allotments(-change)] if change < 0 else [])),
+    )
+
+
+def changed(key: StockKey, at: datetime) -> dict[str, Value]:
+    """Return what a promise counter says of itself when it has changed, until that is fanned out."""
+    return {
+        "sku": key.sku,
+        "location": key.location,
+        "changed_at": instant(at),
+        "dirty_pk": f"dirty#{shard(key.sku)}",
+        "dirty_sk": instant(at),
+    }
+
+
+def beside_allotments(units: Quantity) -> Condition:
+    """Say that nothing is allotted, or that so many units are to spare beside it."""
+    return AnyOf((AttributeAbsent("allotted"), LessThan("allotted", 1), AtLeast("spare", units)))
 
 
 def claim_conditions(found: Claim, channel: ChannelId, known: Standing) -> list[Condition]:
@@ -65,10 +145,11 @@ def with_own(action: Update, channel: ChannelId, change: Quantity) -> Update:
     """Move units of what is set aside for a channel in the same write."""
     if not change:
         return action
+    spare = action.add["spare"] - change
     return Update(
         action.key,
         action.set,
-        {**action.add, "set_aside": change, f"{_OWN}{channel}": change},
+        {**action.add, "set_aside": change, f"{_OWN}{channel}": change, "spare": spare},
         action.append,
         action.defaults,
         action.remove,
@@ -83,7 +164,7 @@ def set_aside_action(
     before, total = known.set_aside.get(channel, 0), sum(known.set_aside.values())
     conditions: list[Condition] = [_still("set_aside", total), _still(f"{_OWN}{channel}", before)]
     if units > before:
-        conditions.append(AtLeast("available", total + units - before))
+        conditions += [AtLeast("available", total + units - before), beside_allotments(units - before)]
     return with_own(promise_action(key, 0, now, *conditions), channel, units - before)
 
 
@@ -92,14 +173,18 @@ def _still(name: str, units: Quantity) -> Condition:
     return same if units else AnyOf((AttributeAbsent(name), same))
 
 
-def fanned_out(key: StockKey, available: Quantity, change_seq: int, at: datetime) -> Update:
-    """Take the mark of a change off, unless the key has changed again: that change will announce itself."""
-    short = available < 0
-    listed = {"expiring_pk": f"short#{shard(key.sku)}", "expiring_sk": instant(at)} if short else {}
+def fanned_out(key: StockKey, k: int, available: Quantity, change_seq: int, at: datetime) -> Update:
+    """Take the mark of a change off a counter, unless it has changed again: that change will announce itself."""
+    marks: tuple[str, ...] = ("dirty_pk", "dirty_sk")
+    listed: dict[str, Value] = {}
+    if k == 0 and available < 0:
+        listed = {"expiring_pk": f"short#{shard(key.sku)}", "expiring_sk": instant(at)}
+    elif k == 0:
+        marks += ("expiring_pk", "expiring_sk")
     return Update(
-        promise_key(key),
+        promise_key(key, k),
         set={"fanned_out_seq": change_seq, **listed},
-        remove=("dirty_pk", "dirty_sk") if short else ("dirty_pk", "dirty_sk", "expiring_pk", "expiring_sk"),
+        remove=marks,
         conditions=(Equals("change_seq", change_seq),),
     )
 

@@ -66,6 +66,7 @@ from shared.store.ledger import Ledger, moved_of
 from shared.store.listings import Listings, Paces
 from shared.store.memory import MemoryTable, StreamRecord
 from shared.store.observations import Observations, observation
+from shared.store.promises import standings
 from shared.store.registry import Network, Registry
 from shared.store.table import Action, Item
 
@@ -427,7 +428,7 @@ class House:
         return self.ledger.balances([key])[key].totals[Counter.ON_HAND]
 
     def available(self, key: StockKey = KEY) -> int:
-        return self.ledger.available([key])[key]
+        return standings(self.stock, [key])[key].available
 
     def open_cases(self) -> list[str]:
         return sorted(str(case.kind) for case in self.cases.list(CaseStatus.OPEN))

@@ -34,8 +34,9 @@ from shared.sources import shopify_orders
 from shared.sources.reading import Fields
 from shared.store.bulk import write_each
 from shared.store.inbox import Inbox, MessageStatus
-from shared.store.ledger import posting_actions, promise_action
+from shared.store.ledger import posting_actions
 from shared.store.orders import line_put
+from shared.store.promises import promise_action
 from shared.store.table import Action, Put, Table, TableError, UnknownOutcomeError, Update
 
 Replacement = tuple[object, str, object]
