@@ -55,7 +55,10 @@ class _Heat:
 
 
 class Allotments:
-    """Chooses the counters of claims, fills allotments and gathers them."""
+    """Chooses the counters of claims, fills allotments and gathers them.
+
+    Each process claims from one allotment of every stock key, and from another once it has met somebody there.
+    """
 
     def __init__(
         self, table: Table, clock: Callable[[], datetime], pause: Callable[[float], None] = time.sleep
@@ -64,6 +67,7 @@ class Allotments:
         self._clock = clock
         self._pause = pause
         self._heat: dict[StockKey, _Heat] = {}
+        self._k = _any_allotment()
         self._kept_for: dict[StockKey, tuple[datetime, frozenset[ChannelId]]] = {}
 
     def claim(
@@ -88,10 +92,9 @@ class Allotments:
         if not is_hot or is_cold or channel.id in self._has_own(key, now):
             return None
         least = _least(quantity, channel, standing)
-        k = random.randint(1, COUNTERS)  # noqa: S311
-        return (
-            None if least is None else claim_in_allotment(key, k, quantity, least, channel.safety_stock, now)
-        )
+        if least is None:
+            return None
+        return claim_in_allotment(key, self._k, quantity, least, channel.safety_stock, now)
 
     def _has_own(self, key: StockKey, now: datetime) -> frozenset[ChannelId]:
         """Return the channels that units of a hot stock key are set aside for, as of ``REMEMBERED`` ago at most."""
@@ -103,7 +106,7 @@ class Allotments:
 
     def met(self, keys: Iterable[StockKey]) -> bool:
         """Note that a reservation met others on one of some stock keys; say whether that made one of them hot."""
-        now, became_hot = self._clock(), False
+        now, became_hot, self._k = self._clock(), False, _any_allotment()
         for key in keys:
             heat = self._heat.setdefault(key, _Heat(now))
             heat.conflicts += 1
@@ -170,6 +173,10 @@ class Allotments:
             except TableError:
                 continue  # it was claimed from just now, or the table is busy: it is looked at again in a minute
         return len(idle)
+
+
+def _any_allotment() -> int:
+    return random.randint(1, COUNTERS)  # noqa: S311
 
 
 def _least(quantity: Quantity, channel: Channel, standing: Standing) -> Quantity | None:
