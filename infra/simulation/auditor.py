@@ -22,7 +22,7 @@ from shared.domain.network import Channel
 from shared.domain.stock import ChannelId, Counter, LocationId, Quantity, Sku, StockKey
 from shared.operations.fan_out import Hint
 from shared.store.layout import case_key
-from shared.store.table import Item
+from shared.store.table import Item, Key
 
 
 class Invariant(IntEnum):
@@ -81,7 +81,8 @@ class Auditor:
         self.promised: defaultdict[StockKey, list[tuple[int, Quantity]]] = defaultdict(lambda: [(0, 0)])
         self.taken_at: dict[tuple[ChannelId, StockKey], int] = {}
         self._hinted: dict[tuple[ChannelId, Sku], int] = {}
-        self._changed: dict[StockKey, int] = {}
+        self._parts: defaultdict[StockKey, dict[str, Quantity]] = defaultdict(dict)
+        self._changed: dict[Key, int] = {}
         self._inbox: dict[str, Item] = {}
         self._parked: defaultdict[str, set[str]] = defaultdict(set)
         self._open: set[str] = set()
@@ -96,7 +97,7 @@ class Auditor:
     def stock_committed(self, changes: Sequence[Change]) -> None:
         """Check one transaction on the stock table."""
         balances: dict[StockKey, Item] = {}
-        promises: dict[StockKey, Item] = {}
+        promises: set[StockKey] = set()
         touched: set[StockKey] = set()
         claims: list[str] = []
         for change in changes:
@@ -112,7 +113,7 @@ class Auditor:
             elif family == "BAL" and change.key.sk == "-":
                 balances[_stock_key(item)] = item
             elif family == "PROMISE":
-                promises[_stock_key(item)] = item
+                promises.add(self._counter(change))
                 self._check_announced(change)
             elif family == "ORDER" and change.key.sk == "-" and change.old is None:
                 claims.append(change.key.pk)
@@ -130,6 +131,15 @@ class Auditor:
         for claim in claims:
             self._claimed(claim)
 
+    def _counter(self, change: Change) -> StockKey:
+        """Note one promise counter; what is available of a stock key is the sum of all that it has."""
+        item = cast(Item, change.new)
+        key = _stock_key(item)
+        self._parts[key][change.key.sk] = cast(int, item["available"])
+        if "dirty_pk" in item:
+            self._changed[change.key] = self._scheduler.us
+        return key
+
     def _check_announced(self, change: Change) -> None:
         """A mark comes off a stock key only after every channel that sells it has a hint that is newer than the change."""
         old, new = change.old, cast(Item, change.new)
@@ -138,7 +148,7 @@ class Auditor:
         key = _stock_key(new)
         for channel in self._channels:
             hinted = self._hinted.get((channel.id, key.sku), -1)
-            if key.location in channel.locations and hinted < self._changed[key]:
+            if key.location in channel.locations and hinted < self._changed[change.key]:
                 what = f"{key} is no longer marked as changed, and nobody has told {channel.id}"
                 raise Violation(Invariant.NEVER_STALE_OUT, what)
 
@@ -206,7 +216,7 @@ class Auditor:
                 self.oracle.tell_demand(fact)
 
     def _sums(
-        self, touched: set[StockKey], balances: Mapping[StockKey, Item], promises: Mapping[StockKey, Item]
+        self, touched: set[StockKey], balances: Mapping[StockKey, Item], promises: set[StockKey]
     ) -> None:
         self._balances |= balances
         for key in sorted({*balances, *touched}):
@@ -221,11 +231,8 @@ class Auditor:
                     )
         now = self._scheduler.us
         for key in sorted({*promises, *touched}):
-            promised = promises.get(key)
-            if promised is not None:
-                self.promised[key].append((now, cast(int, promised["available"])))
-                if "dirty_pk" in promised:
-                    self._changed[key] = now
+            if key in promises:
+                self.promised[key].append((now, sum(self._parts[key].values())))
             must, found = self.oracle.available(key), self.promised[key][-1][1]
             if must != found:
                 raise Violation(
@@ -305,6 +312,8 @@ class Auditor:
                     self._check_kept(message)
                 else:
                     self._parked[message].add(case)
+            elif change.key.sk != "-":
+                continue  # what was done about it
             elif change.new is not None and change.new.get("status") == "open":
                 self._open.add(case)
             elif case in self._open:

@@ -16,7 +16,7 @@ from typing import BinaryIO, cast
 
 from infra.simulation.channels import ChannelModel
 from infra.simulation.chaos import Actor, Chaos, Crash
-from infra.simulation.network import EXTERNAL_ID, SKUS, network
+from infra.simulation.network import EXTERNAL_ID, HOT, SKUS, network
 from infra.simulation.scheduler import Scheduler
 from infra.simulation.tables import BusyTable, Change, WatchedTable
 from infra.simulation.transports import (
@@ -29,6 +29,8 @@ from infra.simulation.transports import (
     StreamSettings,
 )
 from shared.domain.drift import Comparison
+from shared.domain.item_changes import Declaration, changed
+from shared.domain.items import Change as ItemChange
 from shared.domain.network import Listing
 from shared.domain.root_cause import Explanation, Hypothesis, RootCause
 from shared.domain.stock import ChannelId, MessageId, Sku
@@ -155,12 +157,18 @@ class House:
         self._build_transports()
         self.registry.declare(network())
         self.registry.add_items(SKUS)
+        self._declare_hot(HOT)
         self.registry.add_listings(
             Listing(channel, sku, EXTERNAL_ID[sku]) for channel in network().channels for sku in SKUS
         )
         self.channels = build_channels(self.registry)
         for channel in self.channels:
             self._build_lanes(channel)
+
+    def _declare_hot(self, sku: Sku) -> None:
+        item = self.registry.items.find([sku])[sku]
+        hot = changed(item, Declaration(sku, is_hot=True), ItemChange("simulation", self.scheduler.now()))
+        self.registry.items.change([(item, hot)])
 
     def _table(self, name: str, *indexes: str) -> WatchedTable:
         return WatchedTable(name, indexes, self.chaos, self.scheduler.now)

@@ -25,6 +25,8 @@ FILES, SHOPFRONT = SourceId("files"), SourceId("shopfront")
 EAST, DOCK, WEST = LocationId("east"), LocationId("dock"), LocationId("west")
 SHOP, MARKET = ChannelId("shop"), ChannelId("market")
 SKUS = (Sku("TEA"), Sku("MUG"), Sku("POT"))
+HOT = Sku("POT")
+"""The item that is declared hot: its reservations take from allotments, and in larger numbers."""
 SAFETY_STOCK = 2
 SHOP_LOCATION = "77"
 SHOP_DOMAIN = "tea.example"

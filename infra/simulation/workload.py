@@ -16,6 +16,7 @@ from infra.simulation.network import (
     EAST,
     ERP,
     GHOST,
+    HOT,
     MARKET,
     MOVEMENTS,
     OMS,
@@ -243,7 +244,7 @@ class _Draw:
     # ---- steps --------------------------------------------------------------------------------------------------
 
     def _opening(self, sku: Sku) -> Webhook:
-        line = ReportLine(sku, EAST, self.random.randrange(4, 40))
+        line = ReportLine(sku, EAST, self.random.randrange(4, 40) * (3 if sku == HOT else 1))
         name = self._name()
         return Webhook(0, WMS, "count", f"OPEN-{name}", -7200, (line,), ((0.0, f"d{name}"),))
 
@@ -361,7 +362,9 @@ class _Draw:
             (self._sku(), random.choice(places)): random.choice((1, 1, 2, 3, 6))
             for _ in range(random.choice((1, 1, 2, 3)))
         }
-        lines = tuple((sku, place, units) for (sku, place), units in wanted.items())
+        lines = tuple(
+            (sku, place, units * (4 if sku == HOT else 1)) for (sku, place), units in wanted.items()
+        )
         shipped_after = 600 * random.random() if random.random() < 0.3 else None
         released = tuple(
             300 * random.random() for _ in range(random.choice((0, 1, 1, 2)) if random.random() < 0.5 else 0)

@@ -41,7 +41,7 @@ HOT_FOR = timedelta(minutes=1)
 REMEMBERED = timedelta(seconds=5)
 """How long it is believed for which channels units are set aside."""
 
-WORTHWHILE = 4 * COUNTERS
+WORTHWHILE = COUNTERS
 """Units to spare below which all are claimed from counter 0."""
 
 ATTEMPTS = 40

@@ -14,7 +14,7 @@ stock         BKT#sku#location#leaf           hour                         net p
                                                                            leaf ``-``: of all leaves
 stock         CNT#sku#location#leaf#counter   as_of#version#key            one accepted count and its variance
 stock         CNTDOC#sku#location#leaf#...    source#document              the version of a count that stands
-stock         PROMISE#sku#location            k                            available, to be claimed from
+stock         PROMISE#sku#location            k                            available, to be claimed from; k > 0: allotments
 stock         LEASE#sku#location              ``-``                        who posts to a busy stock key just now
 stock         EVENT#key                       ``-``                        an event that is in the ledger
 stock         ORDER#order                     ``-``, LINE#line             an order and its lines

@@ -35,6 +35,7 @@ from shared.store.layout import INDEXES
 from shared.store.memory import MemoryTable
 from shared.store.registry import Network
 from shared.store.table import Action, Check, Table
+from tests.bench import hot_sku
 from tests.operations.deliveries import drop, rows
 from tests.operations.house import House
 
@@ -140,6 +141,18 @@ def bench_hot_sku() -> None:
         f"{requests / 3:.3f}x",
     )
     row("write units for one movement (modelled)", f"{units:.2f}", "one by one 4", f"{units / 4:.2f}x")
+
+
+def bench_reservations() -> None:
+    """16 clients that reserve a hot SKU one unit at a time, with one promise counter and with allotments."""
+    one, several = hot_sku.run(is_hot=False, with_detection=False), hot_sku.run(is_hot=True)
+    for what, figure, floor in (
+        ("reservations/s of a hot SKU, 16 clients (modelled)", several.per_second, one.per_second),
+        ("requests for one", several.requests, one.requests),
+        ("conflicts for one", several.conflicts, one.conflicts),
+        ("write units for one, conflicts included (modelled)", several.write_units, one.write_units),
+    ):
+        row(what, f"{figure:,.2f}", f"one counter {floor:,.2f}", f"{figure / floor:.2f}x")
 
 
 def bench_post(client: object, name: str) -> None:
@@ -359,6 +372,7 @@ def main() -> None:
     row("what", "figure", "floor of the same run", "ratio")
     bench_fold()
     bench_hot_sku()
+    bench_reservations()
     bench_csv()
     bench_snapshots()
     bench_import()

@@ -24,6 +24,7 @@ from shared.domain.messages import Message
 from shared.domain.network import Source
 from shared.domain.reservation import OrderLine
 from shared.domain.stock import EventKey, Quantity, StockKey
+from shared.operations import allotments as hot
 from shared.operations import fan_out, post, record, reserve, resolve
 from shared.operations import push as pushing
 from shared.operations.apply_message import MessageApplier
@@ -32,12 +33,23 @@ from shared.operations.push import Pusher
 from shared.operations.reserve import Reserver
 from shared.sources import shopify_orders
 from shared.sources.reading import Fields
+from shared.store import allotments, promises
 from shared.store.bulk import write_each
 from shared.store.inbox import Inbox, MessageStatus
 from shared.store.ledger import posting_actions
 from shared.store.orders import line_put
 from shared.store.promises import promise_action
-from shared.store.table import Action, Put, Table, TableError, UnknownOutcomeError, Update
+from shared.store.table import (
+    Absent,
+    Action,
+    AnyOf,
+    Exists,
+    Put,
+    Table,
+    TableError,
+    UnknownOutcomeError,
+    Update,
+)
 
 Replacement = tuple[object, str, object]
 """What is replaced (a module or a class), which of its names, and by what."""
@@ -211,6 +223,22 @@ def reserved_without_condition() -> list[Replacement]:
     return [(reserve, "promise_action", claim)]
 
 
+def allotments_refilled_in_debt() -> list[Replacement]:
+    """An allotment is filled whatever counter 0 has, so that claims there are granted while a debt is open."""
+    original = allotments.filling
+
+    def fill(main: Any, *what: Any) -> list[Update] | None:
+        rich = original({**main, "spare": 1000}, *what)
+        return rich and [replace(rich[0], conditions=rich[0].conditions[1:]), rich[1]]
+
+    return [(hot, "filling", fill)]
+
+
+def allotments_forgotten() -> list[Replacement]:
+    """A decrease does not ask whether units of it lie in allotments."""
+    return [(promises, "beside_allotments", lambda _units: AnyOf((Exists(), Absent())))]
+
+
 def reserved_line_by_line() -> list[Replacement]:
     """A reservation's lines are written one after another, not all or none."""
     original = Reserver._take
@@ -357,6 +385,8 @@ PLANTED: dict[str, Callable[[], list[Replacement]]] = {
         parked_although_reopened,
         unknown_code_dropped,
         reserved_without_condition,
+        allotments_refilled_in_debt,
+        allotments_forgotten,
         reserved_line_by_line,
         released_twice,
         skipped_while_in_flight,

@@ -22,6 +22,8 @@ SEEDS = 200
 """Seeds that every build plays; ``make simulate`` plays thousands."""
 
 LIKELY = {
+    "allotments_refilled_in_debt": 56,
+    "allotments_forgotten": 140,
     "older_order_version_wins": 7,
     "released_twice": 111,
     "unknown_taken_for_not_written": 28,
