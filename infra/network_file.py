@@ -20,11 +20,14 @@ from shared.channels.registry import CONNECTORS
 from shared.domain.cases import CaseKind
 from shared.domain.drift import FormulaError, parse_formula
 from shared.domain.money import BadMoneyError, parse_money
-from shared.domain.network import Channel, Grain, Location, Source, Tolerance
+from shared.domain.network import MANUAL, Channel, Grain, Location, Source, Tolerance
 from shared.domain.rules import FourEyes, Rules
 from shared.domain.stock import ChannelId, LocationId, SourceId
 from shared.sources.registry import FILE_CONNECTORS, WEBHOOK_CONNECTORS
 from shared.store.registry import Network
+
+RESERVED = frozenset({str(MANUAL.id), "onecount"})
+"""Names that no source may have: what people enter by hand, and what we write ourselves."""
 
 Id = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9-]{0,39}$")]
 Text = Annotated[str, StringConstraints(min_length=1)]
@@ -213,6 +216,8 @@ def _mistakes(declared: NetworkDeclaration) -> list[Mistake]:
     connectors = dict.fromkeys(WEBHOOK_CONNECTORS | FILE_CONNECTORS)
     for name, source in declared.sources.items():
         at = f"sources.{name}"
+        if name in RESERVED:
+            found.append(Mistake(at, f"{name!r} is the name of what Onecount itself enters; give it another"))
         must_be(f"{at}.connector", source.connector, connectors, "connector")
         must_be(f"{at}.channel", source.channel, declared.channels, "channel")
         for code, location in source.locations.items():

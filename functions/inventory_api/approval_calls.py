@@ -20,7 +20,7 @@ from shared.operations.post import PostingContendedError
 from shared.runtime.http import Answer, Problem, answer
 from shared.runtime.wiring import now
 from shared.sources.contract import Fault, Report
-from shared.sources.registry import webhook_connector
+from shared.sources.registry import translator
 
 APPROVERS = ("approver",)
 UNDO_TAKES = timedelta(seconds=15)
@@ -95,7 +95,7 @@ def undo_message(asked: Asked[UndoAction]) -> Answer:
     """Take back what a message or a file did, by compensating entries."""
     name, wanted = MessageId(asked.path["message"]), asked.body
     stored = house().inbox.load(name)
-    source = house().registry.network().sources.get(stored.message.source)
+    source = house().registry.network().source(stored.message.source)
     if source is None:
         raise NotPossibleError(
             f"source {stored.message.source} is declared no more, so nobody can read its messages"
@@ -104,7 +104,7 @@ def undo_message(asked: Asked[UndoAction]) -> Answer:
     if stored.kind == "file":
         reports = house().ingester.reports(stored.message, source)
     else:
-        reports = webhook_connector(source.connector).translate(stored.message, source)
+        reports = translator(source.connector).translate(stored.message, source)
     try:
         done = house().undoer.undo(
             reports,

@@ -11,6 +11,7 @@ POST case actions, replay, redrive              operator
 POST case assign, comment, escalate             operator, approver
 POST case approve, reject; POST message undo    approver
 PUT lots, POST lot recall                       operator
+POST movements, counts                          operator
 GET registry items, cross-references            viewer
 PUT registry items, cross-references            admin
 ==============================================  ====================
@@ -29,6 +30,7 @@ from functions.inventory_api import (
     edge,
     explanation_calls,
     lot_calls,
+    manual_calls,
     openapi,
     registry_calls,
     reservation_calls,
@@ -46,6 +48,7 @@ __all__ = [
     "handle",
     "house",
     "lot_calls",
+    "manual_calls",
     "openapi",
     "registry_calls",
     "reservation_calls",

@@ -30,6 +30,7 @@ _QUERY: dict[str, tuple[str, Json]] = {
     "code": ("The source's own code.", _NAME),
     "sku": ("Our SKU; this form takes any character, the path does not.", _NAME),
 }  # fmt: skip
+_ONCE_FOR_EACH_KEY = ("/v1/reservations", "/v1/movements", "/v1/counts")
 _PROBLEM: Json = {
     "description": "Refused (RFC 9457)",
     "content": {"application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}}},
@@ -111,6 +112,6 @@ def _parameters(declared: Call) -> list[Json]:
     for name in declared.query:
         says, schema = _QUERY.get(name, (f"Only what concerns this {name}.", _NAME))
         found.append({"name": name, "in": "query", "schema": schema, "description": says})
-    if declared.method == "POST" and declared.path.startswith("/v1/reservations"):
+    if declared.method == "POST" and declared.path.startswith(_ONCE_FOR_EACH_KEY):
         found.append({"name": "Idempotency-Key", "in": "header", "required": True, "schema": _NAME})
     return found

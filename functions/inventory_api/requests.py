@@ -65,6 +65,20 @@ def identifier(field: str, text: str, longest: int = LONGEST_NAME) -> str:
     return text
 
 
+def idempotency_key(text: str) -> str:
+    """Return the key of a request that is done once however often it comes.
+
+    Raises
+    ------
+    InvalidFieldError
+    """
+    try:
+        return identifier("Idempotency-Key", text)
+    except InvalidFieldError as error:
+        remedy = "send a new key of 1 to 200 printable characters for each request, and the same when you repeat one"
+        raise InvalidFieldError(error.field, error.reason, remedy) from error
+
+
 # ---- the query --------------------------------------------------------------------------------------------------
 
 

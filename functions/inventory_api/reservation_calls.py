@@ -18,24 +18,14 @@ from functions.inventory_api.edge import (
 )
 from functions.inventory_api.requests import (
     FulfilmentRequest,
-    InvalidFieldError,
     ReservationLine,
     ReservationRequest,
     SetAsideRequest,
-    identifier,
+    idempotency_key,
 )
 from shared.domain.stock import ChannelId, LocationId, Sku, StockKey
 from shared.operations.reserve import Wanted
 from shared.runtime.http import Answer, answer
-
-
-def _key(asked: Asked[Any]) -> str:
-    key = asked.header("idempotency-key")
-    try:
-        return identifier("Idempotency-Key", key)
-    except InvalidFieldError as error:
-        remedy = "send a new key of 1 to 200 printable characters for each request, and the same when you repeat one"
-        raise InvalidFieldError(error.field, error.reason, remedy) from error
 
 
 def _wanted(lines: Sequence[ReservationLine]) -> list[Wanted]:
@@ -48,7 +38,7 @@ def _wanted(lines: Sequence[ReservationLine]) -> list[Wanted]:
 @call("POST /v1/reservations", RESERVERS, body=ReservationRequest)
 def post_reservation(asked: Asked[ReservationRequest]) -> Answer:
     """Reserve all lines or none, once for each Idempotency-Key."""
-    key = _key(asked)
+    key = idempotency_key(asked.header("idempotency-key"))
     body = asked.body
     wanted = _wanted(body.lines)
     lifetime = None if body.expires_in_s is None else timedelta(seconds=body.expires_in_s)
@@ -59,7 +49,7 @@ def post_reservation(asked: Asked[ReservationRequest]) -> Answer:
 @call("POST /v1/reservations/<reservation>/fulfil", (*RESERVERS, *OPERATORS), body=FulfilmentRequest)
 def post_fulfilment(asked: Asked[FulfilmentRequest]) -> Answer:
     """Say that units of a reservation have left, once for each Idempotency-Key: some of it, or all that is open."""
-    key, reservation = _key(asked), asked.path["reservation"]
+    key, reservation = idempotency_key(asked.header("idempotency-key")), asked.path["reservation"]
     wanted = _wanted(asked.body.lines) if asked.has_body else []
     if not {"admin", *OPERATORS} & asked.scopes:
         reservation_desk().must_own(reservation, asked.client)

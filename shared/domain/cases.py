@@ -35,6 +35,7 @@ class CaseKind(StrEnum):
     POSTING_DELAY = "posting_delay"
     OVERSOLD = "oversold"
     STALE_SOURCE = "stale_source"
+    ADJUSTMENT_APPROVAL = "adjustment_approval"
     COUNT_APPROVAL = "count_approval"
     COUNT_SUSPENDED = "count_suspended"
     COUNT_DISPUTED = "count_disputed"

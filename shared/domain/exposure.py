@@ -103,6 +103,7 @@ _UNITS: Mapping[CaseKind, Callable[[Mapping[str, Fact]], Quantity | None]] = {
     CaseKind.OVERSOLD: _size("exposure"),
     CaseKind.POSTING_DELAY: _size("units"),
     CaseKind.CHANNEL_EDITED: _size("units"),
+    CaseKind.ADJUSTMENT_APPROVAL: _size("quantity"),
     CaseKind.COUNT_APPROVAL: _between("quantity", "known"),
     CaseKind.COUNT_SUSPENDED: _between("lowest", "highest"),
     CaseKind.COUNT_DISPUTED: _between("one_says", "other_says"),

@@ -84,6 +84,10 @@ class Source:
     counted_by_hand: bool = False
 
 
+MANUAL = Source(SourceId("manual"), "manual")
+"""What people enter by hand, with who and why. It is always there, and believed everywhere; nobody declares it."""
+
+
 class Grain(StrEnum):
     """How finely a location's stock is kept apart."""
 

@@ -81,6 +81,7 @@ DUE_WITHIN: Mapping[CaseKind, timedelta] = {
     CaseKind.HELD: 8 * _HOUR,
     CaseKind.CONFLICT: 24 * _HOUR,
     # a count or an order waits for somebody's word
+    CaseKind.ADJUSTMENT_APPROVAL: 8 * _HOUR,
     CaseKind.COUNT_APPROVAL: 8 * _HOUR,
     CaseKind.COUNT_SUSPENDED: 8 * _HOUR,
     CaseKind.COUNT_DISPUTED: 24 * _HOUR,

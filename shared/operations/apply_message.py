@@ -12,11 +12,13 @@ from datetime import datetime
 
 from shared.domain.cases import Case, CaseKind, case_id
 from shared.domain.messages import Message
+from shared.domain.network import MANUAL
 from shared.domain.stock import MessageId
 from shared.operations.post import PostingContendedError
 from shared.operations.record import Recorder
-from shared.sources.registry import webhook_connector
+from shared.sources.registry import translator
 from shared.store.cases import Cases
+from shared.store.files import APPROVED, REJECTED
 from shared.store.inbox import Inbox, MessageNotFoundError, MessageStatus, UnreadableMessageError
 from shared.store.registry import Registry
 from shared.store.table import TableError
@@ -107,13 +109,17 @@ class MessageApplier:
                 log.warning("message_left_to_sweep", extra={"message_id": message_id, "reason": str(error)})
 
     def _record(self, message: Message, since: str | None) -> MessageStatus:
-        source = self._registry.network().sources.get(message.source)
+        source = self._registry.network().source(message.source)
         if source is None:
-            source = self._registry.network(fresh=True).sources.get(message.source)
+            source = self._registry.network(fresh=True).source(message.source)
         if source is None:
             raise _UndeclaredSourceError(f"source {message.source} is not declared any more")
-        reports = webhook_connector(source.connector).translate(message, source)
-        recorded = self._recorder.record(reports, source, message)
+        decision = self._inbox.files.kept(message.id).decision if source.id == MANUAL.id else ""
+        if decision == REJECTED:
+            self._inbox.mark(message.id, MessageStatus.POSTED, {REJECTED: 1}, since)
+            return MessageStatus.POSTED
+        reports = translator(source.connector).translate(message, source)
+        recorded = self._recorder.record(reports, source, message, is_approved=decision == APPROVED)
         status = MessageStatus.PARKED if recorded.case_ids else MessageStatus.POSTED
         if not self._inbox.mark(message.id, status, recorded.outcomes, since):
             return MessageStatus.PENDING

@@ -19,9 +19,9 @@ from shared.operations.case_selection import Selection
 from shared.operations.count_desk import DECIDED_HERE, CountDesk
 from shared.operations.fan_out import Hint, Lane, Lanes
 from shared.operations.four_eyes import ApprovedMeanwhileError, FourEyesGuard, SamePersonError
-from shared.operations.ingest import APPROVED, REJECTED
 from shared.operations.sweep import Sweep
 from shared.store.cases import Cases
+from shared.store.files import APPROVED, REJECTED
 from shared.store.inbox import Inbox, MessageStatus
 from shared.store.registry import Code, Registry
 
@@ -30,6 +30,9 @@ LOOKED_AT = 2_000
 
 MOST_AT_ONCE = 200
 """Cases that one call acts on, at most."""
+
+HELD_WHOLE = frozenset({CaseKind.SUSPICIOUS_SNAPSHOT, CaseKind.ADJUSTMENT_APPROVAL})
+"""Kinds of case whose message waits for an approver as it is: a file, an adjustment by hand."""
 
 _PAGE = 200
 
@@ -198,7 +201,7 @@ class CaseDesk:
 
     def _held_file(self, case_id: str) -> Case:
         case = self._cases.get(case_id)
-        if case.kind is not CaseKind.SUSPICIOUS_SNAPSHOT:
+        if case.kind not in HELD_WHOLE:
             raise NotPossibleError(f"a case of kind {case.kind} waits for no approval; {case.remedy}")
         if case.status is not CaseStatus.OPEN:
             raise NotPossibleError(f"the case is {case.status} already; only an open one can be decided")

@@ -42,7 +42,7 @@ from shared.sources.contract import DroppedFile, Fault, FileConnector, Report
 from shared.sources.registry import file_connector
 from shared.sources.surveyor import Surveyor
 from shared.store.cases import Cases
-from shared.store.files import WaitingCode
+from shared.store.files import APPROVED, REJECTED, WaitingCode
 from shared.store.inbox import Inbox, MessageStatus, message_id
 from shared.store.registry import Code, Network, Registry
 from shared.store.table import TableError
@@ -63,7 +63,6 @@ CODES_APART = 20
 RELEASED_AT_ONCE = 500
 """Codes whose rows one reading releases, so that it ends in time; the next goes on."""
 
-APPROVED, REJECTED = "approved", "rejected"
 
 log = logging.getLogger(__name__)
 

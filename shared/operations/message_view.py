@@ -36,7 +36,7 @@ from shared.operations.facts import Fact, order_line_of, stock_keys
 from shared.operations.resolve import Resolution, resolve
 from shared.operations.undo import undo_key
 from shared.sources.contract import Fault, Report
-from shared.sources.registry import FILE_CONNECTORS, webhook_connector
+from shared.sources.registry import FILE_CONNECTORS, translator
 from shared.store.inbox import StoredMessage
 from shared.store.layout import event_key
 from shared.store.orders import Orders
@@ -96,10 +96,10 @@ class MessageView:
     def events(self, stored: StoredMessage) -> MessageEvents | None:
         """Return what became of each event; None for a file, or where the source is declared no more."""
         message = stored.message
-        source = self._registry.network().sources.get(message.source)
+        source = self._registry.network().source(message.source)
         if source is None or stored.kind == "file" or source.connector in FILE_CONNECTORS:
             return None
-        reports = list(islice(webhook_connector(source.connector).translate(message, source), SHOWN + 1))
+        reports = list(islice(translator(source.connector).translate(message, source), SHOWN + 1))
         outcomes = tuple(self._outcome(report, source, stored) for report in reports[:SHOWN])
         return MessageEvents(outcomes, more=len(reports) > SHOWN)
 

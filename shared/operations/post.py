@@ -43,7 +43,7 @@ from shared.operations.facts import (
 from shared.operations.order_lines import plan_lines
 from shared.store.layout import event_key
 from shared.store.lease import Leases
-from shared.store.ledger import Ledger, posting_actions
+from shared.store.ledger import Balance, Ledger, posting_actions
 from shared.store.orders import Orders
 from shared.store.promises import promise_action
 from shared.store.registry import Network
@@ -133,6 +133,14 @@ class Poster:
         if contended:
             raise PostingContendedError(contended, results)
         return results
+
+    def balance(self, key: StockKey) -> Balance:
+        """Return a stock key as it stands."""
+        return self._ledger.balances([key])[key]
+
+    def is_known(self, key: EventKey) -> bool:
+        """Whether an event is in the ledger."""
+        return self._table.get(event_key(key)) is not None
 
     def _post_unit(self, facts: Sequence[Fact], network: Network) -> list[Result]:
         with ExitStack() as lease:

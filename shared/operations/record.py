@@ -12,9 +12,11 @@ from datetime import datetime
 
 from shared.domain.cases import Case, CaseKind, case_id
 from shared.domain.drift import Observation
-from shared.domain.events import Count, Event, instant
+from shared.domain.events import Count, Event, Movement, instant
 from shared.domain.messages import Message
-from shared.domain.network import Source
+from shared.domain.network import MANUAL, Source
+from shared.domain.stock import Quantity
+from shared.operations.adjustments import adjustment_case, parted
 from shared.operations.count_desk import tell as tell_of_counts
 from shared.operations.kit_stock import kit_stock_case, kit_stock_cases
 from shared.operations.measure import Unmeasured
@@ -55,9 +57,17 @@ class Recorder:
         self._clock = clock
 
     def record(
-        self, reports: Iterable[Report | Fault], source: Source, message: Message, *, unlisted: int = 0
+        self,
+        reports: Iterable[Report | Fault],
+        source: Source,
+        message: Message,
+        *,
+        unlisted: int = 0,
+        is_approved: bool = False,
     ) -> Recorded:
         """Record every report of one message, or of one chunk of a file, and ``unlisted`` more faults as a number.
+
+        An entry by hand that is larger than its location allows waits in a case unless it ``is_approved``.
 
         Raises
         ------
@@ -67,7 +77,10 @@ class Recorder:
         reports = list(reports)
         network, now = self._registry.network(), self._clock()
         resolution = resolve(reports, source, self._registry, network, now)
-        results = self._poster.post(resolution.facts, network)
+        facts, waiting = resolution.facts, list[tuple[Movement, Quantity]]()
+        if source.id == MANUAL.id and not is_approved:
+            facts, waiting = parted(facts, self._poster, network)
+        results = self._poster.post(facts, network)
         self._observations.record(resolution.observations, now, agreed=_counted(results))
         self._observations.tell(resolution.hearsay)
         cases = [
@@ -77,6 +90,7 @@ class Recorder:
             *_faults(resolution.faults, unlisted, source, message, now),
             *_held(resolution.held, source, message, now),
             *_conflicts(results, message, now),
+            *(adjustment_case(movement, on_hand, message, now) for movement, on_hand in waiting),
         ]
         for case in cases:
             self._cases.file(case)
@@ -84,7 +98,7 @@ class Recorder:
         settled = self._settled_meanwhile(resolution, source)
         if settled:
             # Mapped between our look-up and our filing: whoever mapped it did not see this message parked.
-            recorded = self.record(reports, source, message, unlisted=unlisted)
+            recorded = self.record(reports, source, message, unlisted=unlisted, is_approved=is_approved)
             self._release(settled, message, now)
             return recorded
         outcomes = tally(resolution, [result.outcome for result in results])

@@ -3,7 +3,7 @@
 Each report ends as exactly one of these; none is dropped without a word:
 
 ==============  ==========================================================================================
-fact            the sender is the authority for it: it changes the ledger
+fact            the sender is the authority for it, or a person who entered it by hand: it changes the ledger
 observation     an absolute number, whoever says it: kept beside the ledger and compared with it
 told            a movement by someone who is not the authority for movements there: noted, changes nothing
 unknown         a code that nobody has mapped: it waits for the mapping
@@ -21,7 +21,7 @@ from datetime import datetime
 
 from shared.domain.drift import Observation
 from shared.domain.events import Count, Demand, Event, Leg, Movement
-from shared.domain.network import Source
+from shared.domain.network import MANUAL, Source
 from shared.domain.stock import Counter, LocationId, Sku
 from shared.operations.facts import Fact
 from shared.operations.fulfilments import moved_or_claimed
@@ -124,7 +124,9 @@ def _location(code: str, source: Source, network: Network) -> LocationId:
 
 
 def _judge(event: Event, fact: Fact, source: Source, network: Network, resolution: Resolution) -> None:
-    if isinstance(event, Demand):
+    if source.id == MANUAL.id:
+        resolution.facts.append(fact)
+    elif isinstance(event, Demand):
         if source.channel == event.channel:
             resolution.facts.append(replace(fact, event=moved_or_claimed(event, source, network)))
         else:

@@ -22,6 +22,7 @@ from shared.operations.freshness import FreshnessWatch
 from shared.operations.fulfil import Fulfiller
 from shared.operations.ingest import FileIngester
 from shared.operations.lots import LotDesk
+from shared.operations.manual_desk import ManualDesk
 from shared.operations.message_view import MessageView
 from shared.operations.order_watch import OrderWatch
 from shared.operations.post import Poster
@@ -256,6 +257,10 @@ class House:
     @cached_property
     def undoer(self) -> Undoer:
         return Undoer(self.stock, self.registry, self.poster, self.cases, now)
+
+    @cached_property
+    def manual_desk(self) -> ManualDesk:
+        return ManualDesk(self.inbox, self.registry, self.applier, self.cases, now)
 
     @cached_property
     def case_desk(self) -> CaseDesk:

@@ -94,7 +94,15 @@ class Report:
         return hashlib.blake2b(said.encode(), digest_size=12).hexdigest()
 
 
-class WebhookConnector(Protocol):
+class Translator(Protocol):
+    """Whatever says what a stored message reports."""
+
+    def translate(self, message: Message, source: Source) -> Iterable[Report | Fault]:
+        """Say what the message reports. Never raises for bad input: what cannot be read is a ``Fault``."""
+        ...
+
+
+class WebhookConnector(Translator, Protocol):
     """A source that calls our webhook URL."""
 
     def authenticate(
@@ -107,10 +115,6 @@ class WebhookConnector(Protocol):
         AuthenticationError
             When no secret fits, a header is missing, or the signed time is outside the replay window.
         """
-        ...
-
-    def translate(self, message: Message, source: Source) -> Iterable[Report | Fault]:
-        """Say what the message reports. Never raises for bad input: what cannot be read is a ``Fault``."""
         ...
 
 

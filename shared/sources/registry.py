@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from importlib import import_module
 from typing import cast
 
-from shared.sources.contract import FileConnector, WebhookConnector
+from shared.sources.contract import FileConnector, Translator, WebhookConnector
 from shared.sources.options import OF_EVERY_SOURCE, OptionCheck
 
 _WEBHOOKS: Mapping[str, str] = {
@@ -19,6 +19,10 @@ _WEBHOOKS: Mapping[str, str] = {
 }
 _FILES: Mapping[str, str] = {
     "csv_snapshot": "shared.sources.csv_snapshot",
+}
+
+_BY_HAND: Mapping[str, str] = {
+    "manual": "shared.sources.manual",
 }
 
 WEBHOOK_CONNECTORS = frozenset(_WEBHOOKS)
@@ -50,6 +54,21 @@ def webhook_connector(name: str) -> WebhookConnector:
     if name not in _WEBHOOKS:
         raise UnknownConnectorError(name, "webhook", _WEBHOOKS)
     return cast(WebhookConnector, import_module(_WEBHOOKS[name]).CONNECTOR)
+
+
+def translator(name: str) -> Translator:
+    """Return the connector that translates a source's stored messages: those of its webhooks, or entries by hand.
+
+    Raises
+    ------
+    UnknownConnectorError
+        When no connector of that name translates messages.
+    """
+    return (
+        cast(Translator, import_module(_BY_HAND[name]).CONNECTOR)
+        if name in _BY_HAND
+        else webhook_connector(name)
+    )
 
 
 def source_options(name: str) -> Mapping[str, OptionCheck] | None:

@@ -34,6 +34,9 @@ from shared.store.table import (
 KEPT_FOR = timedelta(days=90)
 """As long as the messages that the items belong to."""
 
+APPROVED, REJECTED = "approved", "rejected"
+"""What an approver may decide about a message that was held whole."""
+
 _WAITING = "WAITING_FILES"
 
 

@@ -184,6 +184,17 @@ class Inbox:
         item = self._table.get(message_key(message_id))
         return {} if item is None else dict(cast("dict[str, int]", item.get("outcomes", {})))
 
+    def answer(self, message_id: MessageId) -> str | None:
+        """Return what whoever entered a message was answered; None before that."""
+        item = self._table.get(message_key(message_id))
+        return None if item is None else cast("str | None", item.get("answer"))
+
+    def keep_answer(self, message_id: MessageId, answer: str) -> str:
+        """Keep what whoever entered a message is answered, unless there is an answer already; return the one kept."""
+        first = Update(message_key(message_id), defaults={"answer": answer}, conditions=(Exists(),))
+        self._table.write([first])
+        return self.answer(message_id) or answer
+
     def reopen(self, message_id: MessageId, at: datetime) -> bool:
         """Put a message back on the list of pending ones; return False when it is here no more.
 

@@ -15,7 +15,7 @@ from typing import cast
 
 from shared.domain.items import Change, Code, Reference, in_force
 from shared.domain.items import Item as Declared
-from shared.domain.network import Channel, Grain, Listing, Location, Source, Tolerance
+from shared.domain.network import MANUAL, Channel, Grain, Listing, Location, Source, Tolerance
 from shared.domain.rules import Rules
 from shared.domain.stock import ChannelId, LocationId, Sku, SourceId
 from shared.store.items import Items, read_item
@@ -38,6 +38,10 @@ class Network:
     locations: Mapping[LocationId, Location]
     channels: Mapping[ChannelId, Channel]
     rules: Rules = field(default_factory=Rules)
+
+    def source(self, name: SourceId) -> Source | None:
+        """Return a declared source, or that of entries by hand, which nobody declares."""
+        return MANUAL if name == MANUAL.id else self.sources.get(name)
 
 
 @dataclass(frozen=True, slots=True)

@@ -46,6 +46,7 @@ from shared.operations.dead_letters import DeadLetter, DeadLetterDesk
 from shared.operations.explain import Explainer
 from shared.operations.fan_out import FanOut, Hint, Lane, change_of
 from shared.operations.ingest import FileIngester
+from shared.operations.manual_desk import ManualDesk
 from shared.operations.order_watch import OrderWatch
 from shared.operations.post import Fact, Poster, Result
 from shared.operations.promises import Promises
@@ -299,6 +300,7 @@ class House:
         self.case_desk = CaseDesk(
             self.cases, self.inbox, self.registry, self.sweep, self.lanes, self.count_desk, self.clock
         )
+        self.manual_desk = ManualDesk(self.inbox, self.registry, self.applier, self.cases, self.clock)
         self.undoer = Undoer(self.stock, self.registry, self.poster, self.cases, self.clock)
         self.verifier = Verifier(self.stock)
         self._stock_read = 0

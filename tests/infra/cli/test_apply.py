@@ -168,6 +168,7 @@ def test_a_channel_whose_rules_stay_is_left_alone(bench: Bench) -> None:
     ("before", "after", "field"),
     [
         ("counts: wms", "counts: nobody", "locations.east.counts"),
+        ("  erp: {", "  manual: {", "sources.manual"),
         ("sku_column: Item, ", "", "sources.wms.options.sku_column"),
         ("connector: signed_webhook", "connector: carrier_pigeon", "channels.shop.connector"),
         ("'http://127.0.0.1:9/levels'", "ftp://x", "channels.shop.options.url"),

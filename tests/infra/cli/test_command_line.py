@@ -134,6 +134,9 @@ def calls(bench: Bench) -> dict[str, list[str]]:
     bench.http.answer("GET", "/api/v1/explanations", 200, {"explanations": [EXPLAINED]})
     bench.http.answer("GET", "/api/v1/drift", 200, DRIFT)
     bench.http.answer("GET", "/api/v1/trace", 200, {"chains": [], "more": False})
+    entered = {"status": "posted", "case": None, "message_id": "m1", "sku": "A", "location": "east"}
+    bench.http.answer("POST", "/api/v1/movements", 201, entered)
+    bench.http.answer("POST", "/api/v1/counts", 201, entered)
     items = bench.file("items.csv", "sku\nA\n")
     body = bench.file("body.json", "{}")
     exports = [bench.file("wms.csv", "sku,qty\nA,5\n"), bench.file("shop.csv", "sku,qty\nA,4\n")]
@@ -155,6 +158,8 @@ def calls(bench: Bench) -> dict[str, list[str]]:
         "undo": ["undo", "m1", "--reason", "sent twice"],
         "stock": ["stock", "A"],
         "journal": ["journal", "A", "--location", "east"],
+        "adjust": ["adjust", "A", "--by", "-1", "--location", "east", "--reason", "broken", "--key", "k"],
+        "count": ["count", "A", "5", "--location", "east", "--reason", "counted", "--key", "k"],
         "verify": ["verify"],
         "rebuild": ["rebuild"],
         "recall": ["recall", "A", "L", "--reason", "glass"],

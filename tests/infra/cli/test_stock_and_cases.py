@@ -164,6 +164,33 @@ def test_the_work_queue_is_ranked_with_one_line_for_each_cause(bench: Bench) -> 
         assert text in result.stdout
 
 
+def test_an_entry_by_hand_is_sent_with_its_key_and_says_how_to_take_it_back_or_where_it_waits(
+    bench: Bench,
+) -> None:
+    about = {"message_id": "m1", "sku": "A", "location": "east"}
+    bench.http.answer("POST", "/api/v1/movements", 201, {"status": "posted", "case": None, **about})
+    bench.http.answer("POST", "/api/v1/counts", 202, {"status": "held", "case": "count_approval:x", **about})
+    where = ("--location", "east", "--reason", "fell down", "--key", "k1")
+
+    adjusted = bench.run("adjust", "A", "--by", "-3", "--bin", "B1", *where, "--at", "2026-11-01T06:00:00Z")
+    sent = bench.http.asked[-1]
+    counted = bench.run("count", "A", "40", *where)
+
+    assert json.loads(sent.body) == {
+        "sku": "A",
+        "quantity": -3,
+        "location": "east",
+        "reason": "fell down",
+        "bin": "B1",
+        "occurred_at": "2026-11-01T06:00:00Z",
+    }
+    assert {name.lower(): value for name, value in sent.headers.items()}["idempotency-key"] == "k1"
+    assert "onecount undo m1 --reason TEXT" in adjusted.stdout
+    assert (
+        "held: A at east changes when an approver decides `onecount case count_approval:x`" in counted.stdout
+    )
+
+
 def test_redriving_where_there_is_nothing_says_so_in_words(bench: Bench) -> None:
     bench.http.answer("POST", "/api/v1/dead-letters/redrive", 200, {"redriven": {}, "left": 0})
 
