@@ -16,6 +16,8 @@ fails again, and its workload can be shortened until only what matters is left.
 ``world``        plays it as senders, shoppers, callers and operators do; ``wire`` is how they write
 ``oracle``       what must come of it, known without the ledger
 ``auditor``      compares the two at every commit
+``counts``       the same for counts that wait: which may, what an approver sees, whether a decision fits
+``verdicts``     the invariants by number
 ``inspection``   compares everything once all is quiet
 ``history``      one seed from its first delivery to its verdict
 ``campaign``     many seeds, on all cores; the tally

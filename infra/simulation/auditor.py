@@ -10,42 +10,20 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from enum import IntEnum
 from typing import cast
 
+from infra.simulation.counts import CountAuditor
 from infra.simulation.network import network
-from infra.simulation.oracle import Counted, Demanded, LineName, Moved, Oracle, line_of
+from infra.simulation.oracle import Counted, Demanded, LineName, Moved, Oracle, SlotName, line_of
 from infra.simulation.scheduler import Scheduler
 from infra.simulation.tables import Change
+from infra.simulation.verdicts import Invariant, Violation
 from shared.channels.contract import Offer
 from shared.domain.network import Channel
 from shared.domain.stock import ChannelId, Counter, LocationId, Quantity, Sku, StockKey
 from shared.operations.fan_out import Hint
 from shared.store.layout import case_key
 from shared.store.table import Item, Key
-
-
-class Invariant(IntEnum):
-    """The invariants of the design's section 4, by number."""
-
-    ONCE = 1
-    CONSERVED = 2
-    NEVER_OVER_PROMISED = 3
-    ORDER_DOES_NOT_MATTER = 4
-    AUTHORITY = 5
-    NOTHING_LOST = 6
-    NEVER_STALE_OUT = 7
-    ISOLATED = 8
-
-
-class Violation(BaseException):
-    """An invariant is broken; no ``except`` of the code under test may hide it. ``units`` is by how much."""
-
-    def __init__(self, invariant: Invariant, what: str, units: int = 0) -> None:
-        super().__init__(f"invariant {int(invariant)} ({invariant.name.lower()}): {what}")
-        self.invariant = invariant
-        self.what = what
-        self.units = units
 
 
 @dataclass(slots=True)
@@ -72,6 +50,7 @@ class Auditor:
 
     def __init__(self, oracle: Oracle, scheduler: Scheduler, skus: Sequence[Sku]) -> None:
         self.oracle = oracle
+        self.counts = CountAuditor(oracle)
         self.skus = skus
         self._channels = tuple(network().channels.values())
         self._scheduler = scheduler
@@ -100,10 +79,15 @@ class Auditor:
         promises: set[StockKey] = set()
         touched: set[StockKey] = set()
         claims: list[str] = []
+        changed: list[SlotName] = []
         for change in changes:
-            family = change.key.pk.partition("#")[0]
-            if family == "EVENT":
-                touched.update(self._event(change))
+            if change.key.pk.startswith("EVENT#"):
+                changed += self._event(change)
+        touched.update(stock_key for stock_key, _ in changed)
+        for change in changes:
+            if change.key.pk.startswith("BAL#") and change.key.sk == "WAITING":
+                touched.add(self.counts.waits(change))
+        self.counts.check(changed)
         for change in changes:
             family = change.key.pk.partition("#")[0]
             item = change.new
@@ -152,10 +136,13 @@ class Auditor:
                 what = f"{key} is no longer marked as changed, and nobody has told {channel.id}"
                 raise Violation(Invariant.NEVER_STALE_OUT, what)
 
-    def _event(self, change: Change) -> list[StockKey]:
+    def _event(self, change: Change) -> list[SlotName]:
         key = change.key.pk.removeprefix("EVENT#")
         if change.old is not None:
             raise Violation(Invariant.ONCE, f"event {key} was written twice")
+        if self.counts.is_ours(key):
+            self.say(f"decided {key}")
+            return [self.counts.decided(key, cast(Item, change.new))]
         told = self.oracle.told.get(key)
         if told is None:
             raise Violation(Invariant.AUTHORITY, f"event {key} is in the ledger, and no authority said it")
@@ -165,7 +152,7 @@ class Auditor:
             raise Violation(Invariant.ONCE, f"event {key} names message {message}, which never said it")
         slots = self.oracle.post(fact)
         self.say(f"posted {_said(fact)}")
-        return [stock_key for stock_key, _ in slots]
+        return slots
 
     def _line(self, change: Change, claims: Sequence[str]) -> list[StockKey]:
         item = cast(Item, change.new)

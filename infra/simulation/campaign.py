@@ -18,8 +18,8 @@ from dataclasses import dataclass, field
 from itertools import count, islice
 from multiprocessing import get_context
 
-from infra.simulation.auditor import Invariant
 from infra.simulation.history import Verdict, play, shortest
+from infra.simulation.verdicts import Invariant
 from infra.simulation.workload import Workload
 
 COLLECTED_EVERY = 20_000

@@ -16,14 +16,15 @@ from functools import partial
 from random import Random
 from traceback import extract_tb
 
-from infra.simulation.auditor import Auditor, Invariant, Violation
+from infra.simulation.auditor import Auditor
 from infra.simulation.chaos import Actor, Chaos, Crash
 from infra.simulation.house import House
 from infra.simulation.inspection import inspect, unfinished, wrong_listings
-from infra.simulation.network import EAST, MARKET, SHOP, SKUS, WMS
+from infra.simulation.network import EAST, MARKET, SHOP, SKUS, WMS, count_rules, strictness
 from infra.simulation.oracle import Oracle
 from infra.simulation.scheduler import Scheduler
 from infra.simulation.tables import Change
+from infra.simulation.verdicts import Invariant, Violation
 from infra.simulation.workload import ReportLine, Step, Webhook, Workload, workload
 from infra.simulation.world import World
 from shared.domain.stock import ChannelId, StockKey
@@ -66,7 +67,8 @@ class History:
         self._random = Random(f"{seed}/chaos")  # noqa: S311 - replayed by seed, guards nothing
         self.scheduler = Scheduler(START)
         self.chaos = Chaos(self.scheduler, self._random)
-        self.auditor = Auditor(Oracle(), self.scheduler, SKUS)
+        strict = strictness(self._random)
+        self.auditor = Auditor(Oracle(count_rules(strict)), self.scheduler, SKUS)
         self.world = World(self.scheduler, self.chaos, START)
         self._digest = hashlib.blake2b(digest_size=12)
         self._commits = 0
@@ -75,6 +77,7 @@ class History:
             self.scheduler,
             self.chaos,
             lambda registry: self.world.channels(registry, self.auditor, reads_back),
+            strict=strict,
             explains=self._random.random() < EXPLAINED,
         )
         self.world.open(self.house, self.auditor)
@@ -164,6 +167,7 @@ class History:
             try:
                 self.world.map_codes()
                 self.world.retry_cases()
+                self.world.decide_counts()
                 self.house.desk.redrive()
             except Crash:
                 return
@@ -188,7 +192,7 @@ class History:
         before = self.scheduler.seconds
         line = ReportLine(SKUS[0], EAST, 5 + self._random.randrange(20))
         occurred = float(int(before)) + 1
-        step = Webhook(before, WMS, "count", "LAST", occurred, (line,), ((1.5, "last"),), "1")
+        step = Webhook(before, WMS, "receipt", "LAST", occurred, (line,), ((1.5, "last"),))
         self.scheduler.after(0, lambda: self._play(step))
         self.scheduler.run(before + NOTICED_WITHIN_S)
         self._must_show_the_promise({SHOP: MARKET, MARKET: SHOP}[down], down)

@@ -16,7 +16,7 @@ from typing import BinaryIO, cast
 
 from infra.simulation.channels import ChannelModel
 from infra.simulation.chaos import Actor, Chaos, Crash
-from infra.simulation.network import EXTERNAL_ID, HOT, SKUS, network
+from infra.simulation.network import EXTERNAL_ID, HOT, SKUS, Strictness, network
 from infra.simulation.scheduler import Scheduler
 from infra.simulation.tables import BusyTable, Change, WatchedTable
 from infra.simulation.transports import (
@@ -51,6 +51,7 @@ from shared.operations.record import Recorder
 from shared.operations.reserve import ReservationBusyError, Reserver
 from shared.operations.stock_view import StockView
 from shared.operations.sweep import Sweep, SweepError
+from shared.operations.undo import Undoer
 from shared.operations.verify import Verifier
 from shared.store.attributes import item_from_image
 from shared.store.cases import Cases
@@ -131,7 +132,7 @@ class Unexplained(Explainer):
 class House:
     """Everything that runs, over fresh tables; ``channels`` are built by whoever knows the outside world.
 
-    ``explains`` says whether the causes of a drift are looked for too.
+    ``strict`` is what is declared about counts; ``explains`` says whether the causes of a drift are looked for too.
     """
 
     def __init__(
@@ -140,6 +141,7 @@ class House:
         chaos: Chaos,
         build_channels: Callable[[Registry], Mapping[ChannelId, ChannelModel]],
         *,
+        strict: Strictness,
         explains: bool,
     ) -> None:
         self.scheduler = scheduler
@@ -155,7 +157,7 @@ class House:
         self.failures = FailureLog()
         self._build_operations()
         self._build_transports()
-        self.registry.declare(network())
+        self.registry.declare(network(strict))
         self.registry.add_items(SKUS)
         self._declare_hot(HOT)
         self.registry.add_listings(
@@ -216,6 +218,7 @@ class House:
         self.case_desk = CaseDesk(
             self.cases, self.inbox, self.registry, self.sweep, self.lanes, self.count_desk, clock
         )
+        self.undoer = Undoer(stock, self.registry, poster, self.cases, clock)
         self.verifier = Verifier(self.stock)
 
     # ---- transports ---------------------------------------------------------------------------------------------

@@ -8,11 +8,12 @@ from datetime import datetime, timedelta
 from random import Random
 from typing import cast
 
-from infra.simulation.auditor import Auditor, Invariant, Violation
+from infra.simulation.auditor import Auditor
 from infra.simulation.house import House
 from infra.simulation.network import SHOPFRONT
 from infra.simulation.oracle import SlotName
-from shared.domain.cases import CaseStatus
+from infra.simulation.verdicts import Invariant, Violation
+from shared.domain.cases import CaseKind, CaseStatus
 from shared.domain.stock import WHOLE, ChannelId, Counter, Quantity, StockKey
 from shared.operations.reconcile import drift_case
 
@@ -24,7 +25,7 @@ MOMENT = timedelta(microseconds=1)
 
 def inspect(house: House, auditor: Auditor, random: Random) -> None:
     """Raise the first violation that is left when nothing moves any more."""
-    for check in (_messages, _history, _verified, _reservations):
+    for check in (_messages, _history, _decisions, _verified, _reservations):
         check(house, auditor)
     _history_as_read(house, auditor, random)
     for channel, key, shown, must in wrong_listings(house, auditor):
@@ -125,6 +126,16 @@ def _history_as_read(house: House, auditor: Auditor, random: Random) -> None:
                         )
 
 
+def _decisions(house: House, auditor: Auditor) -> None:
+    """Whatever waits for a decision is in an open case; and whoever opens one of those cases finds that it waits."""
+    waiting = {name for slot in auditor.oracle.slots.values() for name in slot.waiting}
+    kinds = {CaseKind.COUNT_APPROVAL, CaseKind.COUNT_SUSPENDED}
+    told = {str(case.facts["event_key"]) for case in house.cases.list(CaseStatus.OPEN) if case.kind in kinds}
+    for name in sorted(waiting ^ told):
+        what = "waits without a case" if name in waiting else "has a case, and waits for nothing"
+        raise Violation(Invariant.NOTHING_LOST, f"count {name} {what}", 1)
+
+
 def _verified(house: House, auditor: Auditor) -> None:
     """The ledger proves itself."""
     for wrong in house.verifier.verify().discrepancies:
@@ -139,7 +150,12 @@ def _reservations(house: House, auditor: Auditor) -> None:
     """What is reserved and available is what the documents leave open."""
     for key in sorted({key for key, _ in auditor.oracle.slots}):
         found = house.view.quantities(key)
-        must = {"reserved": auditor.oracle.reserved(key), "available": auditor.oracle.available(key)}
+        withheld = auditor.oracle.withheld(key)
+        must = {
+            "reserved": auditor.oracle.reserved(key),
+            "withheld": withheld,
+            "available": auditor.oracle.available(key) + withheld,
+        }
         for name, quantity in must.items():
             if found[name] != quantity:
                 raise Violation(

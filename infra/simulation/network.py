@@ -8,16 +8,23 @@ dock       wms                 wms                   transfers to and from east
 west       files               oms                   snapshots only; another system says what was shipped
 =========  ==================  ====================  ====================================================
 
+In some histories a count that surprises waits for an approver, and in some the clocks of ``files`` and ``oms`` are not
+exact, so that a count and a movement near each other wait for somebody to say which came first.
+
 ``erp`` reports everything and is believed nowhere. ``shopfront`` sends the shop's orders and levels.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from datetime import timedelta
+from random import Random
 
 from infra.simulation.channels import LATENESS
-from shared.domain.network import Channel, Location, Source
-from shared.domain.stock import ChannelId, LocationId, Sku, SourceId
+from infra.simulation.oracle import CountRules
+from shared.domain.network import EXACT, Channel, Location, Source, Tolerance
+from shared.domain.stock import ChannelId, LocationId, Sku, SourceId, StockKey
 from shared.store.registry import Network
 
 WMS, OMS, ERP = SourceId("wms"), SourceId("oms"), SourceId("erp")
@@ -42,11 +49,44 @@ GHOST = "GHOST-1"
 """A code that nobody ever maps."""
 
 
-def network() -> Network:
+@dataclass(frozen=True, slots=True)
+class Strictness:
+    """What a history declares about its counts: whether surprises wait, and whose clocks are how far off."""
+
+    approve_beyond: Tolerance | None = None
+    skews: Mapping[SourceId, timedelta] = field(default_factory=dict)
+    undecided_within: Tolerance = EXACT
+
+
+def strictness(random: Random) -> Strictness:
+    """Draw what a history declares: nothing of it in some."""
+    limit = random.choice((None, None, Tolerance(0, 3), Tolerance(1000, 8)))
+    if random.random() < 0.6:
+        return Strictness(limit)
+    skews = {
+        FILES: timedelta(seconds=random.choice((5, 30, 120))),
+        OMS: timedelta(seconds=random.choice((0, 5, 30))),
+    }
+    return Strictness(limit, skews, random.choice((EXACT, Tolerance(0, 2), Tolerance(0, 6))))
+
+
+def count_rules(strict: Strictness) -> Callable[[StockKey], CountRules]:
+    """Say, in the oracle's words, what that comes to for a stock key: within one source its own sequence decides."""
+    east = CountRules(strict.approve_beyond, {}, strict.undecided_within)
+    west = CountRules(
+        strict.approve_beyond,
+        {str(source): skew for source, skew in strict.skews.items()},
+        strict.undecided_within,
+    )
+    return lambda key: west if key.location == WEST else east
+
+
+def network(strict: Strictness = Strictness()) -> Network:
     """Return what is declared."""
+    skew = strict.skews.get
     sources = [
         Source(WMS, "standard_webhooks", meaning={"on_hand": "on_hand"}),
-        Source(OMS, "standard_webhooks"),
+        Source(OMS, "standard_webhooks", clock_skew=skew(OMS, timedelta(0))),
         Source(ERP, "standard_webhooks", meaning={"on_hand": "on_hand", "available": "available"}),
         Source(
             SHOPFRONT,
@@ -59,6 +99,7 @@ def network() -> Network:
         Source(
             FILES,
             "csv_snapshot",
+            clock_skew=skew(FILES, timedelta(0)),
             meaning={"on_hand": "on_hand"},
             options={
                 "drop": FILE_PREFIX,
@@ -74,7 +115,16 @@ def network() -> Network:
             },
         ),
     ]
-    locations = [Location(place, COUNTS[place], MOVEMENTS[place]) for place in (EAST, DOCK, WEST)]
+    locations = [
+        Location(
+            place,
+            COUNTS[place],
+            MOVEMENTS[place],
+            approve_beyond=strict.approve_beyond,
+            undecided_within=strict.undecided_within,
+        )
+        for place in (EAST, DOCK, WEST)
+    ]
     shop = Channel(
         SHOP,
         "simulated",

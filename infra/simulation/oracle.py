@@ -9,11 +9,12 @@ from __future__ import annotations
 
 from bisect import bisect_right, insort
 from collections import defaultdict
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import NamedTuple
 
+from shared.domain.network import EXACT, Tolerance
 from shared.domain.stock import AVAILABLE_SIGN, Counter, Quantity, StockKey
 
 SlotName = tuple[StockKey, Counter]
@@ -38,6 +39,11 @@ class Moved:
     order_line: LineName | None = None
     shipped: Quantity = 0
 
+    def undone(self, key: str) -> Moved:
+        """Return what takes this back."""
+        legs = tuple(leg._replace(quantity=-leg.quantity) for leg in self.legs)
+        return Moved(key, self.at, legs, self.order_line, -self.shipped)
+
 
 @dataclass(frozen=True, slots=True)
 class Counted:
@@ -49,6 +55,12 @@ class Counted:
     counter: Counter
     quantity: Quantity
     version: str = ""
+    document: str = ""
+
+    @property
+    def rank(self) -> tuple[str, str]:
+        """The order of the versions of a document."""
+        return self.version, self.key
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,35 +88,156 @@ class _Entry(NamedTuple):
     quantity: Quantity
 
 
+@dataclass(frozen=True, slots=True)
+class CountRules:
+    """When a count applies at once: its clock and those of what moved are exact, and its variance is no surprise.
+
+    ``skews`` says by source how far its clock may be off.
+    """
+
+    approve_beyond: Tolerance | None = None
+    skews: Mapping[str, timedelta] = field(default_factory=dict)
+    undecided_within: Tolerance = EXACT
+
+
+class Judged(NamedTuple):
+    """What a count comes to by the facts: where it applies, as what, and between which balances it is undecided."""
+
+    at: datetime
+    quantity: Quantity
+    lowest: Quantity
+    highest: Quantity
+
+
 class Slot:
-    """The facts of one counter of one stock key."""
+    """The facts of one counter of one stock key.
 
-    def __init__(self) -> None:
-        self._entries: list[_Entry] = []
+    Of a count document the newest version counts. Counts that wait, or are out for good (rejected, undone), do not.
+    """
 
-    def add(self, entry: _Entry) -> None:
-        insort(self._entries, entry)
+    def __init__(self, rules: CountRules) -> None:
+        self.rules = rules
+        self.counts: dict[str, Counted] = {}
+        self.waiting: frozenset[str] = frozenset()
+        self.out: set[str] = set()
+        self.decided: dict[str, datetime] = {}
+        self.stood: set[str] = set()
+        self._moves: list[_Entry] = []
+        self._entries: list[_Entry] | None = None
+
+    # ---- what happened --------------------------------------------------------------------------------------------
+
+    def move(self, at: datetime, key: str, quantity: Quantity) -> None:
+        """Something moved."""
+        insort(self._moves, _Entry(at, False, "", key, quantity))
+        self._entries = None
+
+    def count(self, fact: Counted) -> None:
+        """Somebody counted."""
+        self.counts[fact.key] = fact
+        self._entries = None
+
+    def wait(self, counts: Iterable[str]) -> None:
+        """These counts wait now, and no others."""
+        self.waiting = frozenset(counts)
+        self._entries = None
+
+    def decide(self, count: str, at: datetime | None) -> None:
+        """Somebody said at what instant a count was taken; None: it is out for good."""
+        if at is None:
+            self.out.add(count)
+        else:
+            self.decided[count] = at
+        self._entries = None
+
+    # ---- what must be true ----------------------------------------------------------------------------------------
 
     def balance(self) -> Quantity:
         """Return what all facts together leave."""
-        return self._balance(len(self._entries))
+        entries = self.entries()
+        return _balance(entries, len(entries))
 
-    def as_of(self, at: datetime) -> Quantity:
-        """Return what the facts valid at or before an instant leave."""
-        return self._balance(bisect_right(self._entries, at, key=lambda entry: entry.at))
+    def as_of(self, at: datetime, without: str = "") -> Quantity:
+        """Return what the facts valid at or before an instant leave, one count apart if it is named."""
+        entries = self.entries()
+        if without:
+            entries = [entry for entry in entries if entry.key != without]
+        return _balance(entries, bisect_right(entries, at, key=lambda entry: entry.at))
 
     def instants(self) -> Iterator[datetime]:
         """Yield every instant at which something happened."""
-        for entry in self._entries:
+        for entry in self.entries():
             yield entry.at
 
-    def _balance(self, end: int) -> Quantity:
-        total = 0
-        for entry in reversed(self._entries[:end]):
-            total += entry.quantity
-            if entry.is_count:
-                break
-        return total
+    def entries(self) -> list[_Entry]:
+        """Return what counts, in order."""
+        if self._entries is None:
+            counts = [self._entry(fact) for fact in self._newest() if fact.key not in self.waiting]
+            self.stood.update(entry.key for entry in counts)
+            self._entries = sorted([*self._moves, *counts])
+        return self._entries
+
+    def _newest(self) -> Iterator[Counted]:
+        newest: dict[str, Counted] = {}
+        for fact in self.counts.values():
+            name = fact.document or fact.key
+            if name not in newest or newest[name].rank < fact.rank:
+                newest[name] = fact
+        return (fact for fact in newest.values() if fact.key not in self.out)
+
+    def _entry(self, fact: Counted) -> _Entry:
+        at, quantity = self.decided.get(fact.key), fact.quantity
+        if at is None:
+            at, quantity, *_ = self.judged(fact)
+        return _Entry(at, True, fact.version, fact.key, quantity)
+
+    def judged(self, fact: Counted) -> Judged:
+        """Say what a count comes to: as if all that nobody can place had preceded it, and nothing else had."""
+        near = self._near(fact) if self.rules.skews else []
+        if not near:
+            return Judged(fact.at, fact.quantity, fact.quantity, fact.quantity)
+        at = max([fact.at, *(entry.at for entry in near)])
+        later = [entry for entry in self._moves if fact.at < entry.at <= at]
+        quantity = fact.quantity + sum(entry.quantity for entry in later if entry not in near)
+        taken_before = [near[position:] for position in range(len(near)) if _begins_instant(near, position)]
+        outcomes = [quantity, *(quantity + sum(entry.quantity for entry in after) for after in taken_before)]
+        return Judged(at, quantity, min(outcomes), max(outcomes))
+
+    def _near(self, fact: Counted) -> list[_Entry]:
+        """Return what moved so near a count that the clocks of the two sources cannot say which came first."""
+        source = source_of(fact.key)
+
+        def is_near(entry: _Entry) -> bool:
+            teller = source_of(entry.key)
+            skew = timedelta(0)
+            if teller != source:
+                skew = self.rules.skews.get(source, skew) + self.rules.skews.get(teller, skew)
+            return fact.at - skew < entry.at <= fact.at + skew
+
+        return [entry for entry in self._moves if entry.quantity and is_near(entry)]
+
+    def is_history(self, fact: Counted) -> bool:
+        """Whether a newer count stands than one that waits."""
+        own = _Entry(fact.at, True, fact.version, fact.key, fact.quantity)
+        return any(entry.is_count and entry > own and entry.key != fact.key for entry in self.entries())
+
+
+def _balance(entries: Sequence[_Entry], end: int) -> Quantity:
+    total = 0
+    for entry in reversed(entries[:end]):
+        total += entry.quantity
+        if entry.is_count:
+            break
+    return total
+
+
+def _begins_instant(entries: Sequence[_Entry], position: int) -> bool:
+    return position == 0 or entries[position - 1].at < entries[position].at
+
+
+def source_of(key: str) -> str:
+    """Return who told an event, from its key."""
+    return key.partition("/")[0]
 
 
 @dataclass(slots=True)
@@ -125,11 +258,12 @@ class Line:
 class Oracle:
     """All facts that the outside world told, and the sum of those that are in the ledger so far."""
 
-    def __init__(self) -> None:
+    def __init__(self, rules: Callable[[StockKey], CountRules]) -> None:
+        self._rules = rules
         self.told: dict[str, dict[str, StockFact]] = defaultdict(dict)
         self.demands: dict[str, Demanded] = {}
         self.posted: dict[str, StockFact] = {}
-        self.slots: dict[SlotName, Slot] = defaultdict(Slot)
+        self.slots: dict[SlotName, Slot] = {}
         self.applied: set[str] = set()
         self._open: dict[LineName, tuple[StockKey, Quantity]] = {}
         self._lines: dict[str, set[str]] = defaultdict(set)
@@ -153,16 +287,19 @@ class Oracle:
         self.posted[fact.key] = fact
         if isinstance(fact, Counted):
             name = (fact.stock_key, fact.counter)
-            self._add(name, _Entry(fact.at, True, fact.version, fact.key, fact.quantity))
+            self.slot(name).count(fact)
             return [name]
         for leg in fact.legs:
-            entry = _Entry(fact.at, False, "", fact.key, leg.quantity)
-            self._add((leg.stock_key, leg.counter), entry)
+            self.slot((leg.stock_key, leg.counter)).move(fact.at, fact.key, leg.quantity)
         return [(leg.stock_key, leg.counter) for leg in fact.legs]
 
-    def _add(self, name: SlotName, entry: _Entry) -> None:
-        self.slots[name].add(entry)
+    def slot(self, name: SlotName) -> Slot:
+        """Return a slot; it is about to change."""
+        found = self.slots.get(name)
+        if found is None:
+            found = self.slots[name] = Slot(self._rules(name[0]))
         self._on_hand.pop(name, None)
+        return found
 
     def hold(self, name: LineName, line: Line) -> Quantity:
         """An order line stands like this now; return what it must hold open."""
@@ -196,7 +333,19 @@ class Oracle:
     def available(self, key: StockKey) -> Quantity:
         """Return what can still be claimed."""
         signed = sum(sign * self.balance(key, counter) for counter, sign in AVAILABLE_SIGN.items() if sign)
-        return signed - self.reserved(key)
+        return signed - self.reserved(key) - self.withheld(key)
+
+    def withheld(self, key: StockKey) -> Quantity:
+        """Return what is not promised while nobody can say when a count was taken: down to its lowest outcome."""
+        slot = self.slots.get((key, Counter.ON_HAND))
+        if slot is None:
+            return 0
+        total = 0
+        for name in slot.waiting:
+            judged = slot.judged(slot.counts[name])
+            if slot.rules.undecided_within.is_exceeded(judged.highest - judged.lowest, of=judged.quantity):
+                total += max(0, slot.as_of(judged.at) - judged.lowest)
+        return total
 
 
 def line_of(

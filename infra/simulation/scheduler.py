@@ -18,7 +18,7 @@ import threading
 from collections.abc import Callable
 from datetime import datetime, timedelta
 
-Job = Callable[[], None]
+Job = Callable[[], object]
 
 
 class Stopped(BaseException):

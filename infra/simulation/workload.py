@@ -189,7 +189,7 @@ class _Draw:
                 self._meddling: 1,
                 self._outage: 2,
                 self._level: 3,
-                self._operator: 5,
+                self._operator: 8,
             }
             if not drawn.bursts:
                 drawn.steps += [self._opening(sku) for sku in self.skus]
@@ -300,6 +300,8 @@ class _Draw:
                 for line in known.lines
             )
             version, occurred, document = f"{int(known.version or 0) + 1}", known.occurred, known.document
+            if self.random.random() < 0.3:
+                occurred = self._when(at)  # what was wrong was when it was taken
         else:
             location = self.random.choices((EAST, DOCK), (5, 1))[0]
             counter = self.random.choices(("on_hand", "quality_hold", "damaged"), (8, 1, 1))[0]
@@ -453,5 +455,7 @@ class _Draw:
         return Level(at, self._sku())
 
     def _operator(self, at: float) -> Operator:
-        action = self.random.choice(("map", "map", "retry", "redrive", "replay", "replay"))
+        action = self.random.choice(
+            ("map", "map", "retry", "redrive", "replay", "replay", "approve", "approve", "approve", "undo")
+        )
         return Operator(at, action, self.random.randrange(1_000_000))

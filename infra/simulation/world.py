@@ -13,9 +13,10 @@ from datetime import datetime, timedelta
 from functools import partial
 from typing import Any
 
-from infra.simulation.auditor import Auditor, Claim, Invariant, Told, Violation
+from infra.simulation.auditor import Auditor, Claim, Told
 from infra.simulation.channels import ChannelModel
 from infra.simulation.chaos import Actor, Chaos, Crash
+from infra.simulation.counts import UNDO, Decided
 from infra.simulation.house import House
 from infra.simulation.network import (
     ALIASES,
@@ -35,6 +36,7 @@ from infra.simulation.network import (
 )
 from infra.simulation.oracle import Counted, Demanded, Moved
 from infra.simulation.scheduler import Scheduler
+from infra.simulation.verdicts import Invariant, Violation
 from infra.simulation.wire import (
     Order,
     Refund,
@@ -59,10 +61,12 @@ from infra.simulation.workload import (
     Webhook,
 )
 from shared.channels.contract import FetchedOrder
-from shared.domain.cases import CaseKind, CaseStatus
-from shared.domain.events import instant
+from shared.domain.cases import Case, CaseKind, CaseStatus
+from shared.domain.events import instant, parse_instant
+from shared.domain.fold import ChangedSinceSeenError
 from shared.domain.stock import Counter, LocationId, MessageId, Sku, SourceId, StockKey
 from shared.operations.case_desk import NotPossibleError
+from shared.operations.count_desk import DECIDED_HERE
 from shared.operations.ingest import Drop
 from shared.operations.post import PostingContendedError
 from shared.operations.reserve import (
@@ -72,6 +76,7 @@ from shared.operations.reserve import (
     Wanted,
 )
 from shared.sources.contract import AuthenticationError
+from shared.sources.registry import webhook_connector
 from shared.store.cases import CaseNotFoundError
 from shared.store.inbox import MessageNotFoundError, message_id
 from shared.store.references import ReferenceChangedError
@@ -96,6 +101,7 @@ class World:
         self._seen: set[str] = set()
         self._orders: dict[int, Order] = {}
         self._hooks = 0
+        self._reports: dict[str, None] = {}
 
     def open(self, house: House, auditor: Auditor) -> None:
         """Meet the house, once it is built."""
@@ -183,17 +189,18 @@ class World:
         keys = []
         for number, line in enumerate(step.lines, start=1):
             key = "/".join((step.source, step.document, str(number), step.type, step.version))
-            fact = self._fact(step, line, key)
+            fact = self._fact(step, line, key, number)
             if fact is not None:
                 self.auditor.oracle.tell(name, fact)
                 keys.append(key)
+        self._reports.setdefault(name)
         hopeless = any(line.code == GHOST for line in step.lines)
         return self._register(name, tuple(keys), hopeless)
 
     def _register(self, name: str, keys: tuple[str, ...], hopeless: bool) -> Told:
         return self.auditor.messages.setdefault(name, Told(name, keys, hopeless))
 
-    def _fact(self, step: Webhook, line: ReportLine, key: str) -> Moved | Counted | None:
+    def _fact(self, step: Webhook, line: ReportLine, key: str, number: int) -> Moved | Counted | None:
         if line.code == GHOST:
             return None
         sku, at, extra = ALIASES.get(line.code, Sku(line.code)), self.at(step.occurred), dict(line.extra)
@@ -202,7 +209,8 @@ class World:
             if COUNTS[line.location] != step.source:
                 return None
             counter = Counter(extra.get("counter", "on_hand"))
-            return Counted(key, at, here, counter, line.quantity, step.version)
+            document = f"{step.document}/{number}"
+            return Counted(key, at, here, counter, line.quantity, step.version, document)
         legs = legs_of(step.type, here, line.quantity, extra)
         if any(MOVEMENTS[leg.stock_key.location] != step.source for leg in legs):
             return None
@@ -472,6 +480,10 @@ class World:
                 self.house.desk.redrive()
             case "replay":
                 self._replay(step.pick)
+            case "approve":
+                self._look_at_count(step.pick)
+            case "undo":
+                self._undo(step.pick)
 
     def map_codes(self) -> None:
         """Map every code that waits and that means something."""
@@ -495,16 +507,81 @@ class World:
 
     def _replay(self, pick: int) -> None:
         kept = [name for name in self.auditor.messages if self.auditor.status(name) != "nowhere"]
-        for name in (kept[pick % len(kept) :] or kept)[:3]:
+        for name in kept[pick % len(kept) :][:3] if kept else ():
             self.deliveries += 1
             self.duplicates += 1
             if self.house.inbox.reopen(MessageId(name), self.scheduler.now()):
                 self.house.sweep.apply_again(MessageId(name))
 
+    # ---- counts that wait ----------------------------------------------------------------------------------------
+
+    def _look_at_count(self, pick: int) -> None:
+        """Somebody looks at one of the counts that wait, and decides after a while, on what stood there then."""
+        waiting = self._waiting_counts()
+        if waiting:
+            case, thinks = waiting[pick % len(waiting)], 120 * self.chaos.random.random() ** 3
+            self.scheduler.after(thinks, partial(self._act, "approver", 28, partial(self.decide_count, case)))
+
+    def decide_counts(self) -> None:
+        """Decide about most of the counts that wait, here and now."""
+        for case in self._waiting_counts():
+            if self.chaos.random.random() < 0.7:
+                self.decide_count(case)
+
+    def _waiting_counts(self) -> list[Case]:
+        return [case for case in self.house.cases.list(CaseStatus.OPEN) if case.kind in DECIDED_HERE]
+
+    def decide_count(self, case: Case) -> None:
+        """Approve a count as the case showed it, or reject it; of one that is suspended, say when it was taken."""
+        self.deliveries += 1
+        random, desk, count = self.chaos.random, self.house.case_desk, str(case.facts["event_key"])
+        if random.random() < 0.25:
+            self.auditor.counts.decide(count, Decided(False, None, None))
+            self._decide(partial(desk.reject_count, case.id, "recount", "ann"))
+            return
+        seen, at = None, None
+        if case.kind is CaseKind.COUNT_APPROVAL:
+            seen = int(str(case.facts["known"]))
+        else:
+            taken, widest = parse_instant(str(case.facts["as_of"])), int(2 * self._widest_skew())
+            at = min(taken + timedelta(seconds=random.randint(-widest, widest)), self.scheduler.now())
+        self.auditor.counts.decide(count, Decided(True, seen, at))
+        self._decide(partial(desk.approve_count, case.id, "ann", seen, at))
+
+    def _widest_skew(self) -> float:
+        sources = self.house.registry.network().sources.values()
+        return max(source.clock_skew.total_seconds() for source in sources)
+
+    # ---- undoing --------------------------------------------------------------------------------------------------
+
+    def _undo(self, pick: int) -> None:
+        """Take back what one message reported, if it is kept."""
+        kept = [name for name in self._reports if self.auditor.status(name) != "nowhere"]
+        if not kept:
+            return
+        name = MessageId(kept[pick % len(kept)])
+        for key in self.auditor.messages[name].keys:
+            fact = self.auditor.oracle.told[key][name]
+            if isinstance(fact, Counted):
+                self.auditor.counts.undo(key)
+            else:
+                self.auditor.oracle.tell(name, fact.undone(f"{UNDO}{key}"))
+        stored = self.house.inbox.load(name).message
+        source = self.house.registry.network().sources[stored.source]
+        reports = webhook_connector(source.connector).translate(stored, source)
+        undo = partial(self.house.undoer.undo, reports, source, stored, "ann", "sent twice", dry_run=False)
+        self._decide(undo)
+
     def _decide(self, action: Callable[[], object]) -> None:
         try:
             action()
-        except (NotPossibleError, CaseNotFoundError, MessageNotFoundError, PostingContendedError):
+        except (
+            NotPossibleError,
+            CaseNotFoundError,
+            MessageNotFoundError,
+            PostingContendedError,
+            ChangedSinceSeenError,
+        ):
             return
         except ReferenceChangedError:
             return  # somebody, or an answer that never came, had mapped it: the operator looks again

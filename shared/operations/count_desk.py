@@ -9,13 +9,13 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from datetime import datetime
 
-from shared.domain.cases import Case, CaseKind, case_id
+from shared.domain.cases import Case, CaseKind, CaseStatus, Fact, case_id
 from shared.domain.events import instant
 from shared.domain.fold import ChangedSinceSeenError, Decision, NoLongerWaitsError
-from shared.domain.ledger import Why
+from shared.domain.ledger import Posting, Why
 from shared.domain.stock import EventKey, LocationId, Sku, StockKey
 from shared.operations.facts import Note, NoteKind, Outcome, Result
-from shared.operations.post import Poster
+from shared.operations.post import Poster, waiting_note
 from shared.store.cases import Cases
 from shared.store.layout import event_key
 from shared.store.registry import Registry
@@ -26,27 +26,61 @@ DECIDED_HERE = frozenset({CaseKind.COUNT_APPROVAL, CaseKind.COUNT_SUSPENDED})
 _KIND_OF = {Why.APPROVAL: CaseKind.COUNT_APPROVAL, Why.SUSPENDED: CaseKind.COUNT_SUSPENDED}
 
 
-def tell(results: Iterable[Result], cases: Cases, now: datetime) -> None:
+LOOKS = 10
+"""Times that what waits is looked at while others keep changing it; whoever changes it looks too."""
+
+
+def tell(results: Iterable[Result], poster: Poster, cases: Cases, now: datetime) -> None:
     """File and close the cases that posting came to; telling it again changes nothing."""
     for result in results:
+        is_repeated = result.outcome is Outcome.DUPLICATE
         for note in result.notes:
-            if note.kind is NoteKind.SETTLED:
-                settle([note.count], cases, now)
-                continue
-            case = _case(note, now)
-            if result.outcome is Outcome.DUPLICATE:
-                cases.file_once(case)  # it may have been decided since
+            if note.kind is not NoteKind.DISPUTED:
+                show(note.key, note.count, poster, cases, now, is_repeated=is_repeated)
+            elif is_repeated:
+                cases.file_once(_disputed(note, now))  # it may have been decided since
             else:
-                cases.file(case)
-            for kind in DECIDED_HERE - {case.kind} if note.kind is NoteKind.WAITS else ():
-                cases.close(case_id(kind, note.count), "it waits for another reason now", now)
+                cases.file(_disputed(note, now))
 
 
-def settle(counts: Iterable[EventKey], cases: Cases, now: datetime) -> None:
-    """Close the cases of counts that wait no more."""
-    for count in counts:
-        for kind in DECIDED_HERE:
-            cases.close(case_id(kind, count), "the count waits no more", now)
+def show(
+    key: StockKey, count: EventKey, poster: Poster, cases: Cases, now: datetime, *, is_repeated: bool = False
+) -> None:
+    """Bring the cases of a count to what is true of it now, which need not be what somebody was told of it.
+
+    ::
+
+        posted, waits for approval    ... slow ...         files the approval
+                    a late movement settles it, closes no case yet      |
+                                                                looks again: it waits no more, closes it
+    """
+    before: Why | None = None
+    for look in range(LOOKS):
+        waiting = next((one for one in poster.waiting(key) if one.mark.event_key == count), None)
+        why = None if waiting is None else waiting.why
+        if look and why is before:
+            return
+        reason = "the count waits no more" if why is None else "it waits for another reason now"
+        for other, kind in _KIND_OF.items():
+            if other is not why:
+                cases.close(case_id(kind, count), reason, now)
+        if waiting is not None:
+            _file(_waits(waiting_note(key, waiting), now), cases, is_repeated=is_repeated)
+        before = why
+
+
+def _file(case: Case, cases: Cases, *, is_repeated: bool) -> None:
+    """File a case; what is only told again leaves alone what stands open, and what somebody chose to ignore."""
+    known = cases.find(case.id) if is_repeated else None
+    if known is None or known.status is CaseStatus.RESOLVED:
+        cases.file(case)
+
+
+def show_all(posting: Posting | None, poster: Poster, cases: Cases, now: datetime) -> None:
+    """Do so for every count that a posting made wait, or settled."""
+    if posting is not None:
+        for count in (*posting.settled, *(count.mark.event_key for count in posting.began_to_wait)):
+            show(posting.key, count, poster, cases, now)
 
 
 class CountDesk:
@@ -87,7 +121,7 @@ class CountDesk:
         verdict = "accepted" if decision.accept else "rejected"
         because = f": {reason}" if reason else ""
         self._cases.close(case.id, f"{verdict} by {actor}{because}", self._clock(), by=actor)
-        settle(() if posting is None else posting.settled, self._cases, self._clock())
+        show_all(posting, self._poster, self._cases, self._clock())
 
 
 def _record(key: StockKey, decision: Decision, actor: str, reason: str, now: datetime) -> Put:
@@ -109,21 +143,22 @@ def _record(key: StockKey, decision: Decision, actor: str, reason: str, now: dat
     )
 
 
-def _case(note: Note, now: datetime) -> Case:
-    facts = {"sku": note.key.sku, "location": note.key.location, "event_key": note.count, **note.facts}
-    if note.kind is NoteKind.DISPUTED:
-        return Case(
-            id=case_id(CaseKind.COUNT_DISPUTED, note.count, str(note.facts["other"])),
-            kind=CaseKind.COUNT_DISPUTED,
-            title=(
-                f"two counts of {note.key} at one instant disagree: {note.facts['one_says']} by {note.facts['one']}, "
-                f"{note.facts['other_says']} by {note.facts['other']}"
-            ),
-            remedy="the one that ranks higher by version stands; have the location recounted, then ignore this case",
-            opened_at=now,
-            updated_at=now,
-            facts=facts,
-        )
+def _disputed(note: Note, now: datetime) -> Case:
+    return Case(
+        id=case_id(CaseKind.COUNT_DISPUTED, note.count, str(note.facts["other"])),
+        kind=CaseKind.COUNT_DISPUTED,
+        title=(
+            f"two counts of {note.key} at one instant disagree: {note.facts['one_says']} by {note.facts['one']}, "
+            f"{note.facts['other_says']} by {note.facts['other']}"
+        ),
+        remedy="the one that ranks higher by version stands; have the location recounted, then ignore this case",
+        opened_at=now,
+        updated_at=now,
+        facts=_facts(note),
+    )
+
+
+def _waits(note: Note, now: datetime) -> Case:
     why = Why(str(note.facts["why"]))
     slot, quantity, known = note.facts["slot"], note.facts["quantity"], note.facts["known"]
     if why is Why.APPROVAL:
@@ -139,4 +174,9 @@ def _case(note: Note, now: datetime) -> Case:
             "find out at what instant it was taken and approve it with that (--at), or reject it and recount"
         )
     kind = _KIND_OF[why]
-    return Case(case_id(kind, note.count), kind, title, remedy, now, now, facts)
+    return Case(case_id(kind, note.count), kind, title, remedy, now, now, _facts(note))
+
+
+def _facts(note: Note) -> dict[str, Fact]:
+    key = note.key
+    return {"sku": key.sku, "location": key.location, "event_key": note.count, **note.facts}

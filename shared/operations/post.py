@@ -27,7 +27,7 @@ from typing import Any, cast
 
 from shared.domain.events import Count, Demand, Movement, instant
 from shared.domain.fold import Decision, Retraction, fold
-from shared.domain.ledger import NO_RULES, Posting, Rules
+from shared.domain.ledger import NO_RULES, Posting, Rules, Waiting
 from shared.domain.stock import WHOLE, EventKey, LocationId, Quantity, Sku, StockKey
 from shared.operations.allotments import Allotments
 from shared.operations.facts import (
@@ -297,6 +297,10 @@ class Poster:
         except TableError:
             return False  # claims kept coming in between; the next attempt finds fewer units
 
+    def waiting(self, key: StockKey) -> list[Waiting]:
+        """Return the counts of a stock key that wait for a decision."""
+        return self._ledger.waiting(key)
+
     def _back_off(self, attempt: int) -> None:
         """Wait a random time that doubles with each attempt, 10 ms to about a second."""
         self._pause(random.uniform(0.5, 1) * min(1.0, 0.01 * 2**attempt))  # noqa: S311
@@ -313,29 +317,26 @@ def count_rules(network: Network, location: LocationId) -> Rules:
     return Rules(place.approve_beyond, skews, place.undecided_within, coarsest)
 
 
+def waiting_note(key: StockKey, count: Waiting) -> Note:
+    """Return what an operator must hear of a count that waits."""
+    leaf = "" if count.slot.leaf == WHOLE else f" on {count.slot.leaf}"
+    facts: dict[str, str | int] = {
+        "why": count.why,
+        "slot": f"{count.slot.counter}{leaf}",
+        "quantity": count.quantity,
+        "as_of": instant(count.said[1]),
+        "since": instant(count.said[0]),
+        "known": count.known,
+        "lowest": count.outcomes[0],
+        "highest": count.outcomes[1],
+    }
+    return Note(NoteKind.WAITS, count.mark.event_key, key, facts)
+
+
 def notes_of(posting: Posting) -> list[Note]:
     """Return what an operator must hear of a posting."""
     key = posting.key
-    notes = [
-        Note(
-            NoteKind.WAITS,
-            count.mark.event_key,
-            key,
-            {
-                "why": count.why,
-                "slot": str(count.slot.counter)
-                if count.slot.leaf == WHOLE
-                else f"{count.slot.counter} on {count.slot.leaf}",
-                "quantity": count.quantity,
-                "as_of": instant(count.said[1]),
-                "since": instant(count.said[0]),
-                "known": count.known,
-                "lowest": count.outcomes[0],
-                "highest": count.outcomes[1],
-            },
-        )
-        for count in posting.began_to_wait
-    ]
+    notes = [waiting_note(key, count) for count in posting.began_to_wait]
     notes += [Note(NoteKind.SETTLED, count, key) for count in posting.settled]
     for dispute in posting.disputes:
         one, other = sorted([(dispute.event_key, dispute.quantity), (dispute.other, dispute.other_quantity)])

@@ -94,7 +94,7 @@ class Recorder:
         ]
         for case in cases:
             self._cases.file(case)
-        tell_of_counts(results, self._cases, now)
+        tell_of_counts(results, self._poster, self._cases, now)
         settled = self._settled_meanwhile(resolution, source)
         if settled:
             # Mapped between our look-up and our filing: whoever mapped it did not see this message parked.

@@ -29,7 +29,7 @@ from shared.domain.ledger import Cause, Line, count_slot
 from shared.domain.messages import Message
 from shared.domain.network import Source
 from shared.domain.stock import Counter, EventKey, LocationId, Quantity, Sku, SourceId, StockKey
-from shared.operations.count_desk import settle
+from shared.operations.count_desk import show_all, tell
 from shared.operations.facts import Fact, Outcome
 from shared.operations.post import Poster, count_rules
 from shared.operations.resolve import resolve
@@ -213,7 +213,9 @@ class Undoer:
 
     def _carry_out(self, steps: _Steps, network: Network, done: Undone) -> None:
         facts = [Fact(movement, "undo") for movement in steps.movements]
-        for result in self._poster.post(facts, network) if facts else ():
+        results = self._poster.post(facts, network) if facts else []
+        tell(results, self._poster, self._cases, self._clock())
+        for result in results:
             if result.outcome is Outcome.REFUSED:
                 done.events -= 1
                 done.kept[result.fact.event.key] = result.reason
@@ -221,7 +223,7 @@ class Undoer:
             for retraction in retractions:
                 record = _record(retraction, key, self._clock())
                 posting = self._poster.amend(key, network, record, [retraction])
-                settle(() if posting is None else posting.settled, self._cases, self._clock())
+                show_all(posting, self._poster, self._cases, self._clock())
 
 
 def undo_key(key: EventKey) -> EventKey:

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from shared.domain.cases import CaseKind
 from shared.domain.network import Grain, Tolerance
 from shared.domain.stock import Counter, MessageId
 from shared.operations.undo import Undone
@@ -183,3 +184,19 @@ def test_undone_histories_equal_those_in_which_it_never_happened(
     assert house.available() == without.available()
     for minute in (-1, 0, 1, 2, 2.5, 3, 61, 99):
         assert house.ledger.as_of(KEY, at(minute)) == without.ledger.as_of(KEY, at(minute))
+
+
+def test_a_count_that_waited_because_of_what_is_undone_waits_no_more_and_its_case_closes() -> None:
+    plain = network()
+    place = replace(plain.locations[EAST], approve_beyond=Tolerance(percent_hundredths=1_000, units=2))
+    house = House(replace(plain, locations={**plain.locations, EAST: place}))
+    told(house, "receipt", "R1", 0, 60)
+    mistake = told(house, "receipt", "R2", 1, 40)
+    told(house, "count", "C1", 2, 60)
+    assert house.open_cases() == [CaseKind.COUNT_APPROVAL]
+
+    undo(house, mistake)
+
+    assert house.on_hand() == 60
+    assert house.open_cases() == []
+    house.assert_exact()

@@ -309,7 +309,7 @@ def tell_suspended(house: House) -> None:
     origin = Origin(SourceId("oms"), message)
     shipped = Movement(EventKey("oms/S1"), KEY.sku, MovementKind.ADJUSTMENT, legs, at(7), origin)
     results = house.post(shipped)
-    tell_of_counts(results, house.cases, house.clock())
+    tell_of_counts(results, house.poster, house.cases, house.clock())
 
 
 def test_a_count_that_comes_to_wait_for_another_reason_changes_its_case() -> None:
@@ -321,9 +321,40 @@ def test_a_count_that_comes_to_wait_for_another_reason_changes_its_case() -> Non
     assert case_of(house, CaseKind.COUNT_APPROVAL)
     origin = Origin(SourceId("oms"), MessageId("m"))
     receipt = Movement(EventKey("oms/R"), KEY.sku, MovementKind.RECEIPT, (Leg(EAST, 300),), at(9), origin)
-    tell_of_counts(house.post(receipt), house.cases, house.clock())
+    tell_of_counts(house.post(receipt), house.poster, house.cases, house.clock())
 
     assert CaseKind.COUNT_APPROVAL not in house.open_cases()
     with pytest.raises(NotPossibleError, match="instant"):
         house.case_desk.approve_count(case_of(house, CaseKind.COUNT_SUSPENDED), "ann", seen=100)
     house.assert_exact()
+
+
+def test_a_message_that_is_replayed_leaves_the_case_of_why_its_count_waits_by_now() -> None:
+    """Seed 42 of the simulation: the replay told of the approval again, and closed the case of the suspension."""
+    plain = hasty_clocks()
+    place = replace(plain.locations[EAST], approve_beyond=LIMIT)
+    house = House(replace(plain, locations={**plain.locations, EAST: place}))
+    house.clock.now = at(120)
+    tell(house, moved("receipt", "R0", 0, 100))
+    message = house.store(*counted("C1", 8, 60))
+    house.applier.apply(message)
+    origin = Origin(SourceId("oms"), MessageId("m"))
+    receipt = Movement(EventKey("oms/R"), KEY.sku, MovementKind.RECEIPT, (Leg(EAST, 300),), at(9), origin)
+    tell_of_counts(house.post(receipt), house.poster, house.cases, house.clock())
+
+    house.sweep.apply_again(message)
+
+    assert house.open_cases() == [CaseKind.COUNT_SUSPENDED]
+
+
+def test_whoever_tells_late_of_a_count_files_nothing_for_one_that_waits_no_more() -> None:
+    """Seed 60 of the simulation: the count was explained while its case was still to be filed."""
+    house = House(careful(approve_beyond=LIMIT))
+    house.post(oracle.movement("opening", 0, 100))
+    results = house.post(oracle.count("c", 5, 60))
+    house.post(oracle.movement("ship", 2, -40))
+
+    tell_of_counts(results, house.poster, house.cases, house.clock())
+
+    assert house.on_hand(oracle.KEY) == 60
+    assert house.open_cases() == []

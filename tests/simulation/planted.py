@@ -25,9 +25,10 @@ from shared.domain.network import Source
 from shared.domain.reservation import OrderLine
 from shared.domain.stock import EventKey, Quantity, StockKey
 from shared.operations import allotments as hot
-from shared.operations import fan_out, post, record, reserve, resolve
+from shared.operations import count_desk, fan_out, post, record, reserve, resolve, undo
 from shared.operations import push as pushing
 from shared.operations.apply_message import MessageApplier
+from shared.operations.facts import NoteKind
 from shared.operations.post import Fact, Poster
 from shared.operations.push import Pusher
 from shared.operations.reserve import Reserver
@@ -126,6 +127,66 @@ def wrong_count_restated() -> list[Replacement]:
             self.restate(draft, draft.marks[-1], quantity, key)
 
     return [(folding._Draft, "move", move)]
+
+
+def late_fact_applied_twice() -> list[Replacement]:
+    """A movement that is older than an accepted count is written twice, with both of its lines."""
+    original = folding._Draft.move
+
+    def move(self: Any, slot: Any, quantity: Quantity, at: Any, key: EventKey) -> None:
+        if self.slot(slot).first_from(at) is not None:
+            original(self, slot, quantity, at, key)
+        original(self, slot, quantity, at, key)
+
+    return [(folding._Draft, "move", move)]
+
+
+def approved_blindly() -> list[Replacement]:
+    """An approval applies although the ledger's number is not the one that the approver saw any more."""
+    original = folding._Draft.decide
+
+    def decide(self: Any, decision: folding.Decision) -> None:
+        original(self, replace(decision, seen=None))
+
+    return [(folding._Draft, "decide", decide)]
+
+
+def corrected_version_not_taken_back() -> list[Replacement]:
+    """Every version of a count document stands for itself: the corrected one is not taken back."""
+    return [(folding, "count_document", lambda _event: None)]
+
+
+def undecidable_applied() -> list[Replacement]:
+    """A count is applied although nobody can say whether a movement came before it."""
+    return [(folding._Draft, "undecided", lambda *_: [])]
+
+
+def suspended_promised() -> list[Replacement]:
+    """While a count is suspended, what may not be there is promised."""
+    return [(ledger, "withheld_by", lambda _count: 0)]
+
+
+def undone_from_now_on() -> list[Replacement]:
+    """An undone movement is taken back as of now, so that the time between keeps it."""
+    original = undo._compensation
+
+    def compensation(event: Any, *more: Any) -> Any:
+        return replace(original(event, *more), occurred_at=event.occurred_at + timedelta(seconds=1))
+
+    return [(undo, "_compensation", compensation)]
+
+
+def case_left_behind() -> list[Replacement]:
+    """A count that waits no more leaves its case open."""
+
+    def tell(results: Any, poster: Any, cases: Any, now: Any) -> None:
+        waiting = [
+            replace(result, notes=tuple(note for note in result.notes if note.kind is not NoteKind.SETTLED))
+            for result in results
+        ]
+        count_desk.tell(waiting, poster, cases, now)
+
+    return [(record, "tell_of_counts", tell)]
 
 
 def count_overwrites_later_receipt() -> list[Replacement]:
@@ -375,6 +436,13 @@ PLANTED: dict[str, Callable[[], list[Replacement]]] = {
         promise_added_again,
         late_fact_not_restated,
         wrong_count_restated,
+        late_fact_applied_twice,
+        approved_blindly,
+        corrected_version_not_taken_back,
+        undecidable_applied,
+        suspended_promised,
+        undone_from_now_on,
+        case_left_behind,
         count_overwrites_later_receipt,
         older_order_version_wins,
         anybody_is_believed,

@@ -1,0 +1,178 @@
+"""Checks what waits for a decision, at every commit: nothing waits without a reason, and nothing applies without one.
+
+A count that waits is in the ledger and changes nothing. Which ones wait is read from the ledger; whether they may, what
+an approver is shown, and whether a decision is one that somebody made on the figures that stand, is worked out here.
+"""
+
+from __future__ import annotations
+
+from collections import Counter as Tally
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from datetime import datetime
+from typing import NamedTuple, cast
+
+from infra.simulation.oracle import Counted, Oracle, Slot, SlotName
+from infra.simulation.tables import Change
+from infra.simulation.verdicts import Invariant, Violation
+from shared.domain.events import parse_instant
+from shared.domain.stock import Counter, LocationId, Quantity, Sku, StockKey
+from shared.store.table import Item
+
+DECISION = "onecount/decision/"
+UNDO = "onecount/undo/"
+
+
+class Decided(NamedTuple):
+    """What somebody said about a count: whether it applies, having seen which balance, taken at which instant."""
+
+    accept: bool
+    seen: Quantity | None
+    at: datetime | None
+
+
+class CountAuditor:
+    """Keeps the oracle's account of the counts that do not stand, and compares it with the ledger's."""
+
+    def __init__(self, oracle: Oracle) -> None:
+        self._oracle = oracle
+        self._told: defaultdict[str, set[Decided]] = defaultdict(set)
+        self._undone: set[str] = set()
+        self._stood: set[str] = set()
+
+    # ---- what the world tells -------------------------------------------------------------------------------------
+
+    def decide(self, count: str, decided: Decided) -> None:
+        """Somebody decides about a count; whether it takes effect is another matter."""
+        self._told[count].add(decided)
+
+    def undo(self, count: str) -> None:
+        """Somebody takes a count back."""
+        self._undone.add(count)
+
+    # ---- what the ledger has taken --------------------------------------------------------------------------------
+
+    def is_ours(self, key: str) -> bool:
+        """Whether an event's key is that of a decision about a count."""
+        return key.startswith(DECISION) or (
+            isinstance(self._oracle.posted.get(key.removeprefix(UNDO)), Counted) and key.startswith(UNDO)
+        )
+
+    def decided(self, key: str, item: Item) -> SlotName:
+        """A decision is in the ledger; return what it changes."""
+        name = key.removeprefix(DECISION).removeprefix(UNDO)
+        fact = cast(Counted, self._oracle.posted[name])
+        slot = self._oracle.slot((fact.stock_key, fact.counter))
+        if key.startswith(UNDO):
+            if name not in self._undone:
+                raise Violation(Invariant.AUTHORITY, f"count {name} was undone, and nobody asked for it")
+            slot.decide(name, None)
+            return fact.stock_key, fact.counter
+        at = cast("str | None", item["at"])
+        decided = Decided(
+            item["effect"] == "accept",
+            cast("int | None", item["seen"]),
+            None if at is None else parse_instant(at),
+        )
+        if decided not in self._told[name]:
+            raise Violation(Invariant.AUTHORITY, f"count {name} was decided as nobody did: {decided}")
+        if name not in slot.waiting:
+            raise Violation(Invariant.ONCE, f"count {name} does not wait, and was decided")
+        known = slot.as_of(slot.judged(fact).at)
+        if decided.accept and not is_undecided(slot, fact) and decided.seen != known:
+            raise Violation(
+                Invariant.AUTHORITY,
+                f"count {name} was approved by somebody who saw {decided.seen}, and the ledger says {known}",
+                known - (decided.seen or 0),
+            )
+        slot.decide(name, (decided.at or fact.at) if decided.accept else None)
+        return fact.stock_key, fact.counter
+
+    def waits(self, change: Change) -> StockKey:
+        """Take note of the counts of a stock key that wait now."""
+        sku, location = change.key.pk.split("#")[1:]
+        key = StockKey(Sku(sku), LocationId(location))
+        rows = _rows(change)
+        for counter in Counter:
+            names = [str(cast(Item, row[2])["event_key"]) for row in rows if row[1] == str(counter)]
+            if names or (key, counter) in self._oracle.slots:
+                self._oracle.slot((key, counter)).wait(names)
+        for row in rows:
+            self._check_row(key, row)
+        return key
+
+    def _check_row(self, key: StockKey, row: Sequence[object]) -> None:
+        """What an approver is shown of a count is what is true."""
+        _, counter, mark, _, _, _, _, why, known, outcomes, _ = row
+        slot = self._oracle.slots[key, Counter(str(counter))]
+        fact = slot.counts.get(str(cast(Item, mark)["event_key"]))
+        if fact is None:
+            raise Violation(Invariant.AUTHORITY, f"count {mark} of {key} waits, and nobody made it")
+        judged = slot.judged(fact)
+        must: tuple[str, Quantity, list[Quantity]] = (
+            "approval",
+            slot.as_of(judged.at),
+            [judged.quantity, judged.quantity],
+        )
+        if is_undecided(slot, fact):
+            must = ("suspended", must[1], [judged.lowest, judged.highest])
+        if (why, known, outcomes) != must:
+            raise Violation(
+                Invariant.ORDER_DOES_NOT_MATTER,
+                f"count {fact.key} waits with {(why, known, outcomes)}, and must with {must}",
+            )
+
+    # ---- what must be true ----------------------------------------------------------------------------------------
+
+    def check(self, changed: Iterable[SlotName]) -> None:
+        """After a commit: what waits has a reason to, and what has begun to stand was no surprise."""
+        for name, facts in Tally(changed).items():
+            slot = self._oracle.slots[name]
+            for count in slot.waiting:
+                self._check_reason(slot, slot.counts[count])
+            standing = {entry.key for entry in slot.entries() if entry.is_count}
+            begun = standing - self._stood
+            if len(begun) == 1 and facts == 1:
+                [count] = begun
+                self._check_begun(slot, slot.counts[count])
+            self._stood |= standing
+
+    def _check_reason(self, slot: Slot, fact: Counted) -> None:
+        has_stood = fact.key in self._stood
+        known = slot.as_of(slot.judged(fact).at)
+        may = is_undecided(slot, fact) or (not has_stood and is_surprise(slot, fact, known))
+        if slot.is_history(fact) or fact.key in slot.out or fact.key in slot.decided or not may:
+            raise Violation(Invariant.ORDER_DOES_NOT_MATTER, f"count {fact.key} waits for nothing")
+
+    def _check_begun(self, slot: Slot, fact: Counted) -> None:
+        is_alone = len(slot.entries()) == 1
+        if fact.key in slot.decided or slot.is_history(fact) or is_alone:
+            return
+        known = slot.as_of(slot.judged(fact).at, without=fact.key)
+        if is_undecided(slot, fact):
+            raise Violation(
+                Invariant.ORDER_DOES_NOT_MATTER,
+                f"count {fact.key} was applied, and nobody can say what it means: {slot.judged(fact)}",
+            )
+        if is_surprise(slot, fact, known):
+            raise Violation(
+                Invariant.AUTHORITY,
+                f"count {fact.key} says {fact.quantity} where the ledger said {known}, and nobody approved it",
+                fact.quantity - known,
+            )
+
+
+def is_undecided(slot: Slot, fact: Counted) -> bool:
+    """Whether the possible instants of a count lead too far apart."""
+    judged = slot.judged(fact)
+    return slot.rules.undecided_within.is_exceeded(judged.highest - judged.lowest, of=judged.quantity)
+
+
+def is_surprise(slot: Slot, fact: Counted, known: Quantity) -> bool:
+    """Whether a count says something so different that it is not believed without an approver."""
+    limit = slot.rules.approve_beyond
+    return limit is not None and limit.is_exceeded(slot.judged(fact).quantity - known, of=known)
+
+
+def _rows(change: Change) -> list[list[object]]:
+    return [] if change.new is None else cast("list[list[object]]", change.new["counts"])
