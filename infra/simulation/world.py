@@ -523,9 +523,13 @@ class World:
             self.scheduler.after(thinks, partial(self._act, "approver", 28, partial(self.decide_count, case)))
 
     def decide_counts(self) -> None:
-        """Decide about most of the counts that wait, here and now."""
+        """Decide about most of the counts that wait, here and now; and look at whatever else has such a case.
+
+        Who crashed between deciding and closing the case has left it open; whoever decides again closes it.
+        """
+        waiting = {name for slot in self.auditor.oracle.slots.values() for name in slot.waiting}
         for case in self._waiting_counts():
-            if self.chaos.random.random() < 0.7:
+            if case.facts["event_key"] not in waiting or self.chaos.random.random() < 0.7:
                 self.decide_count(case)
 
     def _waiting_counts(self) -> list[Case]:
