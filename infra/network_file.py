@@ -59,6 +59,27 @@ class ToleranceDeclaration(_Declared):
         return Tolerance(int(self.percent * 100), self.units)
 
 
+def _money(text: str) -> str:
+    try:
+        parse_money(text)
+    except BadMoneyError as error:
+        raise ValueError(str(error)) from error
+    return text
+
+
+Amount = Annotated[str, AfterValidator(_money)]
+
+
+class DriftToleranceDeclaration(ToleranceDeclaration):
+    """A drift that is forgiven: the largest of a share, some units, and units of some value (``25.00 EUR``)."""
+
+    value: Amount | None = None
+
+    def tolerance(self) -> Tolerance:
+        worth = None if self.value is None else parse_money(self.value)
+        return Tolerance(int(self.percent * 100), self.units, worth)
+
+
 class SourceDeclaration(_Declared):
     """A system that sends."""
 
@@ -73,8 +94,8 @@ class SourceDeclaration(_Declared):
     coarsest_count_s: Annotated[int, Field(ge=0, le=172_800)] = 0
     freshness_s: Annotated[int, Field(ge=1, le=31_622_400)] | None = None
     latency_s: Annotated[int, Field(ge=0, le=604_800)] = 0
-    tolerance: ToleranceDeclaration | None = None
-    class_tolerances: dict[Text, ToleranceDeclaration] = {}
+    tolerance: DriftToleranceDeclaration | None = None
+    class_tolerances: dict[Text, DriftToleranceDeclaration] = {}
     counted_by_hand: bool = False
     options: dict[str, Option] = {}
 
@@ -88,7 +109,7 @@ class LocationDeclaration(_Declared):
     approve_beyond: ToleranceDeclaration | None = None
     undecided_within: ToleranceDeclaration = ToleranceDeclaration()
     posting_delay_s: Annotated[int, Field(ge=0, le=31_622_400)] = 86_400
-    tolerance: ToleranceDeclaration | None = None
+    tolerance: DriftToleranceDeclaration | None = None
 
 
 class ChannelDeclaration(_Declared):
@@ -110,18 +131,10 @@ class ChannelDeclaration(_Declared):
     options: dict[str, Option] = {}
 
 
-def _money(text: str) -> str:
-    try:
-        parse_money(text)
-    except BadMoneyError as error:
-        raise ValueError(str(error)) from error
-    return text
-
-
 class FourEyesDeclaration(_Declared):
     """From what size on a change needs two people: an amount like 1000 EUR, and units where no price is known."""
 
-    above: Annotated[str, AfterValidator(_money)] | None = None
+    above: Amount | None = None
     units_above: Annotated[int, Field(ge=0)] | None = None
 
     def rule(self) -> FourEyes:

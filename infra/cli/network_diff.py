@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
+from dataclasses import fields as dataclass_fields
 from datetime import timedelta
+from decimal import Decimal
 from typing import Any, TypeAlias
 
-from shared.domain.network import Channel, Location, Source
+from shared.domain.network import Channel, Location, Source, Tolerance
 from shared.domain.rules import Rules
 from shared.domain.stock import ChannelId, LocationId
 from shared.store.registry import Network
@@ -144,7 +146,8 @@ def _flat(entry: Declared) -> dict[str, object]:
     if isinstance(entry, Rules):
         return _leaves("rules", rules_words(entry))
     flat: dict[str, object] = {}
-    for name, value in asdict(entry).items():
+    for name in (declared.name for declared in dataclass_fields(entry)):
+        value = _in_words(getattr(entry, name))
         if name == "id":
             continue
         if isinstance(value, timedelta):
@@ -157,6 +160,16 @@ def _flat(entry: Declared) -> dict[str, object]:
     if "options.drop" in flat:
         flat["drop"] = flat.pop("options.drop")
     return flat
+
+
+def _in_words(value: object) -> object:
+    """Write a rule as the file has it; what is no rule stays as it is."""
+    if isinstance(value, Tolerance):
+        said = {"percent": str(Decimal(value.percent_hundredths) / 100), "units": value.units}
+        return said if value.value is None else {**said, "value": str(value.value)}
+    if isinstance(value, Mapping):
+        return {name: _in_words(inner) for name, inner in value.items()}
+    return value
 
 
 def _leaves(path: str, value: object) -> dict[str, object]:

@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
+from shared.domain.money import Money
 from shared.domain.network import Tolerance
 from shared.domain.stock import EventKey, LocationId, Quantity, Sku, SourceId
 
@@ -124,6 +125,6 @@ class Comparison:
         """Observation minus ledger."""
         return self.observation.quantity - self.expected
 
-    def exceeds(self, tolerance: Tolerance) -> bool:
-        """Whether the difference is larger than the rule forgives."""
-        return tolerance.is_exceeded(self.drift, of=self.expected)
+    def exceeds(self, tolerance: Tolerance, price: Money | None = None) -> bool:
+        """Whether the difference is larger than the rule forgives, at a price of one unit."""
+        return tolerance.is_exceeded(self.drift, of=self.expected, price=price)

@@ -15,20 +15,29 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from enum import StrEnum
 
+from shared.domain.money import Money
 from shared.domain.stock import WHOLE, ChannelId, Leaf, LocationId, Quantity, Sku, SourceId
 
 
 @dataclass(frozen=True, slots=True)
 class Tolerance:
-    """How far an observation may be off before it is drift: the larger of a share and a number of units."""
+    """How far a number may be off: the largest of a share, a number of units, and what units of that value come to.
+
+    ``value`` forgives nothing of an item whose price is not known, or known in another currency.
+    """
 
     percent_hundredths: int = 50
     units: Quantity = 0
+    value: Money | None = None
 
-    def is_exceeded(self, difference: Quantity, *, of: Quantity) -> bool:
-        """Whether a difference is larger than the rule forgives of a number."""
+    def is_exceeded(self, difference: Quantity, *, of: Quantity, price: Money | None = None) -> bool:
+        """Whether a difference is larger than the rule forgives of a number, at a price of one unit."""
         size = abs(difference)
-        return size > self.units and size * 10_000 > abs(of) * self.percent_hundredths
+        if size <= self.units or size * 10_000 <= abs(of) * self.percent_hundredths:
+            return False
+        if self.value is None or price is None or price.currency != self.value.currency:
+            return True
+        return price.times(size).amount > self.value.amount
 
 
 EXACT = Tolerance(percent_hundredths=0)

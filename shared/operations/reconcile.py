@@ -13,18 +13,20 @@ latency
 any other                            a case, with its likely causes
 ===================================  =====================================================================
 
-The tolerance is the source's for the item's class, else the source's, else the location's, else half a per cent.
+The tolerance is the source's for the item's class, else the source's, else the location's, else half a per cent. It
+forgives the largest of a share, a number of units, and units of a value; the last where the item's price is known.
 """
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
 
 from shared.domain.cases import Case, CaseKind, case_id
 from shared.domain.drift import Comparison, Observation
 from shared.domain.events import instant
+from shared.domain.money import Money
 from shared.domain.network import Tolerance
 from shared.domain.stock import Sku, SourceId, StockKey
 from shared.operations.explain import Explainer, explained
@@ -32,7 +34,7 @@ from shared.operations.stock_view import StockView
 from shared.store.cases import Cases
 from shared.store.ledger import LedgerMovedError, Moved
 from shared.store.observations import Observations, Said, Subject
-from shared.store.registry import Registry
+from shared.store.registry import Network, Registry
 
 DEFAULT_TOLERANCE = Tolerance(percent_hundredths=50, units=0)
 """Half a per cent of what the ledger says."""
@@ -111,13 +113,13 @@ class Reconciler:
         """Judge what was said; return what it is too early to judge."""
         said_by = {said.last: said for said in recalled}
         comparisons = self._view.compare(list(said_by))
-        tolerances = self._tolerances([found.observation for found in comparisons])
+        tolerated = self._tolerated([found.observation for found in comparisons])
         agreeing: list[Observation] = []
         undecided: set[Observation] = set()
         differing: list[Comparison] = []
         for found in comparisons:
             seen = found.observation
-            if not found.exceeds(tolerances[seen]):
+            if not found.exceeds(*tolerated[seen]):
                 agreeing.append(seen)
             elif self._may_be_on_its_way(seen):
                 undecided.add(seen)
@@ -148,25 +150,33 @@ class Reconciler:
         authority = None if location is None else network.sources.get(location.movements or SourceId(""))
         return authority is not None and seen.as_of + authority.latency > self._clock()
 
-    def _tolerances(self, observations: Sequence[Observation]) -> dict[Observation, Tolerance]:
+    def _tolerated(
+        self, observations: Sequence[Observation]
+    ) -> dict[Observation, tuple[Tolerance, Money | None]]:
+        """Return the rule for each observation, and its item's price where the rule asks for one."""
         network = self._registry.network()
-        by_class = {
-            seen.sku
-            for seen in observations
-            if (s := network.sources.get(seen.source)) and s.class_tolerances
-        }
-        items = self._registry.items.find(by_class) if by_class else {}
-        found: dict[Observation, Tolerance] = {}
-        for seen in observations:
-            source, location = network.sources[seen.source], network.locations.get(seen.location)
+        rules = {seen: _rules(seen, network) for seen in observations}
+        wanted = {seen.sku for seen, (by_class, others) in rules.items() if _asks_for_item(by_class, others)}
+        items = self._registry.items.find(wanted) if wanted else {}
+        found: dict[Observation, tuple[Tolerance, Money | None]] = {}
+        for seen, (by_class, others) in rules.items():
             item = items.get(Sku(seen.sku))
-            rules = (
-                None if item is None else source.class_tolerances.get(item.item_class),
-                source.tolerance,
-                None if location is None else location.tolerance,
-            )
-            found[seen] = next((rule for rule in rules if rule is not None), DEFAULT_TOLERANCE)
+            of_class = None if item is None else by_class.get(item.item_class)
+            rule = next((rule for rule in (of_class, *others) if rule is not None), DEFAULT_TOLERANCE)
+            found[seen] = rule, None if item is None else item.price
         return found
+
+
+def _rules(
+    seen: Observation, network: Network
+) -> tuple[Mapping[str, Tolerance], tuple[Tolerance | None, ...]]:
+    """Return the rules for what a source says of a place: those by class, and the others in order."""
+    source, location = network.sources[seen.source], network.locations.get(seen.location)
+    return source.class_tolerances, (source.tolerance, None if location is None else location.tolerance)
+
+
+def _asks_for_item(by_class: Mapping[str, Tolerance], others: Iterable[Tolerance | None]) -> bool:
+    return bool(by_class) or any(rule is not None and rule.value is not None for rule in others)
 
 
 def _log(found: Comparison, case_: Case) -> None:

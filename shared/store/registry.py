@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from typing import cast
+from typing import Any, cast
 
 from shared.domain.items import Change, Code, Reference, in_force
 from shared.domain.items import Item as Declared
+from shared.domain.money import parse_money
 from shared.domain.network import MANUAL, Channel, Grain, Listing, Location, Source, Tolerance
 from shared.domain.rules import Rules
 from shared.domain.stock import ChannelId, LocationId, Sku, SourceId
@@ -254,9 +255,9 @@ def _source(item: Item) -> Source:
         coarsest_count=timedelta(seconds=said.get("coarsest_count_s", 0)),
         freshness=timedelta(seconds=said["freshness_s"]) if said.get("freshness_s") else None,
         latency=timedelta(seconds=said.get("latency_s", 0)),
-        tolerance=Tolerance(*said["tolerance"]) if said.get("tolerance") else None,
+        tolerance=_tolerance(said["tolerance"]) if said.get("tolerance") else None,
         class_tolerances={
-            name: Tolerance(*tolerance) for name, tolerance in said.get("class_tolerances", {}).items()
+            name: _tolerance(tolerance) for name, tolerance in said.get("class_tolerances", {}).items()
         },
         counted_by_hand=said.get("counted_by_hand", False),
     )
@@ -277,8 +278,14 @@ def _location_text(location: Location) -> str:
     return json.dumps(said, sort_keys=True)
 
 
-def _tolerance_text(tolerance: Tolerance) -> list[int]:
-    return [tolerance.percent_hundredths, tolerance.units]
+def _tolerance_text(tolerance: Tolerance) -> list[int | str]:
+    worth = [] if tolerance.value is None else [str(tolerance.value)]
+    return [tolerance.percent_hundredths, tolerance.units, *worth]
+
+
+def _tolerance(said: Sequence[Any]) -> Tolerance:
+    percent, units, *worth = said
+    return Tolerance(percent, units, parse_money(worth[0]) if worth else None)
 
 
 def _location(item: Item) -> Location:
@@ -291,7 +298,7 @@ def _location(item: Item) -> Location:
         Tolerance(*said["approve_beyond"]) if "approve_beyond" in said else None,
         Tolerance(*said.get("undecided_within", (0, 0))),
         timedelta(seconds=said.get("posting_delay_s", 86_400)),
-        Tolerance(*said["tolerance"]) if "tolerance" in said else None,
+        _tolerance(said["tolerance"]) if "tolerance" in said else None,
     )
 
 

@@ -9,6 +9,7 @@ import pytest
 
 from shared.domain.cases import Case, CaseStatus
 from shared.domain.items import Item
+from shared.domain.money import parse_money
 from shared.domain.network import Tolerance
 from shared.domain.root_cause import RootCause
 from shared.domain.stock import Sku, SourceId, StockKey
@@ -274,13 +275,18 @@ def test_a_movement_that_arrives_within_the_authoritys_latency_opens_no_case(hou
         ({"class_tolerances": {"bulk": Tolerance(0, 10)}}, False),
         ({"class_tolerances": {"bulk": Tolerance(0, 9)}, "tolerance": Tolerance(0, 10)}, True),
         ({"class_tolerances": {"fine": Tolerance(0, 9)}, "tolerance": Tolerance(0, 10)}, False),
+        ({"tolerance": Tolerance(0, 0, parse_money("25 EUR"))}, False),
+        ({"tolerance": Tolerance(0, 0, parse_money("24.99 EUR"))}, True),
+        ({"tolerance": Tolerance(0, 0, parse_money("1000 USD"))}, True),
+        ({"tolerance": Tolerance(0, 10, parse_money("1 EUR"))}, False),
+        ({"class_tolerances": {"bulk": Tolerance(0, 0, parse_money("25 EUR"))}}, False),
     ],
 )
 def test_the_sources_rule_decides_what_is_forgiven_first_that_for_the_items_class(
     house: House, rules: dict[str, object], drifts: bool
 ) -> None:
     house.registry.items.change(
-        [(Item(TEA), Item(TEA, item_class="bulk", version=1, changed_by="ann", changed_at=NOON))]
+        [(Item(TEA), Item(TEA, item_class="bulk", price=parse_money("2.50 EUR"), version=1, changed_at=NOON))]
     )
     house.declare(erp_with(**rules))
     says(house, 960, 70)
@@ -294,6 +300,12 @@ def test_the_locations_rule_counts_where_the_source_has_none(house: House) -> No
     says(house, 960, 70)
     assert the_case(house) is None
     says(house, 959, 71)
+    assert the_case(house) is not None
+
+
+def test_a_value_forgives_nothing_of_an_item_whose_price_is_not_known(house: House) -> None:
+    house.declare(erp_with(tolerance=Tolerance(0, 0, parse_money("1000 EUR"))))
+    says(house, 960, 70)
     assert the_case(house) is not None
 
 

@@ -11,7 +11,7 @@ from infra.cli.network_commands import RULES_SETTLE_S
 from shared.channels.registry import CONNECTORS, channel_options
 from shared.domain.cases import CaseKind
 from shared.domain.money import parse_money
-from shared.domain.network import Listing
+from shared.domain.network import Listing, Tolerance
 from shared.domain.rules import FourEyes, Rules
 from shared.domain.stock import ChannelId, Sku, SourceId
 from shared.operations.fan_out import Lane
@@ -290,3 +290,39 @@ def test_a_rule_that_cannot_be_meant_names_its_field(bench: Bench, rules: str, f
     result = bench.run("apply", bench.file("network.yaml", f"{NETWORK}rules: {rules}\n"), "--yes")
     assert result.exit_code == 1
     assert field in result.stderr
+
+
+def test_a_drift_that_is_forgiven_by_value_is_shown_in_the_words_of_the_file_applied_and_kept(
+    bench: Bench,
+) -> None:
+    rules = "on_hand}, tolerance: {units: 2, value: 25.50 EUR}, class_tolerances: {bulk: {value: 90 EUR}}}"
+    file = edited(
+        bench,
+        (
+            "connector: standard_webhooks, meaning: {on_hand: on_hand}}",
+            f"connector: standard_webhooks, meaning: {{on_hand: {rules}",
+        ),
+    )
+    said = bench.json("apply", file, "--yes")
+    fields = {field["field"]: field["becomes"] for entry in said["changed"] for field in entry["fields"]}
+    assert fields["tolerance.value"] == "25.50 EUR"
+    assert fields["class_tolerances.bulk.value"] == "90 EUR"
+    erp = bench.registry.network(fresh=True).sources[SourceId("erp")]
+    assert erp.tolerance == Tolerance(0, 2, parse_money("25.50 EUR"))
+    assert erp.class_tolerances == {"bulk": Tolerance(0, 0, parse_money("90 EUR"))}
+    assert bench.json("apply", file, "--yes")["changed"] == []
+
+
+@pytest.mark.parametrize("value", ["25", "EUR 25", "-1 EUR", "[25]"])
+def test_a_value_that_is_no_amount_of_money_names_its_field(bare: Bench, value: str) -> None:
+    rules = f"on_hand}}, tolerance: {{value: {value}}}}}"
+    file = edited(
+        bare,
+        (
+            "standard_webhooks, meaning: {on_hand: on_hand}}",
+            f"standard_webhooks, meaning: {{on_hand: {rules}",
+        ),
+    )
+    result = bare.run("apply", file, "--yes")
+    assert result.exit_code == 1
+    assert "sources.erp.tolerance.value: " in result.stderr
