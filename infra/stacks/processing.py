@@ -64,6 +64,7 @@ class ProcessingStack(Stack):
         self._fan_out_changes()
         self._collect_failures()
         self._expire_reservations()
+        self._sweep_drift()
         self.inventory_api = self._inventory_api()
         self.authorize_request = self._authorize_request()
 
@@ -227,6 +228,16 @@ class ProcessingStack(Stack):
         )
         what = "Give back reservations whose time is over, and keep the cases of open orders true"
         self._each_minute("ReservationsEachMinute", function, what)
+
+    def _sweep_drift(self) -> None:
+        function = self._function(
+            "sweep_drift",
+            timeout=Duration.seconds(58),  # a sweep that takes longer goes on in the next minute
+            memory_mb=1024,
+            tables={"stock": READ_WRITE, "registry": READ, "cases": READ_WRITE},
+        )
+        what = "Compare numbers with the ledger: fast movers each hour, everything each day"
+        self._each_minute("DriftEachMinute", function, what)
 
     def _each_minute(self, id_: str, function: PythonFunction, what: str) -> None:
         """Run a function each minute; a run that fails is not repeated, for the next finds the same work."""

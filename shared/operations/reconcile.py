@@ -20,7 +20,7 @@ forgives the largest of a share, a number of units, and units of a value; the la
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
 
 from shared.domain.cases import Case, CaseKind, case_id
@@ -109,7 +109,21 @@ class Reconciler:
             ]
         )
 
-    def _compare(self, recalled: Sequence[Said]) -> set[Observation]:
+    def again(self, keys: Collection[StockKey]) -> int:
+        """Compare what every source last said of some stock keys; return how many numbers that were.
+
+        For a sweep, that looks at everything whether or not it moved: a case that says already what is found is left
+        alone, also one that an operator has closed.
+        """
+        elements = self._view.compared_elements()
+        recalled = self._observations.recall(
+            {(key, source, element) for key in keys for source, element in elements}
+        )
+        undecided = self._compare(recalled, only_news=True)
+        self._observations.compared([said for said in recalled if said.last not in undecided and said.waits])
+        return len(recalled)
+
+    def _compare(self, recalled: Sequence[Said], *, only_news: bool = False) -> set[Observation]:
         """Judge what was said; return what it is too early to judge."""
         said_by = {said.last: said for said in recalled}
         comparisons = self._view.compare(list(said_by))
@@ -129,6 +143,8 @@ class Reconciler:
                 differing.append(found)
         for case in self._cases.which_open(map(_case_of, agreeing)):
             self._cases.close(case, "the numbers agree again", self._clock())
+        if only_news:
+            differing = [found for found in differing if not self._is_known(found)]
         for number, found in enumerate(differing):
             case_ = _case(found, self._clock())
             if number < EXPLAINED_AT_ONCE:
@@ -136,6 +152,12 @@ class Reconciler:
             self._cases.file(case_)
             _log(found, case_)
         return undecided
+
+    def _is_known(self, found: Comparison) -> bool:
+        """Whether the case of a number says of it what was found, wherever it stands."""
+        known = self._cases.find(_case_of(found.observation))
+        told = _case(found, self._clock()).facts
+        return known is not None and all(known.facts.get(name) == fact for name, fact in told.items())
 
     def _explained(self, case_: Case, said: Said, found: Comparison) -> Case:
         try:

@@ -125,6 +125,14 @@ class ExpireReservationsSettings(Settings):
     cases_table: str
 
 
+class SweepDriftSettings(Settings):
+    """``sweep_drift``: compares every number with the ledger on schedule."""
+
+    stock_table: str
+    registry_table: str
+    cases_table: str
+
+
 class InventoryApiSettings(Settings):
     """``inventory_api``: answers operators and selling systems."""
 

@@ -16,6 +16,7 @@ from shared.operations.case_life import CaseLife
 from shared.operations.count_desk import CountDesk
 from shared.operations.dead_letters import DeadLetterDesk
 from shared.operations.drift_desk import DriftDesk
+from shared.operations.drift_sweep import DriftSweep
 from shared.operations.explain import Explainer
 from shared.operations.fan_out import FanOut
 from shared.operations.freshness import FreshnessWatch
@@ -224,6 +225,10 @@ class House:
     @cached_property
     def reconciler(self) -> Reconciler:
         return Reconciler(self.view, self.observations, self.cases, self.registry, self.explainer, now)
+
+    @cached_property
+    def drift_sweep(self) -> DriftSweep:
+        return DriftSweep(self.stock, self.registry, self.reconciler, now)
 
     @cached_property
     def fan_out(self) -> FanOut:

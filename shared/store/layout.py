@@ -23,6 +23,8 @@ stock         TOLD#sku                        location#source              movem
 stock         LISTING#channel#sku             location                     what a channel shows
 stock         PACE#channel                    ``-``                        a channel's rate limit and breaker
 stock         REPAIR#sku#location             V#n                          what one rebuild put right, and who did it
+stock         SWEEP                           ``-``                        how far the sweeps of drift have come
+stock         FAST#sku#location               ``-``                        a stock key that moves often
 stock         HEARD#source                    location                     when it last said anything of there
 stock         LOT#sku                         lot                          until when a lot may be sold, its recall
 inbox         MSG#message                     ``-``                        a raw message
@@ -162,6 +164,25 @@ def told_key(sku: Sku, location: LocationId, source: SourceId) -> Key:
 
 def listing_state_key(channel: ChannelId, key: StockKey) -> Key:
     return Key(f"LISTING#{part(channel)}#{part(key.sku)}", part(key.location))
+
+
+def sweep_key() -> Key:
+    return Key("SWEEP")
+
+
+def fast_key(key: StockKey) -> Key:
+    return Key(f"FAST#{_stock(key)}")
+
+
+def fast_index(number: int) -> str:
+    """Name the partition of the index ``observed`` that lists the stock keys which are compared each hour."""
+    return f"fast#{number}"
+
+
+def key_of(pk: str) -> StockKey:
+    """Read the stock key out of a partition that is one stock key's: ``BAL#sku#location``."""
+    _, sku, location = pk.split("#")
+    return StockKey(Sku(plain(sku)), LocationId(plain(location)))
 
 
 def heard_key(source: str, location: LocationId) -> Key:

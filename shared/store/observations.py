@@ -51,10 +51,11 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 @dataclass(frozen=True, slots=True)
 class Said:
-    """What a source last said, and its statements up to that, oldest first."""
+    """What a source last said, and its statements up to that, oldest first; and whether it waits to be compared."""
 
     last: Observation
     statements: tuple[Statement, ...]
+    waits: bool = False
 
 
 class Observations:
@@ -187,7 +188,7 @@ def said(item: Item) -> Said:
         _EPOCH + timedelta(microseconds=numbers[n]): numbers[n + 1] for n in range(0, len(numbers) - 1, 2)
     }
     known[last.as_of] = last.quantity
-    return Said(last, tuple(Statement(known[at], at) for at in sorted(known)))
+    return Said(last, tuple(Statement(known[at], at) for at in sorted(known)), "observed_pk" in item)
 
 
 def _packed(statements: Sequence[Statement]) -> list[int]:

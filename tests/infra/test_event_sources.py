@@ -203,4 +203,4 @@ def test_what_runs_each_minute_never_overlaps(prod: Templates) -> None:
         properties = prod.resources("AWS::Lambda::Function")[function]
         assert properties["Timeout"] < 60
         woken.add(properties["Handler"].split(".")[1])
-    assert woken == {"collect_failures", "expire_reservations"}
+    assert woken == {"collect_failures", "expire_reservations", "sweep_drift"}

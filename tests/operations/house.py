@@ -43,6 +43,7 @@ from shared.operations.apply_message import MessageApplier
 from shared.operations.case_desk import CaseDesk
 from shared.operations.count_desk import CountDesk
 from shared.operations.dead_letters import DeadLetter, DeadLetterDesk
+from shared.operations.drift_sweep import DriftSweep
 from shared.operations.explain import Explainer
 from shared.operations.fan_out import FanOut, Hint, Lane, change_of
 from shared.operations.ingest import FileIngester
@@ -282,6 +283,7 @@ class House:
         self.reconciler = Reconciler(
             self.view, self.observations, self.cases, self.registry, self.explainer, self.clock
         )
+        self.drift_sweep = DriftSweep(self.stock, self.registry, self.reconciler, self.clock)
         self.fan_out = FanOut(self.stock, self.registry, self.lanes)
         self.desk = DeadLetterDesk(self.letters, self.cases, self.listings, self.registry, self.clock)
         self.sweep = Sweep(
