@@ -62,6 +62,7 @@ def comparison_view(comparison: Comparison) -> Json:
         "as_of": instant(seen.as_of),
         "expected": comparison.expected,
         "drift": comparison.drift,
+        "stale": comparison.is_stale,
     }
 
 

@@ -114,11 +114,15 @@ class Told:
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """An observation beside the ledger's number for the same instant and meaning."""
+    """An observation beside the ledger's number for the same instant and meaning.
+
+    ``is_stale`` is whether the source should have spoken again by now, by the freshness declared of it.
+    """
 
     observation: Observation
     meaning: str
     expected: Quantity
+    is_stale: bool = False
 
     @property
     def drift(self) -> Quantity:

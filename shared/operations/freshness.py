@@ -1,5 +1,5 @@
-"""Watching how fresh the counts of each location are: a source that falls silent is a case, and every promise that it
-changes is looked at anew.
+"""Watching how fresh what each source says is: one that falls silent about a location is a case. Where it is believed
+about the counts there, every promise that its silence changes is looked at anew.
 
 When a location turns stale, or fresh again, all its stock keys are marked as changed, so that every channel is told
 its new number like any other change. Only then is the turn written down: a run that is cut short does it again.
@@ -7,19 +7,19 @@ its new number like any other change. Only then is the turn written down: a run 
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import datetime
 from typing import cast
 
 from shared.domain.cases import Case, CaseKind, case_id
 from shared.domain.events import instant, parse_instant
 from shared.domain.network import Location, Source
-from shared.domain.stock import Sku, StockKey
+from shared.domain.stock import LocationId
 from shared.store.bulk import write_each
 from shared.store.cases import Cases
-from shared.store.layout import SHARDS, heard_key
+from shared.store.layout import SHARDS, heard_key, key_of, plain
 from shared.store.promises import promise_action
-from shared.store.registry import Registry
+from shared.store.registry import Network, Registry
 from shared.store.table import Exists, Table, Update
 
 
@@ -33,15 +33,24 @@ class FreshnessWatch:
         self._clock = clock
 
     def run(self) -> dict[str, int]:
-        """Look at every location whose counts must be fresh; return how many are stale, and how many turned."""
+        """Look at every source that must be fresh; return about how many locations they are stale, and how many turned."""
         network, stale, turned = self._registry.network(), 0, 0
-        for location in network.locations.values():
-            source = None if location.counts is None else network.sources.get(location.counts)
-            if source is not None and source.freshness is not None:
-                is_stale, has_turned = self._look(location, source)
-                stale += is_stale
-                turned += has_turned
+        for source in network.sources.values():
+            if source.freshness is not None:
+                for location in self._spoken_of(source, network):
+                    is_stale, has_turned = self._look(location, source)
+                    stale += is_stale
+                    turned += has_turned
         return {"stale": stale, "turned": turned}
+
+    def _spoken_of(self, source: Source, network: Network) -> Iterator[Location]:
+        """Yield the locations that a source is believed about, and those that it ever said anything of."""
+        heard = {
+            plain(str(item["sk"])) for item in self._table.query(heard_key(source.id, LocationId("")).pk)
+        }
+        for location in network.locations.values():
+            if location.counts == source.id or location.id in heard:
+                yield location
 
     def _look(self, location: Location, source: Source) -> tuple[bool, bool]:
         now, key = self._clock(), heard_key(source.id, location.id)
@@ -51,7 +60,8 @@ class FreshnessWatch:
         is_stale = heard is None or (source.freshness is not None and now - heard > source.freshness)
         has_turned = is_stale != item.get("is_stale", False)
         if has_turned:
-            self._mark(location, now)
+            if location.counts == source.id:
+                self._mark(location, now)
             self._table.write([Update(key, set={"is_stale": is_stale})])
         name = case_id(CaseKind.STALE_SOURCE, source.id, location.id)
         if is_stale:
@@ -65,7 +75,7 @@ class FreshnessWatch:
         """Mark every stock key of a location as changed; what changed meanwhile is marked by that change."""
         for number in range(SHARDS):
             listed = self._table.query_index("by_location", f"{location.id}#{number}")
-            keys = [StockKey(Sku(_plain(key.pk.split("#")[1])), location.id) for key in listed]
+            keys = [key_of(key.pk) for key in listed]
             write_each(self._table, [promise_action(key, 0, now, Exists()) for key in keys])
 
 
@@ -76,12 +86,13 @@ def _case(name: str, location: Location, source: Source, heard: datetime | None,
         name,
         CaseKind.STALE_SOURCE,
         f"{source.id} last said anything of {location.id} as of {last}; it should every {limit} seconds",
-        "see why it is silent; channels that declare stale_percent withhold that share until it speaks again",
+        "see why it is silent; "
+        + (
+            "channels that declare stale_percent withhold that share until it speaks again"
+            if location.counts == source.id
+            else "until it speaks again its numbers are compared with the past"
+        ),
         now,
         now,
         {"source": source.id, "location": location.id, "heard": last, "freshness_s": limit},
     )
-
-
-def _plain(text: str) -> str:
-    return text.replace("%23", "#").replace("%25", "%")

@@ -188,7 +188,9 @@ class StockView:
                 if channel is None
                 else self._promised_then(key, quantities.get("available", 0), channel)
             )
-            comparisons.append(Comparison(seen, formula.text, formula.evaluate(quantities)))
+            freshness = network.sources[seen.source].freshness
+            is_stale = freshness is not None and self._clock() - seen.as_of > freshness
+            comparisons.append(Comparison(seen, formula.text, formula.evaluate(quantities), is_stale))
         return comparisons
 
     def compared_elements(self) -> list[tuple[SourceId, str]]:

@@ -186,6 +186,7 @@ def test_a_number_that_went_back_to_an_older_one_was_overwritten_by_an_old_batch
     found = first(account([492, 475, 525, 475, 452]))
     assert found.cause is RootCause.STALE_OVERWRITE
     assert found.events == (event("R-2", "receipt"), event("S-3"))
+    assert "went back to 475, true from 2026-11-01 13:10:00 until 2026-11-01 14:10:00" in found.said
 
 
 def test_units_that_a_cancelled_order_still_holds_are_a_reservation_leak() -> None:

@@ -84,7 +84,8 @@ def test_an_old_batch_over_a_cycle_count_is_prevented_here_and_named_there(world
     assert len(world.channels.calls_of("grocer")) == told
     first = story.firsts()["stock-erp"]
     assert first["cause"] == "stale_overwrite"
-    assert "went back to 100" in first["said"]
+    assert f"went back to 100, true from {story.at(120):%Y-%m-%d %H:%M}" in first["said"]
+    assert f"until {story.at(240):%Y-%m-%d %H:%M}" in first["said"]
     assert first["events"][-1] == "depot-oms/SO-502/1/shipment/"
     assert len(first["events"]) == 2  # what the batch undid: the count, and the shipment since
 

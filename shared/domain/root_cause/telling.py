@@ -122,8 +122,9 @@ def _sentence(timeline: Timeline, suspect: Suspect) -> str:
             return f"{source} did not recognise the document {document!r} of {named}, written unlike its kin"
         case _, OddReference(document=document, twin=twin):
             return f"{source} knows the document {document!r} of {named} as {twin}"
-        case _, OldBatch(quantity=quantity, until=until):
-            return f"{source} went back to {quantity}, from before {_at(until)}: an old batch overwrote newer numbers"
+        case _, OldBatch(quantity=quantity, since=since, until=until):
+            begun = "" if since is None else f"from {_at(since)} "
+            return f"{source} went back to {quantity}, true {begun}until {_at(until)}: an old batch overwrote newer numbers"
         case _, Moving(moments=moments, count=count):
             moving = ", ".join(dict.fromkeys(m.event for m in moments[:2]))
             return f"the count{'' if count is None else f' {count}'} was taken while {moving} was under way"
