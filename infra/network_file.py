@@ -19,6 +19,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstra
 from shared.channels.registry import CONNECTORS
 from shared.domain.cases import CaseKind
 from shared.domain.drift import FormulaError, parse_formula
+from shared.domain.handoffs import DeclaredPath
 from shared.domain.money import BadMoneyError, parse_money
 from shared.domain.network import MANUAL, Channel, Grain, Location, Source, Tolerance
 from shared.domain.rules import FourEyes, Rules
@@ -141,16 +142,33 @@ class FourEyesDeclaration(_Declared):
         return FourEyes(None if self.above is None else parse_money(self.above), self.units_above)
 
 
+class WritePathDeclaration(_Declared):
+    """A handoff between two other systems that goes past us: the ERP writes to the storefront every 15 minutes."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True)
+
+    giver: Annotated[Id, Field(alias="from")]
+    taker: Annotated[Id, Field(alias="to")]
+    mechanism: Annotated[str, StringConstraints(max_length=100)] = ""
+    every_minutes: Annotated[int, Field(ge=1, le=525_600)] | None = None
+
+    def path(self) -> DeclaredPath:
+        every = None if self.every_minutes is None else timedelta(minutes=self.every_minutes)
+        return DeclaredPath(self.giver, self.taker, self.mechanism, every)
+
+
 class RulesDeclaration(_Declared):
     """Rules of the whole house."""
 
     four_eyes: FourEyesDeclaration | None = None
     due_minutes: dict[CaseKind, Annotated[int, Field(ge=1, le=525_600)]] = {}
+    write_paths: list[WritePathDeclaration] = []
 
     def rules(self) -> Rules:
         return Rules(
             None if self.four_eyes is None else self.four_eyes.rule(),
             {kind: timedelta(minutes=minutes) for kind, minutes in self.due_minutes.items()},
+            tuple(path.path() for path in self.write_paths),
         )
 
 
@@ -255,6 +273,9 @@ def _mistakes(declared: NetworkDeclaration) -> list[Mistake]:
         for number, location_id in enumerate(channel.sourcing):
             what = f"location of channel {name}"
             must_be(f"channels.{name}.sourcing[{number}]", location_id, channel.locations, what)
+    for number, path in enumerate(declared.rules.write_paths):
+        systems = {**declared.sources, **declared.channels}
+        must_be(f"rules.write_paths[{number}].to", path.taker, systems, "source or channel")
     return found
 
 

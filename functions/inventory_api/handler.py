@@ -6,7 +6,7 @@ call                                            scope
 GET stock, journal, availability                viewer, reserver
 POST, GET, DELETE reservations                  reserver
 GET cases, work queue, messages, dead letters   viewer
-GET explanations, drift, trace                  viewer
+GET explanations, drift, trace, write paths     viewer
 POST case actions, replay, redrive              operator
 POST case assign, comment, escalate             operator, approver
 POST case approve, reject; POST message undo    approver
@@ -32,6 +32,7 @@ from functions.inventory_api import (
     lot_calls,
     manual_calls,
     openapi,
+    path_calls,
     registry_calls,
     reservation_calls,
     stock_calls,
@@ -50,6 +51,7 @@ __all__ = [
     "lot_calls",
     "manual_calls",
     "openapi",
+    "path_calls",
     "registry_calls",
     "reservation_calls",
     "stock_calls",

@@ -26,6 +26,7 @@ from shared.operations.receive import Receiver
 from shared.operations.reconcile import Reconciler
 from shared.operations.record import Recorder
 from shared.operations.stock_view import StockView
+from shared.operations.write_paths import PathWatch
 from shared.store.cases import Cases
 from shared.store.inbox import Inbox
 from shared.store.layout import INDEXES
@@ -33,6 +34,7 @@ from shared.store.ledger import moved_of
 from shared.store.memory import MemoryTable
 from shared.store.observations import Observations, observation
 from shared.store.registry import Registry
+from shared.store.traffic import Traffic
 
 SIGNED_BY = "whsec_aW5jaWRlbnQtbGFiLXNlY3JldC1vZi1ub2JvZHk="
 SHOP_SIGNED_BY = "incident-lab"
@@ -70,11 +72,13 @@ class Observer:
         observations = Observations(self._stock)
         view = StockView(self._stock, registry, clock)
         poster = Poster(self._stock, clock, lambda _: None)
-        recorder = Recorder(poster, observations, self.cases, registry, clock)
+        traffic = Traffic(self._stock, clock)
+        recorder = Recorder(poster, observations, self.cases, registry, traffic, clock)
         self._receiver = Receiver(inbox, registry, LabSecrets(), clock, 1_000_000)
         self._applier = MessageApplier(inbox, registry, recorder, self.cases, clock)
         self.explainer = Explainer(self._stock, view, observations, self.cases, registry)
-        self._reconciler = Reconciler(view, observations, self.cases, registry, self.explainer, clock)
+        paths = PathWatch(traffic, self.cases, registry, clock)
+        self._reconciler = Reconciler(view, observations, self.cases, registry, self.explainer, paths, clock)
         self.messages = 0
         registry.declare(network())
         registry.add_items(SKUS)

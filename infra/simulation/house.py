@@ -53,6 +53,7 @@ from shared.operations.stock_view import StockView
 from shared.operations.sweep import Sweep, SweepError
 from shared.operations.undo import Undoer
 from shared.operations.verify import Verifier
+from shared.operations.write_paths import PathWatch
 from shared.store.attributes import item_from_image
 from shared.store.cases import Cases
 from shared.store.inbox import Inbox
@@ -63,6 +64,7 @@ from shared.store.observations import Observations, Said, observation
 from shared.store.patience import PatientTable
 from shared.store.registry import Registry
 from shared.store.table import TableError
+from shared.store.traffic import Traffic
 
 SECRETS = {"shopfront": "shpss_simulated"}
 OTHERWISE_SIGNED_BY = "whsec_c2ltdWxhdGVkLXNlY3JldC1vZi1ub3RoaW5n"
@@ -189,7 +191,8 @@ class House:
         self.paces = Paces(stock)
         observations = Observations(stock)
         poster = Poster(stock, clock, pause)
-        recorder = Recorder(poster, observations, self.cases, self.registry, clock)
+        traffic = Traffic(stock, clock)
+        recorder = Recorder(poster, observations, self.cases, self.registry, traffic, clock)
         self.receiver = Receiver(self.inbox, self.registry, SimulatedSecrets(), clock, 1_000_000)
         self.applier = MessageApplier(self.inbox, self.registry, recorder, self.cases, clock)
         self.ingester = FileIngester(self.inbox, self.registry, recorder, self.cases, self.bucket, clock)
@@ -198,7 +201,10 @@ class House:
         self.order_watch = OrderWatch(stock, self.registry, self.cases, clock)
         explaining = Explainer if self._explains else Unexplained
         explainer = explaining(stock, self.view, observations, self.cases, self.registry)
-        self.reconciler = Reconciler(self.view, observations, self.cases, self.registry, explainer, clock)
+        paths = PathWatch(traffic, self.cases, self.registry, clock)
+        self.reconciler = Reconciler(
+            self.view, observations, self.cases, self.registry, explainer, paths, clock
+        )
         self.fan_out = FanOut(stock, self.registry, self.lanes)
         desk = DeadLetterDesk(self.shelf, self.cases, self.listings, self.registry, clock)
         self.desk = desk
@@ -312,6 +318,7 @@ class House:
             self.registry,
             self.inbox,
             self.cases,
+            Traffic(self._busy(self.stock), self.scheduler.now),
             self.scheduler.now,
             self.scheduler.sleep,
         )

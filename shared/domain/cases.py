@@ -44,6 +44,7 @@ class CaseKind(StrEnum):
     PUSH_FAILED = "push_failed"
     PUSH_REFUSED = "push_refused"
     CHANNEL_EDITED = "channel_edited"
+    UNDECLARED_WRITE_PATH = "undeclared_write_path"
     DEAD_LETTER = "dead_letter"
 
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 from shared.domain.cases import Case, CaseKind, CaseStatus
+from shared.domain.handoffs import DeclaredPath
 from shared.domain.money import Money
 from shared.domain.stock import Quantity
 
@@ -42,10 +43,19 @@ class FourEyes:
 
 @dataclass(frozen=True, slots=True)
 class Rules:
-    """The declared rules; each kind of case is due after its own time unless ``due`` says otherwise."""
+    """The declared rules.
+
+    Attributes
+    ----------
+    due
+        After what time a case of a kind is due, where that is not the kind's own.
+    write_paths
+        Handoffs between other systems that go past us and are meant to.
+    """
 
     four_eyes: FourEyes | None = None
     due: Mapping[CaseKind, timedelta] = field(default_factory=dict)
+    write_paths: tuple[DeclaredPath, ...] = ()
 
     def due_within(self, kind: CaseKind) -> timedelta:
         """Return how long a case of a kind may stay open."""
@@ -90,5 +100,6 @@ DUE_WITHIN: Mapping[CaseKind, timedelta] = {
     # two systems disagree
     CaseKind.DRIFT: 24 * _HOUR,
     CaseKind.CHANNEL_EDITED: 24 * _HOUR,
+    CaseKind.UNDECLARED_WRITE_PATH: 24 * _HOUR,
 }
 """How long a case of each kind may stay open unless a rule says otherwise."""

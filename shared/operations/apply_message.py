@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable
 from datetime import datetime
 
 from shared.domain.cases import Case, CaseKind, case_id
+from shared.domain.handoffs import OURSELVES
 from shared.domain.messages import Message
 from shared.domain.network import MANUAL
 from shared.domain.stock import MessageId
@@ -64,6 +65,11 @@ class MessageApplier:
         MessageNotFoundError, TableError
             When it cannot be read just now.
         """
+        status = self._apply(message_id)
+        self._recorder.traffic.write()
+        return status
+
+    def _apply(self, message_id: MessageId) -> MessageStatus:
         try:
             stored = self._inbox.load(message_id)
         except UnreadableMessageError as error:
@@ -104,9 +110,10 @@ class MessageApplier:
         """Apply some messages; one that cannot even be read is left to the sweep and holds up nobody."""
         for message_id in message_ids:
             try:
-                self.apply(message_id)
+                self._apply(message_id)
             except (MessageNotFoundError, TableError) as error:
                 log.warning("message_left_to_sweep", extra={"message_id": message_id, "reason": str(error)})
+        self._recorder.traffic.write()
 
     def _record(self, message: Message, since: str | None) -> MessageStatus:
         source = self._registry.network().source(message.source)
@@ -145,6 +152,8 @@ class MessageApplier:
         remedy: str = _FAULT_OF_OURS,
     ) -> MessageStatus:
         now = self._clock()
+        if source:
+            self._recorder.traffic.failed(source, OURSELVES, reason)
         self._cases.file(
             Case(
                 id=failed_case(message_id),

@@ -23,6 +23,7 @@ from datetime import datetime
 from itertools import islice
 from typing import BinaryIO, Protocol
 
+from shared.domain.handoffs import OURSELVES
 from shared.domain.messages import Message
 from shared.domain.network import Source
 from shared.domain.snapshot_guard import kind_of_file, suspicions
@@ -210,7 +211,10 @@ class FileIngester:
             log.exception("file_failed", extra={"message_id": message.id})
             reason = f"{type(error).__name__} while it was read"
             self._cases.file(broken_case(message.id, drop.key, reason, self._clock()))
+            self._recorder.traffic.failed(message.source, OURSELVES, reason)
             return self._park(message, {"failed": 1}, since)
+        finally:
+            self._recorder.traffic.write()
 
     def _read(
         self,

@@ -42,6 +42,7 @@ from shared.channels.in_packs import InPacks
 from shared.domain.availability import Standing, promise
 from shared.domain.cases import Case, CaseKind, Fact, case_id
 from shared.domain.events import instant
+from shared.domain.handoffs import OURSELVES
 from shared.domain.listing import (
     ListingState,
     confirmed,
@@ -57,10 +58,12 @@ from shared.domain.network import Channel
 from shared.domain.stock import ChannelId, Sku, StockKey
 from shared.operations.dead_letters import push_failed_case
 from shared.operations.promises import Promises
+from shared.operations.write_paths import PathWatch
 from shared.store.cases import Cases
 from shared.store.inbox import Inbox, message_id
 from shared.store.listings import Listings, Paces
 from shared.store.registry import Registry
+from shared.store.traffic import Traffic
 
 SLOT_HELD_FOR = timedelta(seconds=60)
 """How long a request may be on its way before its outcome counts as unknown: longer than any call may take."""
@@ -127,9 +130,12 @@ class Pusher:
         registry: Registry,
         inbox: Inbox,
         cases: Cases,
+        traffic: Traffic,
         clock: Callable[[], datetime],
         pause: Callable[[float], None],
     ) -> None:
+        self._traffic = traffic
+        self._paths = PathWatch(traffic, cases, registry, clock)
         self._channel = channel
         self._connector = InPacks(connector)
         self._promises = promises
@@ -156,6 +162,10 @@ class Pusher:
         for key in waiting:
             work.put_off(key, timedelta(seconds=1), "it keeps changing", failed=False)
         self._note_silence(work)
+        for later in work.later.values():
+            if later.failed:
+                self._traffic.failed(OURSELVES, self._channel.id, later.reason)
+        self._traffic.write()
         return list(work.later.values())
 
     def _note_silence(self, work: _Work) -> None:
@@ -351,6 +361,8 @@ class Pusher:
             if isinstance(outcome, Confirmed):
                 state = self._untroubled(key, state, f"{outcome.quantity} confirmed")
                 settled[key] = confirmed(state, outcome.quantity, state.sold, now)
+                took = None if state.inflight is None else _since(state.inflight.taken_at, now)
+                self._traffic.passed(OURSELVES, self._channel.id, 1, posting=took)
                 log.info(
                     "pushed",
                     extra={"channel": self._channel.id, "stock_key": str(key), "quantity": outcome.quantity},
@@ -458,7 +470,11 @@ class Pusher:
     def _ask_a_person(self, key: StockKey, state: ListingState) -> ListingState:
         """The lead was never explained by an order: publish our number again, and say so in a case."""
         title = f"{self._channel.id} changed {key.sku} at {key.location} by {state.unexplained:+d}, no order explains it"
-        remedy = "find who edits the quantity there; Onecount publishes its own number again"
+        why = "no order explains it"
+        paths = self._paths.changed(self._channel.id, key, state.unexplained, why)
+        known = " and ".join(path.giver for path in paths)
+        who = f"{known} is declared to write there" if paths else "find who edits the quantity there"
+        remedy = f"{who}; Onecount publishes its own number again"
         self._file(
             CaseKind.CHANNEL_EDITED,
             key,
@@ -472,6 +488,10 @@ class Pusher:
         now = self._clock()
         said = {**facts, "sku": key.sku, "location": key.location}
         self._cases.file(Case(push_case(kind, key, self._channel.id), kind, title, remedy, now, now, said))
+
+
+def _since(at: datetime | None, now: datetime) -> timedelta | None:
+    return None if at is None else now - at
 
 
 def push_case(kind: CaseKind, key: StockKey, channel: ChannelId) -> str:

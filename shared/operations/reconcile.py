@@ -31,6 +31,7 @@ from shared.domain.network import Tolerance
 from shared.domain.stock import Sku, SourceId, StockKey
 from shared.operations.explain import Explainer, explained
 from shared.operations.stock_view import StockView
+from shared.operations.write_paths import PathWatch
 from shared.store.cases import Cases
 from shared.store.ledger import LedgerMovedError, Moved
 from shared.store.observations import Observations, Said, Subject
@@ -58,8 +59,10 @@ class Reconciler:
         cases: Cases,
         registry: Registry,
         explainer: Explainer,
+        paths: PathWatch,
         clock: Callable[[], datetime],
     ) -> None:
+        self._paths = paths
         self._view = view
         self._observations = observations
         self._cases = cases
@@ -145,12 +148,15 @@ class Reconciler:
             self._cases.close(case, "the numbers agree again", self._clock())
         if only_news:
             differing = [found for found in differing if not self._is_known(found)]
+        judged: list[Case] = []
         for number, found in enumerate(differing):
             case_ = _case(found, self._clock())
             if number < EXPLAINED_AT_ONCE:
                 case_ = self._explained(case_, said_by[found.observation], found)
+                judged.append(case_)
             self._cases.file(case_)
             _log(found, case_)
+        self._paths.drifted(judged)
         return undecided
 
     def _is_known(self, found: Comparison) -> bool:

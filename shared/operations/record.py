@@ -13,6 +13,7 @@ from datetime import datetime
 from shared.domain.cases import Case, CaseKind, case_id
 from shared.domain.drift import Observation
 from shared.domain.events import Count, Event, Movement, instant
+from shared.domain.handoffs import OURSELVES
 from shared.domain.messages import Message
 from shared.domain.network import MANUAL, Source
 from shared.domain.stock import Quantity
@@ -26,6 +27,7 @@ from shared.sources.contract import Fault, Report
 from shared.store.cases import Cases
 from shared.store.observations import Observations
 from shared.store.registry import Code, Registry
+from shared.store.traffic import Traffic
 
 SHOWN = 20
 """Faults of one message that its case spells out; the rest are counted."""
@@ -48,8 +50,10 @@ class Recorder:
         observations: Observations,
         cases: Cases,
         registry: Registry,
+        traffic: Traffic,
         clock: Callable[[], datetime],
     ) -> None:
+        self.traffic = traffic
         self._poster = poster
         self._observations = observations
         self._cases = cases
@@ -102,7 +106,22 @@ class Recorder:
             self._release(settled, message, now)
             return recorded
         outcomes = tally(resolution, [result.outcome for result in results])
+        self._measure(reports, source, message)
         return Recorded(outcomes, tuple(case.id for case in cases))
+
+    def _measure(self, reports: Sequence[Report | Fault], source: Source, message: Message) -> None:
+        """Note how long the newest event of a message took to arrive, and how long to be posted."""
+        events = [report.event for report in reports if isinstance(report, Report)]
+        if not events:
+            return
+        newest = max(event.as_of if isinstance(event, Count) else event.occurred_at for event in events)
+        self.traffic.passed(
+            source.id,
+            OURSELVES,
+            len(events),
+            arriving=message.received_at - newest,
+            posting=self._clock() - message.received_at,
+        )
 
     def _settled_meanwhile(self, resolution: Resolution, source: Source) -> set[str]:
         """Return the cases of those codes and items that have been mapped or changed since they were looked up."""

@@ -40,6 +40,7 @@ from shared.operations.trace import Tracer
 from shared.operations.undo import Undoer
 from shared.operations.verify import Verifier
 from shared.operations.work_queue import WorkQueue
+from shared.operations.write_paths import PathWatch, WritePaths
 from shared.runtime.aws import (
     ManagedSecrets,
     S3Archive,
@@ -59,6 +60,7 @@ from shared.store.observations import Observations
 from shared.store.patience import PatientTable
 from shared.store.registry import Registry
 from shared.store.table import Table
+from shared.store.traffic import Traffic
 
 if TYPE_CHECKING:
     from types_boto3_dynamodb import DynamoDBClient
@@ -171,7 +173,15 @@ class House:
 
     @cached_property
     def recorder(self) -> Recorder:
-        return Recorder(self.poster, self.observations, self.cases, self.registry, now)
+        return Recorder(self.poster, self.observations, self.cases, self.registry, self.traffic, now)
+
+    @cached_property
+    def traffic(self) -> Traffic:
+        return Traffic(self.stock, now)
+
+    @cached_property
+    def write_paths(self) -> WritePaths:
+        return WritePaths(self.traffic, self.registry)
 
     @cached_property
     def applier(self) -> MessageApplier:
@@ -224,7 +234,8 @@ class House:
 
     @cached_property
     def reconciler(self) -> Reconciler:
-        return Reconciler(self.view, self.observations, self.cases, self.registry, self.explainer, now)
+        paths = PathWatch(self.traffic, self.cases, self.registry, now)
+        return Reconciler(self.view, self.observations, self.cases, self.registry, self.explainer, paths, now)
 
     @cached_property
     def drift_sweep(self) -> DriftSweep:
@@ -314,6 +325,7 @@ class House:
             self.registry,
             self.inbox,
             self.cases,
+            self.traffic,
             now,
             time.sleep,
         )

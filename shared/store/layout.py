@@ -26,6 +26,7 @@ stock         REPAIR#sku#location             V#n                          what 
 stock         SWEEP                           ``-``                        how far the sweeps of drift have come
 stock         FAST#sku#location               ``-``                        a stock key that moves often
 stock         HEARD#source                    location                     when it last said anything of there
+stock         PATH#from#to                    ``-``, hour of the day       what goes through a handoff
 stock         LOT#sku                         lot                          until when a lot may be sold, its recall
 inbox         MSG#message                     ``-``                        a raw message
 registry      SOURCE, LOCATION, CHANNEL       id                           the declared network
@@ -191,6 +192,10 @@ def heard_key(source: str, location: LocationId) -> Key:
 
 def pace_key(channel: ChannelId) -> Key:
     return Key(f"PACE#{part(channel)}")
+
+
+def traffic_key(giver: str, taker: str, hour: str = "") -> Key:
+    return Key(f"PATH#{part(giver)}#{part(taker)}", f"H{hour}" if hour else "-")
 
 
 def lot_key(sku: Sku, lot: str) -> Key:

@@ -7,6 +7,7 @@ from datetime import timedelta
 from typing import Any, cast
 
 from shared.domain.cases import CaseKind
+from shared.domain.handoffs import DeclaredPath
 from shared.domain.money import parse_money
 from shared.domain.rules import FourEyes, Rules
 from shared.store.table import Item
@@ -25,6 +26,16 @@ def rules_words(rules: Rules) -> dict[str, Any]:
         said["due_minutes"] = {
             str(kind): int(time.total_seconds() // 60) for kind, time in sorted(rules.due.items())
         }
+    if rules.write_paths:
+        said["write_paths"] = [
+            {
+                "from": path.giver,
+                "to": path.taker,
+                "mechanism": path.mechanism,
+                "every_minutes": None if path.every is None else int(path.every.total_seconds() // 60),
+            }
+            for path in rules.write_paths
+        ]
     return said
 
 
@@ -42,4 +53,12 @@ def read_rules(item: Item | None) -> Rules:
         if eyes is None
         else FourEyes(None if eyes["above"] is None else parse_money(eyes["above"]), eyes["units_above"]),
         {CaseKind(kind): timedelta(minutes=time) for kind, time in said.get("due_minutes", {}).items()},
+        tuple(_path(path) for path in said.get("write_paths", ())),
+    )
+
+
+def _path(said: dict[str, Any]) -> DeclaredPath:
+    every = said["every_minutes"]
+    return DeclaredPath(
+        said["from"], said["to"], said["mechanism"], None if every is None else timedelta(minutes=every)
     )

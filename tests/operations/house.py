@@ -60,6 +60,7 @@ from shared.operations.stock_view import StockView
 from shared.operations.sweep import Sweep
 from shared.operations.undo import Undoer
 from shared.operations.verify import Verifier
+from shared.operations.write_paths import PathWatch
 from shared.store.attributes import item_from_image
 from shared.store.cases import Cases
 from shared.store.inbox import Inbox, message_id
@@ -71,6 +72,7 @@ from shared.store.observations import Observations, observation
 from shared.store.promises import standings
 from shared.store.registry import Network, Registry
 from shared.store.table import Action, Item
+from shared.store.traffic import Traffic
 
 NOON = datetime(2026, 11, 1, 12, tzinfo=UTC)
 WMS = SourceId("wms")
@@ -270,7 +272,10 @@ class House:
         self.ledger = Ledger(self.stock)
         self.listings = Listings(self.stock)
         self.poster = Poster(self.stock, self.clock, lambda _: None)
-        self.recorder = Recorder(self.poster, self.observations, self.cases, self.registry, self.clock)
+        self.traffic = Traffic(self.stock, self.clock)
+        self.recorder = Recorder(
+            self.poster, self.observations, self.cases, self.registry, self.traffic, self.clock
+        )
         self.receiver = Receiver(self.inbox, self.registry, FixedSecrets(), self.clock, 1_000_000)
         self.applier = MessageApplier(self.inbox, self.registry, self.recorder, self.cases, self.clock)
         self.ingester = FileIngester(
@@ -281,7 +286,13 @@ class House:
         self.order_watch = OrderWatch(self.stock, self.registry, self.cases, self.clock)
         self.explainer = Explainer(self.stock, self.view, self.observations, self.cases, self.registry)
         self.reconciler = Reconciler(
-            self.view, self.observations, self.cases, self.registry, self.explainer, self.clock
+            self.view,
+            self.observations,
+            self.cases,
+            self.registry,
+            self.explainer,
+            PathWatch(self.traffic, self.cases, self.registry, self.clock),
+            self.clock,
         )
         self.drift_sweep = DriftSweep(self.stock, self.registry, self.reconciler, self.clock)
         self.fan_out = FanOut(self.stock, self.registry, self.lanes)
@@ -408,6 +419,7 @@ class House:
             self.registry,
             self.inbox,
             self.cases,
+            Traffic(self.stock, self.clock),
             self.clock,
             self.clock.sleep,
         )

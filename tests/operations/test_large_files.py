@@ -182,7 +182,7 @@ def test_a_mapping_of_one_of_few_codes_releases_its_rows_alone() -> None:
     house.stock.faults = faults = Interruption()
     house.case_desk.map(case.id, TEA, "ann")
     assert stock(house, "TEA") == 7
-    assert faults.writes <= 3
+    assert faults.writes <= 5  # two of them measure the handoff
     assert only_case(house).facts["code"] == "OLD"
 
 

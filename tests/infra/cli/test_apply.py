@@ -10,6 +10,7 @@ import pytest
 from infra.cli.network_commands import RULES_SETTLE_S
 from shared.channels.registry import CONNECTORS, channel_options
 from shared.domain.cases import CaseKind
+from shared.domain.handoffs import DeclaredPath
 from shared.domain.money import parse_money
 from shared.domain.network import Listing, Tolerance
 from shared.domain.rules import FourEyes, Rules
@@ -263,6 +264,7 @@ RULES = """
 rules:
   four_eyes: {above: 1000 EUR, units_above: 100}
   due_minutes: {drift: 240}
+  write_paths: [{from: erp, to: shop, mechanism: batch, every_minutes: 15}]
 """
 
 
@@ -272,7 +274,11 @@ def test_rules_of_the_house_are_shown_applied_and_kept(bench: Bench) -> None:
     said = bench.run("apply", file, "--yes").stdout
     assert '  four_eyes.above: (none) -> "1000 EUR"' in said.replace("rules.", "")
     kept = bench.registry.network(fresh=True).rules
-    assert kept == Rules(FourEyes(parse_money("1000 EUR"), 100), {CaseKind.DRIFT: timedelta(minutes=240)})
+    assert kept == Rules(
+        FourEyes(parse_money("1000 EUR"), 100),
+        {CaseKind.DRIFT: timedelta(minutes=240)},
+        (DeclaredPath("erp", "shop", "batch", timedelta(minutes=15)),),
+    )
     assert "four_eyes" not in bench.run("apply", file, "--yes").stdout
 
 
@@ -284,6 +290,8 @@ def test_rules_of_the_house_are_shown_applied_and_kept(bench: Bench) -> None:
         ("{due_minutes: {drift: 0}}", "rules.due_minutes.drift"),
         ("{due_minutes: {nonsense: 5}}", "rules.due_minutes.nonsense"),
         ("{six_eyes: true}", "rules.six_eyes"),
+        ("{write_paths: [{from: erp, to: nowhere}]}", "rules.write_paths[0].to"),
+        ("{write_paths: [{to: shop}]}", "rules.write_paths.0.from"),
     ],
 )
 def test_a_rule_that_cannot_be_meant_names_its_field(bench: Bench, rules: str, field: str) -> None:

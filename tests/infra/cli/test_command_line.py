@@ -59,6 +59,21 @@ DRIFT = {
     "causes": [{"cause": "missing_event", **COUNTED}],
     "paths": [{"site": "east", "handoff": "wms to erp", "cause": "missing_event", **COUNTED}],
 }
+PATH = {
+    "from": "wms",
+    "to": "onecount",
+    "mechanism": "webhook (standard_webhooks)",
+    "bypasses_us": False,
+    "every_s": None,
+    "authority": ["counts at east"],
+    "events_last_hour": 3,
+    "events_last_day": 40,
+    "arriving_ms": {"count": 40, "p50": 1000, "p95": 3000, "p99": None},
+    "posting_ms": {"count": 0, "p50": None, "p95": None, "p99": None},
+    "last_at": "2026-11-01T12:00:00.000000Z",
+    "failures": 1,
+    "last_failure": {"at": "2026-11-01T11:00:00.000000Z", "reason": "refused"},
+}
 NEW_SECRET = "whsec_" + "bmV3" * 8
 RESERVATION = {
     "id": "r1",
@@ -133,6 +148,7 @@ def calls(bench: Bench) -> dict[str, list[str]]:
     bench.http.answer("POST", "/api/v1/messages/m1/undo", 200, undone)
     bench.http.answer("GET", "/api/v1/explanations", 200, {"explanations": [EXPLAINED]})
     bench.http.answer("GET", "/api/v1/drift", 200, DRIFT)
+    bench.http.answer("GET", "/api/v1/write-paths", 200, {"paths": [PATH]})
     bench.http.answer("GET", "/api/v1/trace", 200, {"chains": [], "more": False})
     entered = {"status": "posted", "case": None, "message_id": "m1", "sku": "A", "location": "east"}
     bench.http.answer("POST", "/api/v1/movements", 201, entered)
@@ -169,6 +185,7 @@ def calls(bench: Bench) -> dict[str, list[str]]:
         "release": ["release", "r1"],
         "push": ["push", "--channel", "shop", "--resync"],
         "trace": ["trace", "--order", "1001"],
+        "write-paths": ["write-paths"],
         "cases": ["cases"],
         "case": ["case", case],
         "explain": ["explain", "A@east"],
