@@ -6,9 +6,10 @@ from functools import cache
 from typing import Any
 
 from shared.operations.fan_out import FanOut, change_of
+from shared.runtime.ground import now
 from shared.runtime.logging import log_to_stdout
 from shared.runtime.settings import FanOutChangesSettings
-from shared.runtime.wiring import House, now
+from shared.runtime.wiring import House
 from shared.store.attributes import item_from_image
 
 log_to_stdout("fan_out_changes")

@@ -17,8 +17,8 @@ from shared.domain.stock import EventKey, MessageId
 from shared.operations.case_desk import NotPossibleError
 from shared.operations.count_desk import DECIDED_HERE
 from shared.operations.post import PostingContendedError
+from shared.runtime.ground import now
 from shared.runtime.http import Answer, Problem, answer
-from shared.runtime.wiring import now
 from shared.sources.contract import Fault, Report
 from shared.sources.registry import translator
 

@@ -34,8 +34,8 @@ from shared.domain.cases import Case, CaseKind, CaseStatus
 from shared.domain.stock import ChannelId, MessageId, Sku, SourceId
 from shared.operations.case_desk import LOOKED_AT
 from shared.operations.case_selection import Selection
+from shared.runtime.ground import now
 from shared.runtime.http import Answer, Problem, answer
-from shared.runtime.wiring import now
 from shared.store.inbox import MessageStatus
 
 BULK_TAKES = timedelta(seconds=15)

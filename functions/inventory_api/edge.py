@@ -38,9 +38,10 @@ from shared.operations.reserve import (
 )
 from shared.operations.set_aside import SetAsideBusyError
 from shared.operations.stock_view import UnknownSkuError
+from shared.runtime.ground import now
 from shared.runtime.http import Answer, Event, Problem, headers_of, problem
 from shared.runtime.settings import InventoryApiSettings
-from shared.runtime.wiring import House, now
+from shared.runtime.wiring import House
 from shared.store.cases import CaseNotFoundError
 from shared.store.inbox import MessageNotFoundError, UnreadableMessageError
 from shared.store.ledger import LedgerMovedError

@@ -14,8 +14,8 @@ from shared.domain.events import instant
 from shared.domain.root_cause import Evidence, Explanation, Hypothesis
 from shared.domain.stock import LocationId, Sku, SourceId, StockKey
 from shared.operations.explain import NothingSaidError
+from shared.runtime.ground import now
 from shared.runtime.http import Answer, Problem, answer
-from shared.runtime.wiring import now
 
 Json = dict[str, Any]
 

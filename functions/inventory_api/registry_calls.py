@@ -22,8 +22,8 @@ from shared.domain.stock import Sku, SourceId
 from shared.domain.units import BadFactorError, parse_factor
 from shared.operations.master_data import MasterData
 from shared.operations.stock_view import UnknownSkuError
+from shared.runtime.ground import now
 from shared.runtime.http import Answer, answer
-from shared.runtime.wiring import now
 from shared.store.items import ItemChangedError
 
 ADMINS: tuple[str, ...] = ("admin",)

@@ -17,9 +17,10 @@ from shared.domain.stock import ChannelId, Sku
 from shared.operations.fan_out import Hint, Lane
 from shared.operations.push import Later
 from shared.runtime.aws import read_hint
+from shared.runtime.ground import now
 from shared.runtime.logging import log_to_stdout
 from shared.runtime.settings import PushChannelSettings
-from shared.runtime.wiring import House, UnknownChannelError, now
+from shared.runtime.wiring import House, UnknownChannelError
 
 RETRY_AFTER_S = 1
 """How soon a hint that has run out of patience is tried again, until SQS declares it dead."""

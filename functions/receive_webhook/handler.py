@@ -6,10 +6,10 @@ import logging
 from functools import cache
 
 from shared.operations.receive import BadEncodingError, BodyTooLargeError, Receiver, UnknownSourceError
+from shared.runtime.ground import Ground
 from shared.runtime.http import Answer, Event, Problem, answer, body_of, headers_of, problem
 from shared.runtime.logging import log_to_stdout
 from shared.runtime.settings import ReceiveWebhookSettings
-from shared.runtime.wiring import House
 from shared.sources.contract import AuthenticationError
 from shared.store.table import TableError
 
@@ -19,7 +19,7 @@ log = logging.getLogger(__name__)
 
 @cache
 def receiver() -> Receiver:
-    return House(ReceiveWebhookSettings.read()).receiver
+    return Ground(ReceiveWebhookSettings.read()).receiver
 
 
 def handle(event: Event, _context: object) -> Answer:

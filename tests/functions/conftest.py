@@ -22,7 +22,7 @@ import functions.reconcile_stock.handler
 from shared.domain.network import Channel, Location, Source
 from shared.domain.stock import ChannelId, LocationId, Sku, SourceId
 from shared.operations.post import Poster
-from shared.runtime.wiring import now
+from shared.runtime.ground import now
 from shared.store.attributes import image_from_item
 from shared.store.dynamodb import DynamoTable, client_config
 from shared.store.layout import INDEXES
