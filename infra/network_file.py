@@ -25,7 +25,11 @@ from shared.domain.network import MANUAL, Channel, Grain, Location, Source, Tole
 from shared.domain.rules import FourEyes, Rules
 from shared.domain.stock import ChannelId, LocationId, SourceId
 from shared.sources.registry import FILE_CONNECTORS, WEBHOOK_CONNECTORS
+from shared.sources.snapshot_layout import SnapshotLayout, parse_layout
 from shared.store.registry import Network
+
+LONGEST_DAY = timedelta(hours=25)
+"""A day, also when the clocks are set back in it."""
 
 RESERVED = frozenset({str(MANUAL.id), "onecount"})
 """Names that no source may have: what people enter by hand, and what we write ourselves."""
@@ -92,7 +96,7 @@ class SourceDeclaration(_Declared):
     drop: Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9._-]+(/[A-Za-z0-9._-]+)*/$")] | None = None
     future_skew_s: Annotated[int, Field(ge=0, le=604_800)] = 300
     clock_skew_s: Annotated[int, Field(ge=0, le=3600)] = 0
-    coarsest_count_s: Annotated[int, Field(ge=0, le=172_800)] = 0
+    coarsest_count_s: Annotated[int, Field(ge=0, le=172_800)] | None = None
     freshness_s: Annotated[int, Field(ge=1, le=31_622_400)] | None = None
     latency_s: Annotated[int, Field(ge=0, le=604_800)] = 0
     tolerance: DriftToleranceDeclaration | None = None
@@ -293,13 +297,22 @@ def _source(name: str, said: SourceDeclaration) -> Source:
         timedelta(seconds=said.future_skew_s),
         options,
         timedelta(seconds=said.clock_skew_s),
-        timedelta(seconds=said.coarsest_count_s),
+        _coarsest_count(said),
         None if said.freshness_s is None else timedelta(seconds=said.freshness_s),
         timedelta(seconds=said.latency_s),
         None if said.tolerance is None else said.tolerance.tolerance(),
         {item_class: rule.tolerance() for item_class, rule in said.class_tolerances.items()},
         said.counted_by_hand,
     )
+
+
+def _coarsest_count(said: SourceDeclaration) -> timedelta:
+    """Return how long a count of a source may leave open: what is declared, else a day where it names dates alone."""
+    if said.coarsest_count_s is not None:
+        return timedelta(seconds=said.coarsest_count_s)
+    layout = parse_layout(said.options) if said.connector == "csv_snapshot" else None
+    is_coarse = isinstance(layout, SnapshotLayout) and layout.as_of.may_name_dates_alone
+    return LONGEST_DAY if is_coarse else timedelta(0)
 
 
 def _location(name: str, said: LocationDeclaration) -> Location:

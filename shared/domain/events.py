@@ -198,7 +198,7 @@ def effect_hash(event: Event) -> str:
                 str(event.leaf),
                 event.element,
                 str(event.quantity),
-                instant(event.as_of),
+                instant(event.since or event.as_of),
             ]
         case Demand():
             parts = [

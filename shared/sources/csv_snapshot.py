@@ -100,11 +100,11 @@ class CsvSnapshot:
             head = read_head(content)
             check_is_text(head, layout)
             text = lines(head, content, layout.encoding)
-            as_of = layout.as_of.of_file(file)
+            taken = layout.as_of.of_file(file)
             header = first_line(text)
             delimiter = delimiter_of(header, layout)
             found, width = positions(header, delimiter, layout)
-            plan = plan_of(layout, found, width, as_of, file, message, source)
+            plan = plan_of(layout, found, width, taken, file, message, source)
         except UnreadableError as error:
             yield error.fault
             return

@@ -17,7 +17,6 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from datetime import datetime
 from functools import partial
 from itertools import compress, repeat
 from typing import TypeVar
@@ -25,6 +24,7 @@ from typing import TypeVar
 from shared.domain.snapshot_guard import Census
 from shared.sources.contract import Report
 from shared.sources.reading import MAX_KEY_BYTES, MAX_TEXT, UnreadableError
+from shared.sources.snapshot_layout import Taken
 from shared.sources.snapshot_plan import Plan
 from shared.sources.snapshot_rows import SeenRows
 
@@ -56,8 +56,8 @@ class SnapshotBlock:
     ----------
     first_row
         The number of its first row; the others follow it without a gap.
-    skus, locations, as_ofs
-        Of each row; ``locations`` and ``as_ofs`` are None where all rows of the file have the same.
+    skus, locations, taken
+        Of each row; ``locations`` and ``taken`` are None where all rows of the file have the same.
     quantities
         For each cell of the plan, the number of each row.
     """
@@ -66,7 +66,7 @@ class SnapshotBlock:
     first_row: int
     skus: Sequence[str]
     locations: Sequence[str] | None
-    as_ofs: Sequence[datetime] | None
+    taken: Sequence[Taken] | None
     quantities: Sequence[Sequence[int]]
 
     def __len__(self) -> int:
@@ -89,11 +89,11 @@ class SnapshotBlock:
         fixed = plan.layout.location or ""
         for index, sku in enumerate(self.skus):
             location = fixed if self.locations is None else self.locations[index]
-            as_of = plan.as_of if self.as_ofs is None else self.as_ofs[index]
-            if as_of is None:
+            taken = plan.taken if self.taken is None else self.taken[index]
+            if taken is None:
                 raise AssertionError("a plan without an instant has a column for it")
             for cell, column in zip(plan.cells, self.quantities, strict=True):
-                yield report(sku, cell.location or location, column[index], as_of, self.first_row + index)
+                yield report(sku, cell.location or location, column[index], taken, self.first_row + index)
 
 
 class _NotPlainError(Exception):
@@ -109,7 +109,7 @@ class BlockReader:
         self._seen = seen
         self._quantities = _Remembered(partial(_quantity, plan))
         self._locations = _Remembered(plan.location_of)
-        self._as_ofs = _Remembered(plan.as_of_of)
+        self._taken = _Remembered(plan.taken_of)
         places = [cell.location or plan.layout.location or "" for cell in plan.cells]
         start = plan.key_start or "x" * (len(plan.source.id) * 4 + 50)
         self._key_rest = len(start.encode()) + len(plan.key_end.encode()) + 4 * max(map(len, places)) + 2
@@ -138,21 +138,21 @@ class BlockReader:
     def _block(self, columns: _Columns, first_row: int, number: int) -> SnapshotBlock:
         plan = self._plan
         skus = self._skus(columns.of(plan.sku))
-        locations = as_ofs = None
+        locations = taken = None
         if plan.location is not None:
             locations = list(map(self._locations.__getitem__, columns.of(plan.location)))
         if plan.as_of_column is not None:
-            as_ofs = list(map(self._as_ofs.__getitem__, columns.of(plan.as_of_column)))
+            taken = list(map(self._taken.__getitem__, columns.of(plan.as_of_column)))
         self._check_keys(skus, locations)
         read = self._quantities.__getitem__
         quantities = [list(map(read, columns.of(cell.index))) for cell in plan.cells]
         places = locations or repeat(plan.layout.location or "")
-        times = as_ofs or repeat(plan.as_of)
+        times = [one.as_of for one in taken] if taken else repeat(plan.taken and plan.taken.as_of)
         about = list(map(hash, zip(skus, places, times, strict=False)))
         says = quantities[0] if len(quantities) == 1 else list(map(hash, zip(*quantities, strict=True)))
         if not self._seen.add_all(about, says, range(first_row, first_row + number)):
             raise _NotPlainError
-        return SnapshotBlock(plan, first_row, skus, locations, as_ofs, quantities)
+        return SnapshotBlock(plan, first_row, skus, locations, taken, quantities)
 
     def _skus(self, column: list[str]) -> list[str]:
         """Return the SKUs of a column, if each of them can be an identifier as it stands."""

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from datetime import datetime, time
-from typing import Annotated, Literal, Self
+from datetime import datetime, time, timedelta
+from typing import Annotated, Literal, NamedTuple, Self
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
@@ -25,6 +25,16 @@ _Name = Annotated[str, Field(min_length=1), BeforeValidator(lambda v: v.strip() 
 _CLOCK_GROUPS = ("year", "month", "day", "hour", "minute", "second")
 
 
+_INSTANT = timedelta(microseconds=1)
+
+
+class Taken(NamedTuple):
+    """When a count was taken: at ``as_of``, or at some instant from ``since`` to it where only a date is known."""
+
+    as_of: datetime
+    since: datetime | None = None
+
+
 class AsOf(BaseModel):
     """Where the time comes from that a snapshot is true at (option ``as_of``).
 
@@ -33,7 +43,8 @@ class AsOf(BaseModel):
     group ``stamp`` if it has one). ``from: column`` reads ``column`` by ``format``, or as ISO 8601.
     ``from: written_at`` takes the time the file was written: then a file that is written again is another count.
     A local time needs ``time_zone``; one that the zone has twice or never, at a change of clocks, is refused.
-    ``time_of_day`` is what is meant where a date has none (default midnight, the day's start).
+    ``time_of_day`` is what is meant where a date has none; without it the count was taken at some instant of that day,
+    and before the file was written.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -43,7 +54,7 @@ class AsOf(BaseModel):
     format: str | None = None
     column: _Name | None = None
     time_zone: str | None = None
-    time_of_day: time = time(0, 0)
+    time_of_day: time | None = None
 
     @model_validator(mode="after")
     def _is_complete(self) -> Self:
@@ -63,8 +74,17 @@ class AsOf(BaseModel):
                 raise ValueError(f"{self.time_zone!r} is not an IANA time zone") from error
         return self
 
-    def of_file(self, file: DroppedFile) -> datetime | None:
-        """Return the instant that the whole file speaks of; None where each row has its own.
+    @property
+    def may_name_dates_alone(self) -> bool:
+        """Whether a count may come with a date and no time, so that it leaves a whole day open."""
+        if self.origin == "written_at" or self.time_of_day is not None:
+            return False
+        if self.format is not None:
+            return _has_no_time(self.format)
+        return self.origin == "column" or (self.pattern is not None and "hour" not in self.pattern.groupindex)
+
+    def of_file(self, file: DroppedFile) -> Taken | None:
+        """Return when the whole file was taken; None where each row has its own.
 
         Raises
         ------
@@ -72,7 +92,7 @@ class AsOf(BaseModel):
             When the file's name does not say it.
         """
         if self.origin == "written_at":
-            return in_range(file.written_at, "file.written_at")
+            return Taken(in_range(file.written_at, "file.written_at"))
         if self.origin == "column" or self.pattern is None:
             return None
         match = self.pattern.search(file.name)
@@ -85,25 +105,19 @@ class AsOf(BaseModel):
             )
         found = match.groupdict()
         if self.format is not None:
-            return self.of_text(found.get("stamp") or match[0], "file.name")
+            return self.of_text(found.get("stamp") or match[0], "file.name", file)
         named = {name: found[name] for name in _CLOCK_GROUPS if found.get(name)}
         try:
             numbers = {name: int(digits) for name, digits in named.items()}
-            if "hour" not in numbers:
-                numbers |= {
-                    "hour": self.time_of_day.hour,
-                    "minute": self.time_of_day.minute,
-                    "second": self.time_of_day.second,
-                }
             local = datetime(**numbers)  # type: ignore[arg-type]  # noqa: DTZ001 - placed in its zone below
         except (ValueError, TypeError):
             refuse(
                 "invalid_field", "file.name", f"{shown(file.name)} holds no valid date", "correct the name"
             )
-        return self._placed(local, "file.name")
+        return self._taken(local, "hour" not in numbers, "file.name", file)
 
-    def of_text(self, text: str, field: str) -> datetime:
-        """Read an instant written in a cell or in a file's name.
+    def of_text(self, text: str, field: str, file: DroppedFile) -> Taken:
+        """Read an instant, or a date, written in a cell or in a file's name.
 
         Raises
         ------
@@ -113,10 +127,10 @@ class AsOf(BaseModel):
         try:
             if self.format is not None:
                 value = datetime.strptime(text, self.format)  # noqa: DTZ007 - placed in its zone below
-                dateless = not any(mark in self.format for mark in ("%H", "%I", "%X", "%c"))
+                has_no_time = _has_no_time(self.format)
             else:
                 value = datetime.fromisoformat(text)
-                dateless = len(text) <= len("2026-11-21")
+                has_no_time = len(text) <= len("2026-11-21")
         except ValueError:
             wanted = self.format or "ISO 8601"
             refuse(
@@ -125,9 +139,22 @@ class AsOf(BaseModel):
                 f"{shown(text)} is not a time written as {wanted}",
                 "correct it, or declare how times are written with the option as_of.format",
             )
-        if dateless:
-            value = datetime.combine(value.date(), self.time_of_day, value.tzinfo)
-        return self._placed(value, field)
+        return self._taken(value, has_no_time, field, file)
+
+    def _taken(self, value: datetime, has_no_time: bool, field: str, file: DroppedFile) -> Taken:
+        if not has_no_time:
+            return Taken(self._placed(value, field))
+        if self.time_of_day is not None:
+            return Taken(self._placed(datetime.combine(value.date(), self.time_of_day, value.tzinfo), field))
+        start = self._midnight(value, field)
+        end = self._midnight(value + timedelta(days=1), field) - _INSTANT
+        return Taken(max(start, min(end, in_range(file.written_at, "file.written_at"))), start)
+
+    def _midnight(self, day: datetime, field: str) -> datetime:
+        """Return when a day begins; where clocks show its midnight twice, at the first."""
+        zone = day.tzinfo or (None if self.time_zone is None else ZoneInfo(self.time_zone))
+        midnight = datetime.combine(day.date(), time.min, zone)
+        return self._placed(midnight, field)
 
     def _placed(self, value: datetime, field: str) -> datetime:
         if value.tzinfo is not None:
@@ -144,6 +171,10 @@ class AsOf(BaseModel):
                 "write the time in UTC or with its offset",
             )
         return in_range(first, field)
+
+
+def _has_no_time(format_: str) -> bool:
+    return not any(mark in format_ for mark in ("%H", "%I", "%X", "%c"))
 
 
 class GuardLimits(BaseModel):

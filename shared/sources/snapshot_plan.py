@@ -8,15 +8,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
 
 from shared.domain.events import Count, Origin, instant
 from shared.domain.messages import Message
 from shared.domain.network import Source
 from shared.domain.stock import EventKey, LocationId, Sku
+from shared.domain.units import Measure
 from shared.sources.contract import DroppedFile, Report
 from shared.sources.reading import MAX_KEY_BYTES, event_key, identifier, refuse, shown
-from shared.sources.snapshot_layout import SnapshotLayout
+from shared.sources.snapshot_layout import SnapshotLayout, Taken
 from shared.sources.written_quantity import UnreadableQuantityError, WrittenQuantity
 
 
@@ -31,7 +31,7 @@ class Cell:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """Where everything is. ``as_of`` is the whole file's instant, or None where ``as_of_column`` has each row's."""
+    """Where everything is. ``taken`` is when the whole file was, or None where ``as_of_column`` has each row's."""
 
     layout: SnapshotLayout
     source: Source
@@ -40,12 +40,18 @@ class Plan:
     sku: int
     location: int | None
     as_of_column: int | None
-    as_of: datetime | None
+    taken: Taken | None
+    file: DroppedFile
     cells: Sequence[Cell]
     quantity: WrittenQuantity
     version: str
+    element: str
     key_start: str
-    key_end: str
+
+    @property
+    def key_end(self) -> str:
+        """What every event key ends with."""
+        return f"/{self.element}/{self.version}"
 
     def location_of(self, text: str) -> str:
         """Read the cell that names the row's location.
@@ -56,15 +62,15 @@ class Plan:
         """
         return identifier(text.strip(), self.layout.location_column or "")
 
-    def as_of_of(self, text: str) -> datetime:
-        """Read the cell that names the row's instant.
+    def taken_of(self, text: str) -> Taken:
+        """Read the cell that names when the row was taken.
 
         Raises
         ------
         UnreadableError
         """
         column = self.layout.as_of.column or ""
-        return self.layout.as_of.of_text(identifier(text.strip(), column), column)
+        return self.layout.as_of.of_text(identifier(text.strip(), column), column, self.file)
 
     def quantity_of(self, text: str, column: str) -> int | None:
         """Read a quantity, 0 or more; None where a blank one is declared to be skipped.
@@ -89,7 +95,9 @@ class Plan:
             refuse("invalid_field", column, reason, remedy)
         return quantity
 
-    def report(self, sku: str, location: str, quantity: int, as_of: datetime, row: int) -> Report:
+    def report(
+        self, sku: str, location: str, quantity: int, taken: Taken, row: int, measure: Measure | None = None
+    ) -> Report:
         """Return the count that one cell says.
 
         Raises
@@ -97,10 +105,13 @@ class Plan:
         UnreadableError
             When its event key would be too long to store.
         """
-        start = self.key_start or f"{event_key(self.source.id, 'snapshot', instant(as_of))}/"
-        key = f"{start}{event_key(sku, location)}{self.key_end}"
+        as_of, since = taken
+        start = self.key_start or f"{_key_start(self.source, taken)}/"
+        document = f"{start}{event_key(sku, location)}/{self.element}"
+        key = f"{document}/{self.version}"
         if len(key) * 4 > MAX_KEY_BYTES:
-            event_key(self.source.id, "snapshot", instant(as_of), sku, location, self.key_end[1:])
+            about = (instant(since or as_of), sku, location, self.layout.element, self.version)
+            event_key(self.source.id, "snapshot", *about)
         count = Count(
             key=EventKey(key),
             sku=Sku(sku),
@@ -110,15 +121,18 @@ class Plan:
             origin=self.origin,
             element=self.layout.element,
             version=self.version,
+            # A corrected file of the same day is written later, so the instant alone does not tell what it corrects.
+            document="" if since is None else document,
+            since=since,
         )
-        return Report(count, self.layout.code_kind, row)
+        return Report(count, self.layout.code_kind, row, measure)
 
 
 def plan_of(
     layout: SnapshotLayout,
     found: Mapping[str, int],
     width: int,
-    as_of: datetime | None,
+    taken: Taken | None,
     file: DroppedFile,
     message: Message,
     source: Source,
@@ -138,10 +152,16 @@ def plan_of(
         sku=found[layout.sku_column],
         location=found[layout.location_column] if layout.location_column else None,
         as_of_column=found[layout.as_of.column] if layout.as_of.column else None,
-        as_of=as_of,
+        taken=taken,
+        file=file,
         cells=cells,
         quantity=WrittenQuantity(layout.decimal, layout.thousands),
         version=version,
-        key_start="" if as_of is None else f"{event_key(source.id, 'snapshot', instant(as_of))}/",
-        key_end=f"/{event_key(layout.element, version)}",
+        element=event_key(layout.element),
+        key_start="" if taken is None else f"{_key_start(source, taken)}/",
     )
+
+
+def _key_start(source: Source, taken: Taken) -> str:
+    """Return what the event keys of one instant, or of one day, begin with."""
+    return event_key(source.id, "snapshot", instant(taken.since or taken.as_of))

@@ -113,13 +113,13 @@ class RowReader:
         location = (
             plan.layout.location or "" if plan.location is None else plan.location_of(cells[plan.location])
         )
-        as_of = plan.as_of or plan.as_of_of(cells[plan.as_of_column or 0])
+        taken = plan.taken or plan.taken_of(cells[plan.as_of_column or 0])
         found = [self._quantity(cells[cell.index], cell.column, row.number) for cell in plan.cells]
-        if self._is_repeated(row, sku, location, as_of, found):
+        if self._is_repeated(row, sku, location, taken.as_of, found):
             return
         for cell, quantity in zip(plan.cells, found, strict=True):
             if isinstance(quantity, int):
-                yield plan.report(sku, cell.location or location, quantity, as_of, row.number)
+                yield plan.report(sku, cell.location or location, quantity, taken, row.number)
             elif quantity is not None:
                 yield quantity
 

@@ -6,13 +6,14 @@ import logging
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from fractions import Fraction
 from io import BytesIO
 from typing import BinaryIO
 
 import pytest
 
-from shared.domain.cases import CaseStatus
+from shared.domain.cases import CaseKind, CaseStatus
 from shared.domain.network import Source
 from shared.domain.stock import Sku, SourceId, StockKey
 from shared.operations.ingest import LARGEST_FILE, Drop, FileIngester
@@ -20,7 +21,7 @@ from shared.store.inbox import MessageStatus
 from shared.store.registry import Network
 from shared.store.table import Action, ThrottledError
 from tests.operations.deliveries import drop, rows
-from tests.operations.house import NOON, TEA, WEST, Crash, House, Interruption, network
+from tests.operations.house import NOON, TEA, WEST, Crash, House, Interruption, movement, network
 from tests.operations.test_units import declare
 
 AT_WEST = StockKey(TEA, WEST)
@@ -293,4 +294,43 @@ def test_a_file_in_cases_counts_pieces_and_what_does_not_convert_posts_once_the_
     later(house)
     assert house.on_hand(MUG_AT_WEST) == 18
     assert house.open_cases() == []
+    house.assert_exact()
+
+
+def by_date() -> House:
+    """Return a house whose file source names its files by the date alone."""
+    plain = network()
+    rule = {"from": "file_name", "pattern": r"(?P<stamp>\d{8})", "format": "%Y%m%d", "time_zone": "UTC"}
+    files = plain.sources[SourceId("files")]
+    coarse = replace(files, options={**files.options, "as_of": rule}, coarsest_count=timedelta(hours=25))
+    return House(replace(plain, sources={**plain.sources, files.id: coarse}))
+
+
+def test_a_movement_of_the_day_leaves_a_dated_count_open_until_somebody_says_when_it_was_taken() -> None:
+    house, key = by_date(), StockKey(TEA, WEST)
+    house.post(movement("opening", -48 * 60, 50, key=key), movement("pick", -4 * 60, -5, key=key))
+
+    house.ingester.ingest(drop(house, "stock_20261101.csv", rows(("TEA", 40))))
+
+    (case,) = house.cases.list(CaseStatus.OPEN)
+    assert case.kind is CaseKind.COUNT_SUSPENDED
+    assert (case.facts["lowest"], case.facts["highest"]) == (35, 40)
+    assert house.on_hand(key) == 45
+
+    house.case_desk.approve_count(case.id, "ann", at=datetime(2026, 11, 1, 6, tzinfo=UTC))
+
+    assert house.on_hand(key) == 35
+    house.assert_exact()
+
+
+def test_a_dated_count_of_a_day_without_movements_applies_at_once_and_a_corrected_file_replaces_it() -> None:
+    house, key = by_date(), StockKey(TEA, WEST)
+    house.post(movement("opening", -48 * 60, 50, key=key))
+
+    house.ingester.ingest(drop(house, "stock_20261101.csv", rows(("TEA", 40))))
+    house.clock.advance(hours=2)
+    house.ingester.ingest(drop(house, "stock_20261101.csv", rows(("TEA", 44)), sequencer="02"))
+
+    assert house.open_cases() == []
+    assert house.on_hand(key) == 44
     house.assert_exact()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any, ClassVar
 
 import pytest
@@ -330,12 +330,18 @@ class TestNotACsv:
 
 
 class TestAsOf:
-    def as_of(self, rule: dict[str, Any], name: str = "stock.csv") -> datetime:
+    def count(
+        self, rule: dict[str, Any], name: str = "stock.csv", at: str = "21.11.2026 06:30", **file: datetime
+    ) -> Count:
+        written = file.get("written", WRITTEN)
         (count,) = counts(
-            read(
-                "sku,qty,site,at\nA,1,X,21.11.2026 06:30\n", file=DroppedFile(name, WRITTEN, "1"), as_of=rule
-            )
+            read(f"sku,qty,site,at\nA,1,X,{at}\n", file=DroppedFile(name, written, "1"), as_of=rule)
         )
+        return count
+
+    def as_of(self, rule: dict[str, Any], name: str = "stock.csv") -> datetime:
+        count = self.count(rule, name)
+        assert count.since is None
         return count.as_of
 
     def test_it_may_be_when_the_file_was_written(self) -> None:
@@ -356,10 +362,57 @@ class TestAsOf:
             "format": "%d.%m.%Y",
             "time_zone": "Europe/Berlin",
         }
-        assert self.as_of(rule, "stock_21.11.2026.csv") == datetime(2026, 11, 20, 23, 0, tzinfo=UTC)
         assert self.as_of({**rule, "time_of_day": "23:30"}, "stock_21.11.2026.csv") == datetime(
             2026, 11, 21, 22, 30, tzinfo=UTC
         )
+
+    BY_DATE: ClassVar = {
+        "from": "file_name",
+        "pattern": r"_(?P<stamp>[\d.]+)\.csv",
+        "format": "%d.%m.%Y",
+        "time_zone": "Europe/Berlin",
+    }
+
+    def test_a_date_alone_leaves_the_whole_day_open(self) -> None:
+        written = datetime(2026, 11, 22, 3, 0, tzinfo=UTC)
+
+        count = self.count(self.BY_DATE, "stock_21.11.2026.csv", written=written)
+
+        assert count.since == datetime(2026, 11, 20, 23, 0, tzinfo=UTC)
+        assert count.as_of == datetime(2026, 11, 21, 22, 59, 59, 999999, tzinfo=UTC)
+
+    def test_no_count_was_taken_after_its_file_was_written(self) -> None:
+        count = self.count(self.BY_DATE, "stock_21.11.2026.csv")
+
+        assert (count.since, count.as_of) == (datetime(2026, 11, 20, 23, 0, tzinfo=UTC), WRITTEN)
+
+    def test_a_file_written_before_the_day_it_names_speaks_of_that_day_s_beginning(self) -> None:
+        count = self.count(self.BY_DATE, "stock_25.11.2026.csv")
+
+        assert count.since == count.as_of == datetime(2026, 11, 24, 23, 0, tzinfo=UTC)
+
+    @pytest.mark.parametrize(
+        ("rule", "at"),
+        [
+            ({"from": "column", "column": "at", "time_zone": "UTC"}, "2026-11-20"),
+            ({"from": "column", "column": "at", "format": "%d.%m.%Y", "time_zone": "UTC"}, "20.11.2026"),
+        ],
+    )
+    def test_a_date_in_a_row_leaves_the_whole_day_open_too(self, rule: dict[str, Any], at: str) -> None:
+        count = self.count(rule, at=at)
+
+        assert count.since == datetime(2026, 11, 20, tzinfo=UTC)
+        assert count.as_of == datetime(2026, 11, 20, 23, 59, 59, 999999, tzinfo=UTC)
+
+    def test_a_corrected_file_of_the_same_day_is_a_newer_version_of_the_same_document(self) -> None:
+        first = self.count(self.BY_DATE, "stock_21.11.2026.csv")
+        later = WRITTEN + timedelta(hours=2)
+        again = self.count(self.BY_DATE, "stock_21.11.2026.csv", written=later)
+
+        assert first.document == again.document != ""
+        assert first.version < again.version
+        assert first.key != again.key
+        assert effect_hash(first) == effect_hash(again)  # the same number of the same day
 
     def test_it_may_stand_in_each_row(self) -> None:
         rule = {"from": "column", "column": "at", "format": "%d.%m.%Y %H:%M", "time_zone": "Europe/Berlin"}

@@ -212,6 +212,29 @@ def test_what_every_connector_says_of_its_options_can_be_applied() -> None:
         assert channel_options(name)
 
 
+@pytest.mark.parametrize(
+    ("rule", "declared", "hours"),
+    [
+        ("from: file_name, pattern: '(?P<stamp>x)', format: '%Y%m%d'", "", 25),
+        ("from: file_name, pattern: '(?P<year>x)(?P<month>y)(?P<day>z)'", "", 25),
+        ("from: column, column: at", "", 25),
+        ("from: file_name, pattern: '(?P<stamp>x)', format: '%Y%m%d', time_of_day: '06:00'", "", 0),
+        ("from: file_name, pattern: '(?P<stamp>x)', format: '%Y%m%dT%H'", "", 0),
+        ("from: written_at", "", 0),
+        ("from: file_name, pattern: '(?P<stamp>x)', format: '%Y%m%d'", ", coarsest_count_s: 0", 0),
+        ("from: written_at", ", coarsest_count_s: 3600", 1),
+    ],
+)
+def test_a_source_that_names_dates_alone_leaves_a_day_open_unless_it_says_otherwise(
+    bare: Bench, rule: str, declared: str, hours: int
+) -> None:
+    file = edited(bare, ("from: written_at", rule), ("drop: wms/", f"drop: wms/{declared}"))
+
+    assert bare.run("apply", file, "--yes").exit_code == 0
+
+    assert bare.registry.network(fresh=True).sources[SourceId("wms")].coarsest_count == timedelta(hours=hours)
+
+
 def test_all_mistakes_of_all_connectors_are_listed_together(bare: Bench) -> None:
     said = bare.json(
         "apply",
