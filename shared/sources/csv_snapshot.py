@@ -2,7 +2,7 @@
 
 Options (parsed by ``snapshot_layout``): ``sku_column``, then either the long form (``quantity_column`` with
 ``location_column`` or a fixed ``location``) or the wide form (``location_columns``: header to location code);
-``as_of``; and where they differ from the default ``delimiter`` (``,``; ``auto`` takes the one under which the
+``as_of``; ``unit_column`` where each row names the unit of its quantities, which may then have decimals; and where they differ from the default ``delimiter`` (``,``; ``auto`` takes the one under which the
 header holds every declared column), ``encoding`` (``utf-8-sig``), ``decimal`` and ``thousands``, ``element``
 (``on_hand``), ``code_kind`` (``sku``). Rows are skipped only where it is declared: ``footer_pattern`` (a regular
 expression searched in the row's text), ``skip_blank_sku``, ``skip_blank_quantity``. ``snapshot`` is ``full``
@@ -114,7 +114,8 @@ class CsvSnapshot:
         seen = SeenRows()
         numbers = frozenset(cell.index for cell in plan.cells)
         scanner = RowScanner(text, delimiter, width, frozenset(found.values()), numbers)
-        plain = None if row_by_row else BlockReader(plan, delimiter, seen)
+        # Units differ from row to row, so columns of plain numbers would say too little.
+        plain = None if row_by_row or plan.unit is not None else BlockReader(plan, delimiter, seen)
         yield from _parts(text, scanner, RowReader(plan, seen), plain)
 
 

@@ -199,6 +199,7 @@ class SnapshotLayout(BaseModel):
 
     sku_column: _Name
     quantity_column: _Name | None = None
+    unit_column: _Name | None = None
     location_column: _Name | None = None
     location: _Name | None = None
     location_columns: Mapping[_Name, _Name] | None = None
@@ -236,7 +237,7 @@ class SnapshotLayout(BaseModel):
     @property
     def columns(self) -> tuple[str, ...]:
         """The headers that the file must have."""
-        long_form = (self.quantity_column, self.location_column, self.as_of.column)
+        long_form = (self.quantity_column, self.unit_column, self.location_column, self.as_of.column)
         return (self.sku_column, *(name for name in long_form if name), *(self.location_columns or {}))
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from shared.domain.events import Count, Origin, instant
 from shared.domain.messages import Message
@@ -29,6 +30,19 @@ class Cell:
     location: str | None
 
 
+class Amount(NamedTuple):
+    """A quantity as it is written: steps of ``10**-places`` of ``unit``, whole base units where that is empty."""
+
+    quantity: int
+    places: int = 0
+    unit: str = ""
+
+    @property
+    def measure(self) -> Measure | None:
+        """The unit and how the quantity is written in it; None for whole base units."""
+        return Measure(self.unit, self.places) if self.unit else None
+
+
 @dataclass(frozen=True, slots=True)
 class Plan:
     """Where everything is. ``taken`` is when the whole file was, or None where ``as_of_column`` has each row's."""
@@ -40,6 +54,7 @@ class Plan:
     sku: int
     location: int | None
     as_of_column: int | None
+    unit: int | None
     taken: Taken | None
     file: DroppedFile
     cells: Sequence[Cell]
@@ -79,6 +94,16 @@ class Plan:
         ------
         UnreadableError
         """
+        amount = self.amount_of(text, column)
+        return None if amount is None else amount.quantity
+
+    def amount_of(self, text: str, column: str, unit: str = "") -> Amount | None:
+        """Read a quantity in a unit, which may have decimals, or in whole base units; None where it is skipped.
+
+        Raises
+        ------
+        UnreadableError
+        """
         text = text.strip()
         if not text:
             if self.layout.skip_blank_quantity:
@@ -86,14 +111,24 @@ class Plan:
             remedy = "fill it in (0 if there is none), or declare skip_blank_quantity"
             refuse("missing_field", column, "is empty", remedy)
         try:
-            quantity = self.quantity.read(text)
+            quantity, places = self.quantity.measured(text) if unit else (self.quantity.read(text), 0)
         except UnreadableQuantityError as error:
             refuse("invalid_field", column, error.reason, error.remedy)
         if quantity < 0:
             reason = f"{shown(text)} is negative, and a count of stock cannot be"
             remedy = "count the item, or send what was booked below zero as an adjustment"
             refuse("invalid_field", column, reason, remedy)
-        return quantity
+        return Amount(quantity, places, unit)
+
+    def unit_of(self, cells: Sequence[str]) -> str:
+        """Read the cell that names the unit of a row's quantities; empty where none is named.
+
+        Raises
+        ------
+        UnreadableError
+        """
+        text = "" if self.unit is None else cells[self.unit].strip()
+        return identifier(text, self.layout.unit_column or "") if text else ""
 
     def report(
         self, sku: str, location: str, quantity: int, taken: Taken, row: int, measure: Measure | None = None
@@ -152,6 +187,7 @@ def plan_of(
         sku=found[layout.sku_column],
         location=found[layout.location_column] if layout.location_column else None,
         as_of_column=found[layout.as_of.column] if layout.as_of.column else None,
+        unit=found[layout.unit_column] if layout.unit_column else None,
         taken=taken,
         file=file,
         cells=cells,

@@ -14,7 +14,7 @@ from datetime import datetime
 from shared.sources.contract import Fault, Report
 from shared.sources.delimited_text import Row
 from shared.sources.reading import UnreadableError, identifier, refuse, shown
-from shared.sources.snapshot_plan import Plan
+from shared.sources.snapshot_plan import Amount, Plan
 
 
 def identity(sku: str, location: str, as_of: datetime) -> int:
@@ -114,14 +114,16 @@ class RowReader:
             plan.layout.location or "" if plan.location is None else plan.location_of(cells[plan.location])
         )
         taken = plan.taken or plan.taken_of(cells[plan.as_of_column or 0])
-        found = [self._quantity(cells[cell.index], cell.column, row.number) for cell in plan.cells]
+        unit = plan.unit_of(cells)
+        found = [self._amount(cells[cell.index], cell.column, unit, row.number) for cell in plan.cells]
         if self._is_repeated(row, sku, location, taken.as_of, found):
             return
-        for cell, quantity in zip(plan.cells, found, strict=True):
-            if isinstance(quantity, int):
-                yield plan.report(sku, cell.location or location, quantity, taken, row.number)
-            elif quantity is not None:
-                yield quantity
+        for cell, amount in zip(plan.cells, found, strict=True):
+            if isinstance(amount, Amount):
+                place, measure = cell.location or location, amount.measure
+                yield plan.report(sku, place, amount.quantity, taken, row.number, measure)
+            elif amount is not None:
+                yield amount
 
     def _whole(self, row: Row) -> list[str] | None:
         """Return the row's cells, as many as the header has; None for a row of empty cells."""
@@ -141,20 +143,25 @@ class RowReader:
             return None
         return cells
 
-    def _quantity(self, text: str, column: str, row: int) -> int | Fault | None:
+    def _amount(self, text: str, column: str, unit: str, row: int) -> Amount | Fault | None:
         try:
-            return self.plan.quantity_of(text, column)
+            return self.plan.amount_of(text, column, unit)
         except UnreadableError as error:
             return at_row(error.fault, row)
 
     def _is_repeated(
-        self, row: Row, sku: str, location: str, as_of: datetime, found: Sequence[int | Fault | None]
+        self, row: Row, sku: str, location: str, as_of: datetime, found: Sequence[Amount | Fault | None]
     ) -> bool:
         """Say whether an earlier row says exactly this; raise where it says something else."""
-        quantities = [value if isinstance(value, int) else None for value in found]
-        if not any(value is not None for value in quantities):
+        amounts = [value if isinstance(value, Amount) else None for value in found]
+        if not any(value is not None for value in amounts):
             return False
-        says = said(quantities)
+        in_units = any(value.unit for value in amounts if value is not None)
+        says = (
+            hash(tuple(amounts))
+            if in_units
+            else said([None if value is None else value.quantity for value in amounts])
+        )
         earlier = self.seen.add(identity(sku, location, as_of), says, row.number)
         if earlier is None:
             return False

@@ -58,9 +58,25 @@ class WrittenQuantity:
         """
         if text.isdigit() and text.isascii() and len(text) <= _MOST_DIGITS:
             return int(text)
+        quantity, places = self.measured(text)
+        if places:
+            raise UnreadableQuantityError(
+                f"{_quoted(text)} has a fraction, and base units are whole",
+                "send the quantity in the item's base unit (grams rather than kilograms, pieces rather than cases)",
+            )
+        return quantity
+
+    def measured(self, text: str) -> tuple[int, int]:
+        """Return the number that ``text`` says as steps of ``10**-places``, and ``places``, as few as will do.
+
+        Raises
+        ------
+        UnreadableQuantityError
+            When it is no number in this style, or has more than 12 digits.
+        """
         return self._read_styled(text.translate(_SPACES).strip())
 
-    def _read_styled(self, text: str) -> int:
+    def _read_styled(self, text: str) -> tuple[int, int]:
         bracketed = text.startswith("(") and text.endswith(")")
         match = self._pattern.fullmatch(text[1:-1].strip() if bracketed else text)
         if match is None or (bracketed and match[1]):
@@ -75,16 +91,13 @@ class WrittenQuantity:
             )
         sign, whole, fraction = match.groups()
         digits = whole.replace(self._thousands, "") if self._thousands else whole
-        if fraction and fraction.strip("0"):
-            raise UnreadableQuantityError(
-                f"{_quoted(text)} has a fraction, and base units are whole",
-                "send the quantity in the item's base unit (grams rather than kilograms, pieces rather than cases)",
-            )
+        decimals = (fraction or "").rstrip("0")
+        digits += decimals
         if len(digits.lstrip("0")) > _MOST_DIGITS:
             raise UnreadableQuantityError(
                 f"{_quoted(text)} has more than {_MOST_DIGITS} digits", "correct the cell"
             )
-        return -int(digits) if bracketed or sign == "-" else int(digits)
+        return (-int(digits) if bracketed or sign == "-" else int(digits)), len(decimals)
 
 
 def _quoted(text: str) -> str:

@@ -334,3 +334,30 @@ def test_a_dated_count_of_a_day_without_movements_applies_at_once_and_a_correcte
     assert house.open_cases() == []
     assert house.on_hand(key) == 44
     house.assert_exact()
+
+
+def test_rows_may_each_name_their_unit_and_post_in_base_units() -> None:
+    plain = network()
+    files = plain.sources[SourceId("files")]
+    in_units = replace(files, options={**files.options, "unit_column": "uom"})
+    house = House(replace(plain, sources={**plain.sources, files.id: in_units}))
+    declare(house, base_unit="each", packs={"case": Fraction(12)})
+    text = "sku,site,qty,uom\nTEA,west,2.5,case\nMUG,west,7,\n"
+
+    house.ingester.ingest(drop(house, NAME, text))
+
+    assert (house.on_hand(AT_WEST), house.on_hand(MUG_AT_WEST)) == (30, 7)
+    assert house.open_cases() == []
+    house.assert_exact()
+
+
+def test_a_row_in_a_unit_that_its_item_has_not_is_a_case_and_holds_up_no_other() -> None:
+    plain = network()
+    files = plain.sources[SourceId("files")]
+    in_units = replace(files, options={**files.options, "unit_column": "uom"})
+    house = House(replace(plain, sources={**plain.sources, files.id: in_units}))
+
+    house.ingester.ingest(drop(house, NAME, "sku,site,qty,uom\nTEA,west,2,crate\nMUG,west,7,\n"))
+
+    assert house.open_cases() == ["unit"]
+    assert house.on_hand(MUG_AT_WEST) == 7

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 from datetime import UTC, datetime, timedelta
-from typing import Any, ClassVar
+from typing import Any, ClassVar, cast
 
 import pytest
 
@@ -12,6 +12,7 @@ from shared.domain.events import Count, effect_hash
 from shared.domain.messages import Message
 from shared.domain.network import Source
 from shared.domain.stock import MessageId, SourceId
+from shared.domain.units import Measure
 from shared.sources.contract import DroppedFile, Fault, Report
 from shared.sources.registry import file_connector
 
@@ -446,6 +447,35 @@ class TestAsOf:
         rule = {"from": "column", "column": "at", "time_zone": "Europe/Berlin"}
         fault = only_fault(read(f"sku,qty,site,at\nA,1,X,{local}\n", as_of=rule))
         assert "twice or never" in fault.reason
+
+
+class TestUnits:
+    TEXT: ClassVar = "sku,qty,site,uom\nA,2.5,X,case\nB,7,X,\nC,3,X,each\n"
+
+    def read(self, text: str, **options: Any) -> list[Report | Fault]:
+        return list(read(text, unit_column="uom", **options))
+
+    def test_each_row_names_the_unit_of_its_quantity(self) -> None:
+        found = [answer for answer in self.read(self.TEXT) if isinstance(answer, Report)]
+
+        assert [answer.measure for answer in found] == [Measure("case", 1), None, Measure("each", 0)]
+        assert [answer.event.quantity for answer in found if isinstance(answer.event, Count)] == [25, 7, 3]
+
+    def test_what_names_no_unit_is_whole(self) -> None:
+        assert faulty_rows(self.read("sku,qty,site,uom\nA,2.5,X,\nB,2.5,X,case\n")) == [2]
+
+    def test_the_decimal_mark_is_the_declared_one(self) -> None:
+        (report,) = self.read('sku,qty,site,uom\nA,"1.234,50",X,kg\n', decimal=",", thousands=".")
+        assert isinstance(report, Report)
+        assert (report.measure, cast(Count, report.event).quantity) == (Measure("kg", 1), 12345)
+
+    def test_the_same_number_in_another_unit_is_another_statement(self) -> None:
+        answers = self.read("sku,qty,site,uom\nA,5,X,case\nA,5,X,case\nA,5,X,each\n")
+        assert faulty_rows(answers) == [4]
+        assert read_skus(answers) == ["A"]
+
+    def test_a_file_without_the_declared_column_says_so(self) -> None:
+        assert only_fault(self.read("sku,qty,site\nA,5,X\n")).field == "header"
 
 
 class TestIdentity:
