@@ -6,15 +6,12 @@ row that was recorded. Each announcement has five runs; after them it is a dead 
 
 from __future__ import annotations
 
-import json
 import logging
-from collections.abc import Mapping
-from datetime import datetime
 from functools import cache
 from typing import Any, Protocol
-from urllib.parse import unquote_plus
 
-from shared.operations.ingest import Drop, FileUnfinishedError
+from shared.operations.ingest import FileUnfinishedError
+from shared.operations.notifications import NotificationError, drops
 from shared.operations.post import PostingContendedError
 from shared.runtime.logging import log_to_stdout
 from shared.runtime.settings import IngestFileSettings
@@ -54,31 +51,3 @@ def handle(event: dict[str, Any], context: Context) -> dict[str, Any]:
             log.warning("file_deferred", extra={"reason": str(error)})
             failed.append({"itemIdentifier": record["messageId"]})
     return {"batchItemFailures": failed}
-
-
-class NotificationError(ValueError):
-    """A message of the queue is no S3 notification; after its tries it becomes a dead letter, and so a case."""
-
-
-def drops(body: str) -> list[Drop]:
-    """Read an S3 notification; the test event that S3 sends on set-up announces nothing.
-
-    Raises
-    ------
-    NotificationError
-    """
-    try:
-        return [_drop(record) for record in json.loads(body).get("Records", [])]
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise NotificationError(f"not an S3 notification: {type(error).__name__} {error}") from error
-
-
-def _drop(record: Mapping[str, Any]) -> Drop:
-    found = record["s3"]["object"]
-    return Drop(
-        key=unquote_plus(found["key"]),
-        version=found.get("versionId") or "",
-        sequencer=found.get("sequencer") or "",
-        size=int(found.get("size") or 0),
-        written_at=datetime.fromisoformat(record["eventTime"]),
-    )

@@ -247,11 +247,34 @@ def get_dead_letters(_: Asked[Any]) -> Answer:
 
 @call("POST /v1/dead-letters/redrive", OPERATORS, body=RedriveRequest)
 def post_redrive(asked: Asked[RedriveRequest]) -> Answer:
-    """Send dead letters through the same path again: all, or those of one queue."""
-    queue = asked.body.queue if asked.has_body else None
-    if queue is not None and queue not in house().dead_letters.counts():
-        names = ", ".join(house().dead_letters.counts())
-        raise InvalidFieldError("queue", f"{queue!r} is no dead-letter queue", f"name one of: {names}")
-    moved = house().dead_letters.redrive(queue)
-    log.info("redriven", extra={"queues": moved, "actor": asked.client})
+    """Send dead letters through the same path again, or with ``dry_run`` say what would become of each."""
+    wanted = asked.body if asked.has_body else RedriveRequest()
+    counts = house().dead_letters.counts()
+    if wanted.queue is not None and wanted.queue not in counts:
+        names = ", ".join(counts)
+        raise InvalidFieldError("queue", f"{wanted.queue!r} is no dead-letter queue", f"name one of: {names}")
+    if wanted.letter is not None and wanted.queue is None:
+        raise InvalidFieldError("letter", "it makes no sense without queue", "name the queue that it is in")
+    if wanted.dry_run:
+        queues = [name for name, count in counts.items() if count and name == (wanted.queue or name)]
+        return _foretold(queues, wanted.letter, sum(counts.values()))
+    if wanted.letter is not None:
+        queue = str(wanted.queue)
+        if not house().dead_letters.redrive_one(queue, wanted.letter):
+            detail = f"there is no letter {wanted.letter!r} in {queue}, or somebody is looking at it just now"
+            remedy = "look again in a minute; dry_run lists the letters"
+            raise RefusedError(Problem(404, "not_found", "Not found", detail, remedy))
+        moved = {queue: 1}
+    else:
+        moved = house().dead_letters.redrive(wanted.queue, most=wanted.most, per_second=wanted.per_second)
+    log.info("redriven", extra={"queues": moved, "letter": wanted.letter, "actor": asked.client})
     return answer(200, {"redriven": moved, "left": sum(house().dead_letters.counts().values())})
+
+
+def _foretold(queues: list[str], letter: str | None, left: int) -> Answer:
+    letters = [
+        {"queue": queue, "letter": one.id, "about": one.about, "would": one.would}
+        for queue in queues
+        for one in house().redrive_preview.letters(queue, letter)
+    ]
+    return answer(200, {"dry_run": True, "letters": letters, "left": left})

@@ -305,9 +305,16 @@ class BulkAction(Request):
 
 
 class RedriveRequest(Request):
-    """Which dead-letter queue to send again; all of them unless one is named."""
+    """Which dead letters to send again: all, those of a ``queue``, or one ``letter`` of it.
+
+    No more than ``most``, no faster than ``per_second``. A ``dry_run`` only says what would become of each.
+    """
 
     queue: Name | None = None
+    letter: Name | None = None
+    most: Annotated[int, Field(strict=True, ge=1, le=10_000)] = 10_000
+    per_second: Annotated[int, Field(strict=True, ge=1, le=1_000)] = 100
+    dry_run: Annotated[bool, Field(strict=True)] = False
 
 
 def parse_body(event: Event, model: type[Body]) -> Body:

@@ -258,25 +258,43 @@ def _exposure(found: Mapping[str, Any]) -> str:
 @command("dead-letters")
 @click.argument("action", type=click.Choice(["show", "redrive"]), default="show")
 @click.option("--queue", help="redrive: only this dead-letter queue.  [default: all of them]")
+@click.option("--letter", help="redrive: only this one of the queue, as a dry run lists it.")
+@click.option("--most", type=click.IntRange(1, 10_000), help="redrive: no more than so many.")
+@click.option(
+    "--per-second", type=click.IntRange(1, 1_000), help="redrive: no faster than that.  [default: 100]"
+)
+@click.option("--dry-run", is_flag=True, help="redrive: only say what would become of each.")
 @click.pass_obj
-def dead_letters(session: Session, action: str, queue: str | None) -> None:
+def dead_letters(session: Session, /, action: str, dry_run: bool, **given: Any) -> None:
     """Count dead letters, or send them again (redrive)."""
-    api = session.target.api
+    wanted = {name: value for name, value in given.items() if value is not None}
     if action == "show":
-        if queue is not None:
-            raise click.UsageError("show takes no --queue")
-        found = api.get("dead-letters")
+        if wanted or dry_run:
+            option = next(iter(wanted), "dry-run").replace("_", "-")
+            raise click.UsageError(f"show takes no --{option}")
+        found = session.target.api.get("dead-letters")
         session.show(found, table(("queue", "dead letters"), sorted(found["queues"].items())))
-        return
+    elif dry_run:
+        told = session.target.api.post("dead-letters", "redrive", body={**wanted, "dry_run": True})
+        rows = [(one["queue"], one["letter"], one["about"], one["would"]) for one in told["letters"]]
+        lines = table(("queue", "letter", "about", "would happen"), rows) if rows else ["no dead letters"]
+        session.show(told, lines)
+    else:
+        _redrive(session, wanted)
+
+
+def _redrive(session: Session, wanted: dict[str, Any]) -> None:
+    """Send letters again, as many calls as that takes; one call goes on for a bounded time."""
     moved: dict[str, int] = {}
-    while True:  # one call goes on for a bounded time
-        done = api.post("dead-letters", "redrive", body=None if queue is None else {"queue": queue})
+    while True:
+        left = wanted.get("most", 0) - sum(moved.values())
+        part = {**wanted, "most": left} if "most" in wanted else wanted
+        done = session.target.api.post("dead-letters", "redrive", body=part or None)
         for name, letters in done["redriven"].items():
             moved[name] = moved.get(name, 0) + letters
-        if not done["left"] or not any(done["redriven"].values()):
+        enough = "letter" in wanted or ("most" in wanted and sum(moved.values()) >= wanted["most"])
+        if enough or not done["left"] or not any(done["redriven"].values()):
             break
-    lines = table(("queue", "sent again"), sorted(moved.items()))
-    if not any(moved.values()):
-        where = f"in {queue}" if queue else "in any queue"
-        lines = [f"there is no dead letter {where} that could be sent again; nothing was done"]
-    session.show({"redriven": moved, "left": done["left"]}, lines)
+    session.show(
+        {"redriven": moved, "left": done["left"]}, table(("queue", "sent again"), sorted(moved.items()))
+    )

@@ -72,11 +72,12 @@ class Queue(Generic[Body]):
         self.outstanding += 1
         self._show(Entry(f"{self.name}-{self._sent}", body), delay_s)
 
-    def redrive(self) -> int:
-        """Move the dead letters back; return how many."""
-        letters, self.dead = list(self.dead.values()), {}
-        for letter in letters:
-            self.send(letter.body)
+    def redrive(self, letter: str | None = None) -> int:
+        """Move the dead letters back, or one of them; return how many."""
+        letters = [entry for name, entry in self.dead.items() if letter in (None, name)]
+        for entry in letters:
+            del self.dead[entry.id]
+            self.send(entry.body)
         return len(letters)
 
     def _show(self, entry: Entry[Body], delay_s: float) -> None:
@@ -240,9 +241,13 @@ class DeadLetterShelf:
         for entry in list(found.dead.values()):
             yield DeadLetter(entry.id, written(entry.body))
 
-    def redrive(self, queue: str, until: datetime) -> int:
+    def redrive(self, queue: str, until: datetime, most: int, per_second: int) -> int:
         self._chaos.step()
         return self._queues[queue][0].redrive()
+
+    def redrive_one(self, queue: str, letter: str, until: datetime) -> bool:
+        self._chaos.step()
+        return self._queues[queue][0].redrive(letter) == 1
 
 
 class FailureLog:

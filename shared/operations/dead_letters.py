@@ -21,6 +21,12 @@ from shared.store.registry import Registry
 REDRIVE_FOR = timedelta(seconds=15)
 """How long one call goes on redriving: whoever called is waiting for the answer."""
 
+MOST_AT_ONCE = 10_000
+"""Dead letters that one call sends again, unless it is told a smaller number."""
+
+PER_SECOND = 100
+"""Dead letters that are sent again in a second, unless another rate is asked for: what follows them takes its time."""
+
 LARGEST_COPY = 20_000
 """Characters of a dead letter that its case keeps."""
 
@@ -48,8 +54,15 @@ class DeadLetterQueues(Protocol):
         """Yield messages of a queue without taking them away, each once."""
         ...
 
-    def redrive(self, queue: str, until: datetime) -> int:
-        """Move messages back to where they died until there are none or the time is up; return how many."""
+    def redrive(self, queue: str, until: datetime, most: int, per_second: int) -> int:
+        """Move messages back to where they died, no faster than that; return how many.
+
+        It ends when there are none, when ``most`` are moved, or when the time is up.
+        """
+        ...
+
+    def redrive_one(self, queue: str, letter: str, until: datetime) -> bool:
+        """Move one message back to where it died; return whether it was there."""
         ...
 
 
@@ -74,17 +87,24 @@ class DeadLetterDesk:
         """Return how many dead letters each queue holds, about."""
         return self._queues.counts()
 
-    def redrive(self, queue: str | None = None) -> dict[str, int]:
+    def redrive(
+        self, queue: str | None = None, *, most: int = MOST_AT_ONCE, per_second: int = PER_SECOND
+    ) -> dict[str, int]:
         """Send dead letters of one queue, or of all, through their path again; return how many of each.
 
-        Stops after ``REDRIVE_FOR``; ``counts`` then says what is left for the next call.
+        Stops after ``REDRIVE_FOR``, or after ``most``; ``counts`` then says what is left for the next call.
         """
         moved: dict[str, int] = {}
         until = self._clock() + REDRIVE_FOR
         for name, waiting in self._queues.counts().items():
-            if waiting and name == (queue or name) and self._clock() < until:
-                moved[name] = self._queues.redrive(name, until)
+            left = most - sum(moved.values())
+            if waiting and left > 0 and name == (queue or name) and self._clock() < until:
+                moved[name] = self._queues.redrive(name, until, left, per_second)
         return moved
+
+    def redrive_one(self, queue: str, letter: str) -> bool:
+        """Send one dead letter through its path again; return whether it was there."""
+        return self._queues.redrive_one(queue, letter, self._clock() + REDRIVE_FOR)
 
     def file(self) -> int:
         """File the case of every dead letter; return how many there are."""
@@ -97,7 +117,7 @@ class DeadLetterDesk:
 
     def _file(self, queue: str, letter: DeadLetter) -> None:
         """File a letter's case, once: what an operator says about it stands while the letter lies there."""
-        hint = _hint(letter)
+        hint = hint_of(letter)
         channel = None if hint is None else self._registry.network().channels.get(hint.channel)
         if hint is None or channel is None:
             unnamed = self._unnamed(queue, letter)
@@ -148,14 +168,14 @@ def push_failed_case(channel: ChannelId, sku: Sku) -> str:
     return case_id(CaseKind.PUSH_FAILED, channel, sku)
 
 
-class _PushHint(NamedTuple):
+class PushHint(NamedTuple):
     """What a dead letter of a push queue is about."""
 
     channel: ChannelId
     sku: Sku
 
 
-def _hint(letter: DeadLetter) -> _PushHint | None:
+def hint_of(letter: DeadLetter) -> PushHint | None:
     """Read a dead letter as a push hint, if it is one."""
     try:
         said = json.loads(letter.body)
@@ -164,4 +184,4 @@ def _hint(letter: DeadLetter) -> _PushHint | None:
         return None
     if not (isinstance(channel, str) and isinstance(sku, str) and sku):
         return None
-    return _PushHint(ChannelId(channel), Sku(sku))
+    return PushHint(ChannelId(channel), Sku(sku))

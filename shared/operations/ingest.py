@@ -138,16 +138,20 @@ class FileIngester:
             }
         )
         source = self._source_of(drop.key)
-        name = SourceId("unknown") if source is None else source.id
         message = Message(
-            message_id(name, f"{drop.key}#{drop.version}#{drop.sequencer}", b""),
-            name,
+            self.message_of(drop),
+            _name(source),
             pointer.encode(),
             self._clock(),
             {},
         )
         self._inbox.store(message, kind="file")
         return self._read_or_give_up(message, drop, source, seconds_left)
+
+    def message_of(self, drop: Drop) -> MessageId:
+        """Name the message under which a dropped file is remembered."""
+        source = self._source_of(drop.key)
+        return message_id(_name(source), f"{drop.key}#{drop.version}#{drop.sequencer}", b"")
 
     def ingest_again(
         self, message: Message, seconds_left: Callable[[], float] = lambda: math.inf
@@ -431,6 +435,10 @@ class FileIngester:
     def _park(self, message: Message, outcomes: dict[str, int], since: str | None) -> MessageStatus:
         parked = self._inbox.mark(message.id, MessageStatus.PARKED, outcomes, since)
         return MessageStatus.PARKED if parked else MessageStatus.PENDING
+
+
+def _name(source: Source | None) -> SourceId:
+    return SourceId("unknown") if source is None else source.id
 
 
 def prefix_of(source: Source) -> str | None:

@@ -186,6 +186,10 @@ def _utc_now() -> datetime:
     return datetime.now(UTC)
 
 
+PAGE = 10
+"""Messages that SQS gives and takes at once."""
+
+
 class SqsDeadLetters:
     """Dead-letter queues: the letters of queue ``q`` lie in ``q-dead``.
 
@@ -231,28 +235,46 @@ class SqsDeadLetters:
         finally:
             self._show_again(queue, list(held.values()))
 
-    def redrive(self, queue: str, until: datetime) -> int:
+    def redrive(self, queue: str, until: datetime, most: int, per_second: int) -> int:
         """Send letters back to the queue where they died, each deleted only once it has been sent."""
-        source, moved = self._url(queue.removesuffix("-dead")), 0
-        while self._now() < until:
-            messages = self._receive(queue, HIDDEN_WHILE_MOVED)
+        moved = 0
+        while self._now() < until and moved < most:
+            messages = self._receive(queue, HIDDEN_WHILE_MOVED, min(PAGE, most - moved))
             if not messages:
                 if self._count(queue) == 0:
                     break
                 self._pause(0.25)  # somebody is looking at them, and will let go in a moment
                 continue
-            sent = self._client.send_message_batch(
-                QueueUrl=source,
-                Entries=[
-                    {"Id": str(n), "MessageBody": message["Body"]} for n, message in enumerate(messages)
-                ],
-            )
-            done = {int(entry["Id"]) for entry in sent.get("Successful", [])}
-            moved += self._delete(queue, [messages[n] for n in sorted(done)])
-            if len(done) < len(messages):
-                self._show_again(queue, [m for n, m in enumerate(messages) if n not in done])
+            sent, gone = self._send_back(queue, messages)
+            moved += gone
+            if sent < len(messages):
                 break
+            self._pause(len(messages) / per_second)
         return moved
+
+    def redrive_one(self, queue: str, letter: str, until: datetime) -> bool:
+        """Send one letter back; all others that were in the way are shown again."""
+        held: list[MessageTypeDef] = []
+        try:
+            while self._now() < until and (page := self._receive(queue, HIDDEN_WHILE_LOOKED_AT)):
+                held += [message for message in page if message["MessageId"] != letter]
+                meant = [message for message in page if message["MessageId"] == letter]
+                if meant:
+                    return self._send_back(queue, meant)[0] == 1
+        finally:
+            self._show_again(queue, held)
+        return False
+
+    def _send_back(self, queue: str, messages: Sequence[MessageTypeDef]) -> tuple[int, int]:
+        """Send messages to the queue where they died; return how many were sent, and how many of these are gone."""
+        sent = self._client.send_message_batch(
+            QueueUrl=self._url(queue.removesuffix("-dead")),
+            Entries=[{"Id": str(n), "MessageBody": message["Body"]} for n, message in enumerate(messages)],
+        )
+        done = {int(entry["Id"]) for entry in sent.get("Successful", [])}
+        gone = self._delete(queue, [messages[n] for n in sorted(done)])
+        self._show_again(queue, [message for n, message in enumerate(messages) if n not in done])
+        return len(done), gone
 
     def _delete(self, queue: str, messages: Sequence[MessageTypeDef]) -> int:
         """Delete messages; return how many are gone. One that stays is sent again some day, which is harmless."""
@@ -274,10 +296,10 @@ class SqsDeadLetters:
                 ],
             )
 
-    def _receive(self, queue: str, hidden: timedelta) -> Sequence[MessageTypeDef]:
+    def _receive(self, queue: str, hidden: timedelta, most: int = PAGE) -> Sequence[MessageTypeDef]:
         answer = self._client.receive_message(
             QueueUrl=self._url(queue),
-            MaxNumberOfMessages=10,
+            MaxNumberOfMessages=most,
             VisibilityTimeout=int(hidden.total_seconds()),
         )
         return answer.get("Messages", [])

@@ -27,6 +27,7 @@ from shared.operations.promises import Promises
 from shared.operations.push import Pusher
 from shared.operations.reconcile import Reconciler
 from shared.operations.record import Recorder
+from shared.operations.redrive_preview import RedrivePreview
 from shared.operations.reserve import Reserver
 from shared.operations.set_aside import SetAside
 from shared.operations.stock_view import StockView
@@ -136,8 +137,24 @@ class House(Ground):
         return FanOut(self.stock, self.registry, self.lanes)
 
     @cached_property
+    def _dead_letter_queues(self) -> SqsDeadLetters:
+        return SqsDeadLetters(self._sqs, self._names("dead_letter_queues"))
+
+    @cached_property
+    def redrive_preview(self) -> RedrivePreview:
+        promises = Promises(self.stock, self.registry, now)
+        return RedrivePreview(
+            self._dead_letter_queues,
+            Listings(self.stock),
+            promises,
+            self.registry,
+            self.ingester,
+            self.inbox,
+        )
+
+    @cached_property
     def dead_letters(self) -> DeadLetterDesk:
-        queues = SqsDeadLetters(self._sqs, self._names("dead_letter_queues"))
+        queues = self._dead_letter_queues
         return DeadLetterDesk(queues, self.cases, Listings(self.stock), self.registry, now)
 
     @cached_property

@@ -287,6 +287,43 @@ def test_a_part_behind_the_end_or_of_bytes_that_are_no_text_is_answered(aws: Aws
     assert api(f"GET /v1/messages/{name}", query={"offset": "900000"}).body["body"] == ""
 
 
+# ---- dead letters -----------------------------------------------------------------------------------------------
+
+
+def test_a_dead_letter_is_foretold_and_sent_by_itself(aws: Aws) -> None:
+    url = aws.sqs.get_queue_url(QueueName="push-shop-bulk-dead")["QueueUrl"]
+    for sku in ("TEA", "MUG"):
+        body = json.dumps({"channel": "shop", "sku": sku, "since": NOW.isoformat()})
+        aws.sqs.send_message(QueueUrl=url, MessageBody=body)
+
+    told = api("POST /v1/dead-letters/redrive", {"dry_run": True}, scopes="operator").body
+    assert {one["about"]: one["would"] for one in told["letters"]} == {
+        "push of TEA to shop": "nothing: the channel does not list it",
+        "push of MUG to shop": "nothing: the channel does not list it",
+    }
+    assert told["left"] == 2
+    [tea] = [one for one in told["letters"] if "TEA" in one["about"]]
+    one = {"queue": tea["queue"], "letter": tea["letter"]}
+    assert api("POST /v1/dead-letters/redrive", one).body == {"redriven": {tea["queue"]: 1}, "left": 1}
+    assert [hint["sku"] for hint in aws.waiting("push-shop-bulk")] == ["TEA"]
+    assert api("POST /v1/dead-letters/redrive", one).status == 404
+
+
+@pytest.mark.parametrize(
+    ("body", "field"),
+    [
+        ({"letter": "x"}, "letter"),
+        ({"queue": "nothing"}, "queue"),
+        ({"per_second": 0}, "per_second"),
+        ({"most": 100_000}, "most"),
+        ({"dry_run": "yes"}, "dry_run"),
+    ],
+)
+def test_a_redrive_that_cannot_be_meant_names_its_field(aws: Aws, body: dict[str, Any], field: str) -> None:
+    said = api("POST /v1/dead-letters/redrive", body)
+    assert (said.status, said.body["field"]) == (400, field)
+
+
 # ---- the trace --------------------------------------------------------------------------------------------------
 
 

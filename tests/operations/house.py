@@ -195,10 +195,15 @@ class MemoryDeadLetters:
     def peek(self, queue: str) -> Iterable[DeadLetter]:
         return list(self.queues[queue])
 
-    def redrive(self, queue: str, until: datetime) -> int:
-        moved = len(self.queues[queue])
-        self.queues[queue].clear()
+    def redrive(self, queue: str, until: datetime, most: int, per_second: int) -> int:
+        moved = min(most, len(self.queues[queue]))
+        del self.queues[queue][:moved]
         return moved
+
+    def redrive_one(self, queue: str, letter: str, until: datetime) -> bool:
+        meant = [one for one in self.queues[queue] if one.id == letter]
+        self.queues[queue] = [one for one in self.queues[queue] if one.id != letter]
+        return bool(meant)
 
 
 @dataclass(slots=True)
