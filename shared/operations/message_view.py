@@ -34,7 +34,7 @@ from shared.domain.network import Source
 from shared.domain.stock import EventKey, StockKey
 from shared.operations.facts import Fact, order_line_of, stock_keys
 from shared.operations.resolve import Resolution, resolve
-from shared.operations.undo import undo_key
+from shared.operations.undo import undo_keys
 from shared.sources.contract import Fault, Report
 from shared.sources.registry import FILE_CONNECTORS, translator
 from shared.store.inbox import StoredMessage
@@ -151,7 +151,7 @@ class MessageView:
             return None
         if item["effect"] != fact.effect:
             return "conflict", _ANOTHER_EFFECT
-        if self._table.get(event_key(undo_key(event.key))) is not None:
+        if self._table.get_many([event_key(key) for key in undo_keys(event, item).values()]):
             return "undone", "it was taken back by compensating entries; a replay changes nothing"
         if item["message_id"] != stored.message.id:
             return "duplicate", f"message {cast(str, item['message_id'])} brought it first"

@@ -94,9 +94,10 @@ def plan_lines(
                 early.setdefault(name, {}).update(settled.early)
         elif isinstance(event, Movement):
             moved = _moved(fact, event, lines)
+            is_kit = fact.kit is not None and moved != [event]
             for part in moved:
-                _ship(part, lines)
-            if fact.kit is not None:
+                _ship(part, lines, of_kit=is_kit)
+            if is_kit:
                 plan.exploded[event.key] = moved
         plan.pending.append(fact)
     source_lines(orders, before, lines, channels)
@@ -138,14 +139,16 @@ def _moved(fact: Fact, event: Movement, lines: Mapping[LineName, OrderLine]) -> 
     name = event.order_line
     line = None if name is None else lines.get(name)
     components = line.kit if line is not None and line.kit else components_at(fact.kit, event.occurred_at)
+    if not components:
+        return [event]  # it was no kit then
     return component_movements(event, components)
 
 
-def _ship(event: Movement, lines: dict[LineName, OrderLine]) -> None:
+def _ship(event: Movement, lines: dict[LineName, OrderLine], *, of_kit: bool) -> None:
     """Let a shipment serve its order line: that of the component, where the line is of a kit.
 
-    Before the order has come, nothing says what the line is of. The first item that is shipped for it waits on the
-    line itself, any other on a line of its own.
+    Before the order has come, nothing says what the line is of, but a shipment of whole kits (``of_kit``). The first
+    item that is shipped for it waits on the line itself, any other on a line of its own.
     """
     name = order_line_of(event)
     if name is None:
@@ -153,7 +156,7 @@ def _ship(event: Movement, lines: dict[LineName, OrderLine]) -> None:
     line, part = lines[name], _part_name(name, event.sku)
     is_undecided = not line.applied and line.shipments and line.stock_key.sku != event.sku
     has_own = part in lines and (lines[part].revision or lines[part].shipments or is_undecided)
-    target = part if line.kit or has_own else name
+    target = part if of_kit or line.kit or has_own else name
     known = lines.get(target) or OrderLine(*target, StockKey(event.sku, event.legs[0].location))
     taken = -sum(leg.quantity for leg in event.legs)
     lines[target] = add_shipment(known, taken, event.occurred_at, event.key, event.legs[0].location)

@@ -6,7 +6,7 @@ undoing twice, or being interrupted in the middle, is harmless:
 
 ===========  ================================================================================================
 movement     the same legs with the opposite sign at the same instant; a count since then had seen the goods, and
-             stands, as with any late fact
+             stands, as with any late fact; of whole kits, one event for each component (``.../SKU``), as each moved
 count        retracted, as if it had never been taken; one that corrected an earlier version stays, as nothing
              would stand in its place
 order        not undone here: cancel the order at its source, which lets its units go
@@ -18,19 +18,19 @@ What another message brought first is that message's, and stays.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from itertools import islice
 from typing import cast
 
-from shared.domain.events import Count, Demand, Leg, Movement, Origin, instant
+from shared.domain.events import Count, Demand, Event, Leg, Movement, Origin, instant
 from shared.domain.fold import Retraction, fold
 from shared.domain.ledger import Cause, Line, count_slot
 from shared.domain.messages import Message
 from shared.domain.network import Source
 from shared.domain.stock import Counter, EventKey, LocationId, Quantity, Sku, SourceId, StockKey
 from shared.operations.count_desk import show_all, tell
-from shared.operations.facts import Fact, Outcome
+from shared.operations.facts import Fact, Outcome, stock_keys
 from shared.operations.post import Poster, count_rules
 from shared.operations.resolve import resolve
 from shared.sources.contract import Fault, Report
@@ -85,15 +85,19 @@ class Undone:
 class _Steps:
     """What one chunk is compensated by."""
 
-    movements: list[Movement] = field(default_factory=list)
+    movements: list[Fact] = field(default_factory=list)
     retractions: dict[StockKey, list[Retraction]] = field(default_factory=dict)
 
     def of(self, key: StockKey) -> list[Movement | Retraction]:
-        here = [m for m in self.movements if any(leg.location == key.location for leg in m.legs)]
-        return [*(m for m in here if m.sku == key.sku), *self.retractions.get(key, [])]
+        here = [
+            fact.event
+            for fact in self.movements
+            if isinstance(fact.event, Movement) and key in stock_keys(fact.event)
+        ]
+        return [*here, *self.retractions.get(key, [])]
 
     def keys(self) -> list[StockKey]:
-        moved = [StockKey(m.sku, leg.location) for m in self.movements for leg in m.legs]
+        moved = [key for fact in self.movements for key in stock_keys(fact.event)]
         return list(dict.fromkeys([*moved, *self.retractions]))
 
 
@@ -157,8 +161,9 @@ class Undoer:
         network: Network,
         done: Undone,
     ) -> _Steps:
-        names = [event_key(key) for fact in facts for key in (fact.event.key, undo_key(fact.event.key))]
-        found = self._table.get_many(names)
+        found = self._table.get_many([event_key(fact.event.key) for fact in facts])
+        ours = {fact.event.key: undo_keys(fact.event, found.get(event_key(fact.event.key))) for fact in facts}
+        undone = self._table.get_many([event_key(key) for keys in ours.values() for key in keys.values()])
         steps = _Steps()
         for fact in facts:
             event, item = fact.event, found.get(event_key(fact.event.key))
@@ -168,13 +173,15 @@ class Undoer:
                 done.kept[event.key] = "it is not in the ledger"
             elif item["message_id"] != message.id:
                 done.kept[event.key] = f"message {cast(str, item['message_id'])} brought it first"
-            elif event_key(undo_key(event.key)) in found:
+            elif all(event_key(key) in undone for key in ours[event.key].values()):
                 done.already += 1
-            elif fact.kit is not None:
-                done.kept[event.key] = "whole kits are taken back by adjusting their components"
             elif isinstance(event, Movement):
-                lines = self._lines(item, event, Cause.MOVEMENT)
-                steps.movements.append(_compensation(event, lines, message, actor, reason))
+                lines = list(self._lines(item, event, Cause.MOVEMENT))
+                for sku, key in ours[event.key].items():
+                    of_sku = [(at, line) for at, line in lines if at.sku == sku]
+                    back = _compensation(replace(event, key=key, sku=sku), of_sku, message, actor, reason)
+                    is_component = fact.is_component or fact.kit is not None
+                    steps.movements.append(Fact(back, "undo", is_component=is_component))
                 done.events += 1
             elif any(self._lines(item, event, Cause.RETRACTED)):
                 done.kept[event.key] = (
@@ -212,8 +219,7 @@ class Undoer:
                     done.moved.append(Moved(key, counter, before, before + change))
 
     def _carry_out(self, steps: _Steps, network: Network, done: Undone) -> None:
-        facts = [Fact(movement, "undo") for movement in steps.movements]
-        results = self._poster.post(facts, network) if facts else []
+        results = self._poster.post(steps.movements, network) if steps.movements else []
         tell(results, self._poster, self._cases, self._clock())
         for result in results:
             if result.outcome is Outcome.REFUSED:
@@ -231,6 +237,18 @@ def undo_key(key: EventKey) -> EventKey:
     return EventKey(f"{OURS}/undo/{key}")
 
 
+def undo_keys(event: Event, item: Item | None) -> dict[Sku, EventKey]:
+    """Name the events that take another back, by SKU: of whole kits each component has one of its own.
+
+    ``item`` is what the ledger keeps of the event, which says what it moved.
+    """
+    entries = [] if item is None else cast("list[tuple[str, str, int]]", item["entries"])
+    moved = dict.fromkeys(Sku(sku) for sku, _, _ in entries)
+    if not moved or list(moved) == [event.sku]:
+        return {event.sku: undo_key(event.key)}
+    return {sku: EventKey(f"{undo_key(event.key)}/{sku}") for sku in moved}
+
+
 def _compensation(
     event: Movement,
     lines: Iterable[tuple[StockKey, Line]],
@@ -241,7 +259,7 @@ def _compensation(
     legs = tuple(Leg(key.location, -line.quantity, line.slot.counter, line.slot.leaf) for key, line in lines)
     refs = tuple(sorted({**dict(event.origin.refs), "undone_by": actor, "undone_because": reason}.items()))
     return Movement(
-        undo_key(event.key),
+        event.key,
         event.sku,
         event.kind,
         legs,

@@ -142,6 +142,34 @@ def test_components_are_shipped_before_or_after_the_order(house: House, first: i
     house.assert_exact()
 
 
+@pytest.mark.parametrize("order_first", [True, False])
+def test_whole_kits_that_are_shipped_before_their_order_serve_it_all_the_same(
+    house: House, order_first: bool
+) -> None:
+    placed = ordered("o", 1, 3)
+    left = replace(shipment("s", 2, 3, "O1", key=BOX_KEY), sku=BOX)
+
+    post(house, *((placed, left) if order_first else (left, placed)))
+    post(house, *((left, placed) if order_first else (placed, left)))
+
+    assert [house.on_hand(key) for key in (KEY, MUG_KEY)] == [94, 47]
+    assert [house.available(key) for key in (KEY, MUG_KEY)] == [94, 47]
+    assert {line.line: line.open for line in Orders(house.stock).order("O1")} == {
+        "1": 0,
+        "1/MUG": 0,
+        "1/TEA": 0,
+    }
+    house.assert_exact()
+
+
+def test_whole_kits_shipped_first_and_their_order_in_another_batch_end_alike(house: House) -> None:
+    post(house, shipment("s", 2, 3, "O1", key=BOX_KEY))
+    post(house, ordered("o", 1, 3))
+
+    assert [house.available(key) for key in (KEY, MUG_KEY)] == [94, 47]
+    house.assert_exact()
+
+
 def test_a_crash_at_any_write_leaves_all_components_or_none(house: House) -> None:
     def crash(number: int, _actions: object) -> None:
         if number == 0:

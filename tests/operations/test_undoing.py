@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import replace
 
 import pytest
@@ -10,13 +11,30 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from shared.domain.cases import CaseKind
-from shared.domain.network import Grain, Tolerance
-from shared.domain.stock import Counter, MessageId
+from shared.domain.events import Demand, DemandEffect, Origin
+from shared.domain.messages import Message
+from shared.domain.network import Grain, Source, Tolerance
+from shared.domain.stock import Counter, EventKey, LocationId, MessageId, Sku, SourceId, StockKey
 from shared.operations.undo import Undone
+from shared.sources.contract import Fault, Report
 from shared.sources.registry import webhook_connector
+from shared.store.registry import Network
 from shared.store.table import Action
 from tests.operations.deliveries import body
-from tests.operations.house import EAST, KEY, WMS, Crash, House, Interruption, at, demand, network
+from tests.operations.house import (
+    EAST,
+    KEY,
+    SHOP,
+    WMS,
+    Crash,
+    House,
+    Interruption,
+    at,
+    count,
+    demand,
+    network,
+)
+from tests.operations.test_kits import kit, post
 
 
 def bins() -> House:
@@ -199,4 +217,103 @@ def test_a_count_that_waited_because_of_what_is_undone_waits_no_more_and_its_cas
 
     assert house.on_hand() == 60
     assert house.open_cases() == []
+    house.assert_exact()
+
+
+# ---- kits -------------------------------------------------------------------------------------------------------
+
+
+BOX = Sku("BOX")
+MUG_KEY = StockKey(Sku("MUG"), EAST)
+
+
+def boxed(declared: Network | None = None) -> House:
+    """Return a house with 100 TEA, 50 MUG, and a box of two TEA and one MUG."""
+    house = House(declared, skus=("TEA", "MUG"))
+    house.post(count("c1", -60, 100), count("c2", -60, 50, key=MUG_KEY))
+    kit(house, {"TEA": 2, "MUG": 1})
+    return house
+
+
+def order_of_boxes(house: House, units: int) -> None:
+    post(house, demand("d", 1, units, "1001", key=StockKey(BOX, EAST)))
+
+
+def test_an_undone_shipment_of_a_component_owes_the_kit_s_line_its_units_again() -> None:
+    house = boxed()
+    order_of_boxes(house, 3)
+    told(house, "shipment", "S1", 2, 2, order="1001", order_line="1")
+    mistake = told(house, "shipment", "S2", 3, 4, order="1001", order_line="1")
+    assert (house.on_hand(), house.available()) == (94, 94)
+
+    assert undo(house, mistake).events == 1
+    assert undo(house, mistake).already == 1
+
+    assert (house.on_hand(), house.available(), house.available(MUG_KEY)) == (98, 94, 47)
+    house.assert_exact()
+
+
+def sold_boxes(house: House, units: int) -> tuple[list[Report | Fault], Source, Message]:
+    """Let the storefront, which says what moves here, ship boxes of order 1001."""
+    source = house.registry.network().sources[SourceId("shopify")]
+    message = Message(MessageId("fulfilled"), source.id, b"", house.clock(), {})
+    said = Demand(
+        EventKey("shopify/f1"), BOX, SHOP, "1001", "1", DemandEffect.FULFILLED, units, at(5),
+        Origin(source.id, message.id), LocationId("77"), "f1", "1",
+    )  # fmt: skip
+    reports: list[Report | Fault] = [Report(said)]
+    house.clock.now = at(180)
+    house.recorder.record(reports, source, message)
+    return reports, source, message
+
+
+@pytest.mark.parametrize("crashes_after", [None, 0, 1])
+def test_a_shipment_of_whole_kits_is_undone_for_each_component_whatever_interrupts_it(
+    crashes_after: int | None,
+) -> None:
+    plain = network()
+    ours = replace(plain.locations[EAST], movements=SourceId("shopify"))
+    house = boxed(replace(plain, locations={**plain.locations, EAST: ours}))
+    shipped = sold_boxes(house, 3)
+    assert (house.on_hand(), house.on_hand(MUG_KEY)) == (94, 47)
+
+    def crash(number: int, _: Sequence[Action]) -> None:
+        if number == crashes_after:
+            raise Crash
+
+    house.stock.faults = Interruption(after=crash)
+    with suppress(Crash):
+        house.undoer.undo(*shipped, "ann", "sent twice", dry_run=False)
+    house.stock.faults = None
+    house.undoer.undo(*shipped, "ann", "sent twice", dry_run=False)
+    again = house.undoer.undo(*shipped, "ann", "sent twice", dry_run=False)
+
+    assert (again.events, again.already) == (0, 1)
+    assert (house.on_hand(), house.on_hand(MUG_KEY)) == (100, 50)
+    assert (house.available(), house.available(MUG_KEY)) == (100, 50)
+    house.assert_exact()
+
+
+def test_a_kit_that_changed_since_is_undone_by_what_moved_then() -> None:
+    plain = network()
+    ours = replace(plain.locations[EAST], movements=SourceId("shopify"))
+    house = boxed(replace(plain, locations={**plain.locations, EAST: ours}))
+    shipped = sold_boxes(house, 3)
+    kit(house, {"TEA": 5})
+
+    house.undoer.undo(*shipped, "ann", "sent twice", dry_run=False)
+
+    assert (house.on_hand(), house.on_hand(MUG_KEY)) == (100, 50)
+    house.assert_exact()
+
+
+def test_what_moved_of_an_item_before_it_became_a_kit_is_its_own_stock_and_undone_as_such() -> None:
+    house = House(skus=("TEA", "MUG", "BOX"))
+    kit(house, {"TEA": 2}, effective_from=at(100))
+
+    receipt = told(house, "receipt", "R1", 10, 5, sku="BOX")
+    assert house.on_hand(StockKey(BOX, EAST)) == 5
+
+    undo(house, receipt)
+    assert house.on_hand(StockKey(BOX, EAST)) == 0
     house.assert_exact()
