@@ -25,7 +25,7 @@ from pydantic import (
 from pydantic_core import PydanticCustomError
 
 from shared.domain.cases import CaseKind
-from shared.operations.reserve import LONGEST
+from shared.operations.reservation_items import LONGEST
 from shared.runtime.http import Event, body_of
 
 LARGEST_PAGE = 200

@@ -23,6 +23,7 @@ from shared.domain.stock import ChannelId, EventKey, Quantity
 from shared.operations.facts import Fact
 from shared.operations.fulfilments import sold_or_claimed
 from shared.operations.post import Poster, PostingContendedError
+from shared.operations.reservation_items import ORIGIN
 from shared.operations.reservations import (
     IdempotencyConflictError,
     InvalidReservationError,
@@ -31,7 +32,7 @@ from shared.operations.reservations import (
     ReservationStatus,
     Wanted,
 )
-from shared.operations.reserve import ORIGIN, Reserver
+from shared.operations.reserve import Reserver
 from shared.store.layout import order_key
 from shared.store.registry import Registry
 from shared.store.table import (

@@ -24,23 +24,34 @@ transaction is written, they are sourced anew.
 from __future__ import annotations
 
 import hashlib
-import json
 import random
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import cast
 
 from shared.domain.availability import Standing, claim, promise
-from shared.domain.events import Demand, DemandEffect, Origin, instant, parse_instant
+from shared.domain.events import instant
 from shared.domain.network import Channel
-from shared.domain.reservation import OrderLine, merge_demand
-from shared.domain.stock import ChannelId, EventKey, MessageId, Quantity, Sku, SourceId, StockKey
+from shared.domain.reservation import OrderLine
+from shared.domain.stock import ChannelId, Quantity, StockKey
 from shared.operations.allotments import Allotments
 from shared.operations.placing import Placing
 from shared.operations.promises import Promises
+from shared.operations.reservation_items import (
+    as_read,
+    asked,
+    content_hash,
+    expiry,
+    freed,
+    is_due,
+    line_of,
+    released,
+    reservation_of,
+    settled,
+)
 from shared.operations.reservations import (
     IdempotencyConflictError,
     InsufficientStockError,
@@ -53,7 +64,7 @@ from shared.operations.reservations import (
     UnknownItemError,
     Wanted,
 )
-from shared.store.layout import SHARDS, order_key, shard
+from shared.store.layout import SHARDS, order_key
 from shared.store.ledger import stock_key_of
 from shared.store.orders import Orders, line_put
 from shared.store.promises import allotted, claim_conditions, promise_action, with_own
@@ -61,7 +72,6 @@ from shared.store.registry import Registry
 from shared.store.table import (
     Absent,
     Action,
-    AttributeAbsent,
     Check,
     Condition,
     Equals,
@@ -94,9 +104,6 @@ __all__ = [
 MOST_LINES = 45
 """Lines that one transaction takes: two writes each, and the order."""
 
-LONGEST = 500
-"""Lines of the longest reservation."""
-
 PENDING_FOR = timedelta(minutes=1)
 """How long taking a long reservation may last before it is given back."""
 
@@ -106,8 +113,6 @@ UNCONFIRMED = ("pending", "given_back")
 ATTEMPTS = 40
 PLACINGS = 4
 """Times that a reservation is sourced before what keeps being taken in between counts as not there."""
-
-ORIGIN = Origin(SourceId("onecount"), MessageId(""))
 
 
 class _GivenBackError(Exception):
@@ -173,9 +178,9 @@ class Reserver:
         InvalidReservationError, InsufficientStockError, IdempotencyConflictError, ReservationBusyError
         """
         channel = self._channel(channel_id)
-        fixed, floating = _asked(wanted, channel)
+        fixed, floating = asked(wanted, channel)
         reservation = hashlib.blake2b(f"{caller}\x1f{key}".encode(), digest_size=12).hexdigest()
-        content = _content_hash(channel_id, fixed, floating, lifetime)
+        content = content_hash(channel_id, fixed, floating, lifetime)
         told: dict[str, Value] = {"channel": channel_id, "content": content, "caller": caller}
         for attempt in range(PLACINGS):
             units, explanation = Placing(self._promises, channel).place(fixed, floating)
@@ -208,7 +213,7 @@ class Reserver:
             now = self._clock()
             header = {**told, "created_at": instant(now), "first_line": first}
             if lifetime is not None:
-                header |= _expiry(reservation, now + lifetime)
+                header |= expiry(reservation, now + lifetime)
             order = order_key(f"reservation/{reservation}")
             lines, claims = self._claims(reservation, first, units, channel, known, now)
             actions: list[Action] = [Put(order, header, expected), *lines, *claims]
@@ -238,7 +243,7 @@ class Reserver:
             found = claim(quantity, channel, standing)
             if found is None:
                 raise InsufficientStockError([Shortfall(at.sku, at.location, quantity, 0)])
-            line = _line(f"reservation/{reservation}", number, at, quantity, channel.id, now)
+            line = line_of(f"reservation/{reservation}", number, at, quantity, channel.id, now)
             allotment = None
             if not found.own:
                 is_hot = at.sku in hot
@@ -293,7 +298,7 @@ class Reserver:
                 return
             if "expiring_pk" not in header:
                 raise _GivenBackError(header)
-            if not _is_due(header, self._clock()):
+            if not is_due(header, self._clock()):
                 break
             self._give_back(reservation, ReservationStatus.EXPIRED)
             header = self._table.get(order_key(f"reservation/{reservation}"))
@@ -352,12 +357,12 @@ class Reserver:
             self._give_back(reservation, ReservationStatus.RELEASED, first)
             raise
         order = order_key(f"reservation/{reservation}")
-        if _is_due(self._table.get(order) or {}, self._clock()):
+        if is_due(self._table.get(order) or {}, self._clock()):
             self._give_back(reservation, ReservationStatus.EXPIRED)
             raise ReservationBusyError(reservation)
         confirmed: dict[str, Value] = {"status": "confirmed"}
         if lifetime is not None:
-            confirmed |= _expiry(reservation, self._clock() + lifetime)
+            confirmed |= expiry(reservation, self._clock() + lifetime)
         done = Update(
             order,
             set=confirmed,
@@ -370,7 +375,7 @@ class Reserver:
         """Write the header as pending; return the number of its first line, or None where it is ours and done."""
         order, now = order_key(f"reservation/{reservation}"), self._clock()
         header = {**told, "created_at": instant(now), "status": "pending", "lines": lines}
-        header |= _expiry(reservation, now + PENDING_FOR)
+        header |= expiry(reservation, now + PENDING_FOR)
         item = self._table.get(order)
         first, expected = 1, tuple[Condition, ...]([Absent()])
         if item is not None:
@@ -447,7 +452,7 @@ class Reserver:
         return self._shown(reservation, *self._read(reservation))
 
     def _shown(self, reservation: str, item: Item, lines: Sequence[OrderLine]) -> Reservation:
-        found = _reservation(reservation, item, lines)
+        found = reservation_of(reservation, item, lines)
         is_over = found.expires_at is not None and found.expires_at <= self._clock()
         if is_over and found.status in (ReservationStatus.CONFIRMED, ReservationStatus.PENDING):
             return self._give_back(reservation, ReservationStatus.EXPIRED)
@@ -499,25 +504,25 @@ class Reserver:
             held = [line for line in lines if line.releasable]
             is_pending = item.get("status") == "pending"
             if not held and "expiring_pk" not in item and not is_pending:
-                return _reservation(reservation, item, lines)
+                return reservation_of(reservation, item, lines)
             now = self._clock()
-            is_over = why is not ReservationStatus.EXPIRED or _is_due(item, now)
+            is_over = why is not ReservationStatus.EXPIRED or is_due(item, now)
             is_unconfirmed = item.get("status") in UNCONFIRMED
             is_meant = attempt_from is None or (is_unconfirmed and item["first_line"] == attempt_from)
             if not (is_over and is_meant):
-                return _reservation(reservation, item, lines)
+                return reservation_of(reservation, item, lines)
             # As long as it is pending, lines may still be added: only a look after that sees all of them.
             some, is_last = held[:MOST_LINES], len(held) <= MOST_LINES and not is_pending
             order = order_key(f"reservation/{reservation}")
-            settled = Update(
+            header = Update(
                 order,
-                set=_settled(item, why, reservation, now, bool(held), is_last),
+                set=settled(item, why, reservation, now, bool(held), is_last),
                 remove=("expiring_pk", "expiring_sk") if is_last else (),
-                conditions=tuple(_as_read(item, "status", "first_line", "expiring_sk")),
+                conditions=tuple(as_read(item, "status", "first_line", "expiring_sk")),
             )
             try:
                 self._table.write(
-                    [settled, *(line_put(_released(line, now), now) for line in some), *_freed(some, now)]
+                    [header, *(line_put(released(line, now), now) for line in some), *freed(some, now)]
                 )
             except (WriteRefusedError, WriteConflictError, ThrottledError, UnknownOutcomeError):
                 self._back_off(attempt)
@@ -535,155 +540,3 @@ class Reserver:
                 "channel", f"{channel_id!r} is not declared", "use a declared channel"
             )
         return channel
-
-
-def _asked(
-    wanted: Sequence[Wanted], channel: Channel
-) -> tuple[dict[StockKey, Quantity], dict[Sku, Quantity]]:
-    """Sum the lines of one stock key first: two lines of 3 must not each pass against 4.
-
-    Lines that name no location stay without one where more than one may serve them.
-    """
-    fixed: dict[StockKey, Quantity] = {}
-    floating: dict[Sku, Quantity] = {}
-    if not wanted:
-        raise InvalidReservationError("lines", "there are none", "name at least one line")
-    for number, line in enumerate(wanted):
-        if line.quantity < 1:
-            raise InvalidReservationError(
-                f"lines[{number}].quantity", f"{line.quantity} is no number of units", "reserve 1 or more"
-            )
-        location = line.location
-        if location is None and len(channel.served_from) == 1:
-            location = channel.served_from[0]
-        if location is None and channel.served_from:
-            floating[line.sku] = floating.get(line.sku, 0) + line.quantity
-        elif location is None or location not in channel.locations:
-            raise InvalidReservationError(
-                f"lines[{number}].location",
-                f"{location!r} is not a location that {channel.id} sells from",
-                "use one of: " + ", ".join(channel.locations),
-            )
-        else:
-            at = StockKey(line.sku, location)
-            fixed[at] = fixed.get(at, 0) + line.quantity
-    if len(fixed) + len(floating) > LONGEST:
-        raise InvalidReservationError("lines", f"more than {LONGEST} lines", "split the reservation")
-    return fixed, floating
-
-
-def _is_due(item: Item, now: datetime) -> bool:
-    """Whether a header is listed among those whose time is over, or that are to be given back to the end."""
-    return "expiring_sk" in item and cast(str, item["expiring_sk"]) <= instant(now)
-
-
-def _as_read(item: Item, *names: str) -> Iterable[Condition]:
-    return (Equals(name, item[name]) if name in item else AttributeAbsent(name) for name in names)
-
-
-def _settled(
-    item: Item, why: ReservationStatus, reservation: str, now: datetime, holds: bool, is_last: bool
-) -> dict[str, Value]:
-    """Say on the header what is being given back, and why; until the last step the expiry will come for the rest."""
-    begun = next((known for known in ("released", "expired") if f"{known}_at" in item), why)
-    said: dict[str, Value] = {f"{begun}_at" if holds else "settled_at": instant(now)}
-    if item.get("status") == "pending":
-        said["status"] = "given_back"
-    return said if is_last else {**said, **_marks(reservation, now)}
-
-
-def _freed(lines: Iterable[OrderLine], now: datetime) -> list[Update]:
-    """Return the writes that make what some lines hold available again, to whom it was set aside where it was."""
-    return [
-        with_own(
-            promise_action(line.stock_key, line.releasable, now),
-            cast(ChannelId, line.channel),
-            line.given_back,
-        )
-        for line in lines
-    ]
-
-
-def _line(
-    order: str, number: int, at: StockKey, quantity: Quantity, channel: ChannelId, now: datetime
-) -> OrderLine:
-    empty = OrderLine(order, str(number), at, channel)
-    demand = _demand(empty, DemandEffect.ORDERED, "1", quantity, now)
-    return merge_demand(empty, demand, effect=str(quantity))
-
-
-def _released(line: OrderLine, now: datetime) -> OrderLine:
-    return merge_demand(
-        line, _demand(line, DemandEffect.CANCELLED, "release", line.releasable, now), effect="release"
-    )
-
-
-def _demand(line: OrderLine, effect: DemandEffect, name: str, quantity: Quantity, now: datetime) -> Demand:
-    """Say of a line of ours what an order document says: ``name`` is the version, or the document."""
-    return Demand(
-        EventKey(f"onecount/{line.order}/{line.line}/{effect}/{name}"),
-        line.stock_key.sku,
-        cast(ChannelId, line.channel),
-        line.order,
-        line.line,
-        effect,
-        quantity,
-        now,
-        ORIGIN,
-        line.stock_key.location,
-        document=name,
-        version=name,
-    )
-
-
-def _expiry(reservation: str, at: datetime) -> dict[str, Value]:
-    return {"expires_at": instant(at), **_marks(reservation, at)}
-
-
-def _marks(reservation: str, at: datetime) -> dict[str, Value]:
-    """List a reservation among those whose time will be over."""
-    return {"expiring_pk": f"expiring#{shard(reservation)}", "expiring_sk": instant(at)}
-
-
-def _reservation(reservation: str, item: Item, lines: Sequence[OrderLine]) -> Reservation:
-    first = cast(int, item.get("first_line", 1))
-    lines = sorted(
-        (line for line in lines if _number(line) >= first), key=lambda line: (_number(line), line.line)
-    )
-    if item.get("status") == "pending":
-        status = ReservationStatus.PENDING
-    elif any(line.open for line in lines):
-        status = ReservationStatus.CONFIRMED
-    elif "expired_at" in item:
-        status = ReservationStatus.EXPIRED
-    elif "released_at" in item or item.get("status") == "given_back":
-        status = ReservationStatus.RELEASED
-    else:
-        status = ReservationStatus.FULFILLED
-    expires_at = cast("str | None", item.get("expires_at"))
-    return Reservation(
-        reservation,
-        ChannelId(cast(str, item["channel"])),
-        status,
-        parse_instant(cast(str, item["created_at"])),
-        None if expires_at is None else parse_instant(expires_at),
-        tuple(lines),
-        tuple(cast("Sequence[str]", item.get("explanation", ()))),
-    )
-
-
-def _number(line: OrderLine) -> int:
-    """Return which line of the request a line belongs to: ``3/MUG`` is a component of the third."""
-    return int(line.line.partition("/")[0])
-
-
-def _content_hash(
-    channel: ChannelId,
-    fixed: Mapping[StockKey, Quantity],
-    floating: Mapping[Sku, Quantity],
-    lifetime: timedelta | None,
-) -> str:
-    lines = sorted((at.sku, at.location, quantity) for at, quantity in fixed.items())
-    anywhere = sorted(floating.items())
-    text = json.dumps([channel, lines, anywhere, None if lifetime is None else lifetime.total_seconds()])
-    return hashlib.blake2b(text.encode(), digest_size=12).hexdigest()

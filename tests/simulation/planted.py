@@ -319,7 +319,7 @@ def released_twice() -> list[Replacement]:
     def put(line: OrderLine, at: Any) -> Put:
         return _unconditional(line_put(line, at)) if line.revision else line_put(line, at)
 
-    return [(reserve, "line_put", put), (reserve, "_as_read", lambda *_: ())]
+    return [(reserve, "line_put", put), (reserve, "as_read", lambda *_: ())]
 
 
 # ---- pushing ------------------------------------------------------------------------------------------------------

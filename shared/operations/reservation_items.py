@@ -1,0 +1,173 @@
+"""What a reservation is made of: what was asked for, the order and lines that are stored, and how they read again."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime, timedelta
+from typing import cast
+
+from shared.domain.events import Demand, DemandEffect, Origin, instant, parse_instant
+from shared.domain.network import Channel
+from shared.domain.reservation import OrderLine, merge_demand
+from shared.domain.stock import ChannelId, EventKey, MessageId, Quantity, Sku, SourceId, StockKey
+from shared.operations.reservations import InvalidReservationError, Reservation, ReservationStatus, Wanted
+from shared.store.layout import shard
+from shared.store.promises import promise_action, with_own
+from shared.store.table import AttributeAbsent, Condition, Equals, Item, Update, Value
+
+LONGEST = 500
+"""Lines of the longest reservation."""
+
+ORIGIN = Origin(SourceId("onecount"), MessageId(""))
+
+
+def asked(wanted: Sequence[Wanted], channel: Channel) -> tuple[dict[StockKey, Quantity], dict[Sku, Quantity]]:
+    """Sum the lines of one stock key first: two lines of 3 must not each pass against 4.
+
+    Lines that name no location stay without one where more than one may serve them.
+    """
+    fixed: dict[StockKey, Quantity] = {}
+    floating: dict[Sku, Quantity] = {}
+    if not wanted:
+        raise InvalidReservationError("lines", "there are none", "name at least one line")
+    for number, line in enumerate(wanted):
+        if line.quantity < 1:
+            raise InvalidReservationError(
+                f"lines[{number}].quantity", f"{line.quantity} is no number of units", "reserve 1 or more"
+            )
+        location = line.location
+        if location is None and len(channel.served_from) == 1:
+            location = channel.served_from[0]
+        if location is None and channel.served_from:
+            floating[line.sku] = floating.get(line.sku, 0) + line.quantity
+        elif location is None or location not in channel.locations:
+            raise InvalidReservationError(
+                f"lines[{number}].location",
+                f"{location!r} is not a location that {channel.id} sells from",
+                "use one of: " + ", ".join(channel.locations),
+            )
+        else:
+            at = StockKey(line.sku, location)
+            fixed[at] = fixed.get(at, 0) + line.quantity
+    if len(fixed) + len(floating) > LONGEST:
+        raise InvalidReservationError("lines", f"more than {LONGEST} lines", "split the reservation")
+    return fixed, floating
+
+
+def is_due(item: Item, now: datetime) -> bool:
+    """Whether a header is listed among those whose time is over, or that are to be given back to the end."""
+    return "expiring_sk" in item and cast(str, item["expiring_sk"]) <= instant(now)
+
+
+def as_read(item: Item, *names: str) -> Iterable[Condition]:
+    return (Equals(name, item[name]) if name in item else AttributeAbsent(name) for name in names)
+
+
+def settled(
+    item: Item, why: ReservationStatus, reservation: str, now: datetime, holds: bool, is_last: bool
+) -> dict[str, Value]:
+    """Say on the header what is being given back, and why; until the last step the expiry will come for the rest."""
+    begun = next((known for known in ("released", "expired") if f"{known}_at" in item), why)
+    said: dict[str, Value] = {f"{begun}_at" if holds else "settled_at": instant(now)}
+    if item.get("status") == "pending":
+        said["status"] = "given_back"
+    return said if is_last else {**said, **marks(reservation, now)}
+
+
+def freed(lines: Iterable[OrderLine], now: datetime) -> list[Update]:
+    """Return the writes that make what some lines hold available again, to whom it was set aside where it was."""
+    return [
+        with_own(
+            promise_action(line.stock_key, line.releasable, now),
+            cast(ChannelId, line.channel),
+            line.given_back,
+        )
+        for line in lines
+    ]
+
+
+def line_of(
+    order: str, number: int, at: StockKey, quantity: Quantity, channel: ChannelId, now: datetime
+) -> OrderLine:
+    empty = OrderLine(order, str(number), at, channel)
+    demand = demand_of(empty, DemandEffect.ORDERED, "1", quantity, now)
+    return merge_demand(empty, demand, effect=str(quantity))
+
+
+def released(line: OrderLine, now: datetime) -> OrderLine:
+    return merge_demand(
+        line, demand_of(line, DemandEffect.CANCELLED, "release", line.releasable, now), effect="release"
+    )
+
+
+def demand_of(line: OrderLine, effect: DemandEffect, name: str, quantity: Quantity, now: datetime) -> Demand:
+    """Say of a line of ours what an order document says: ``name`` is the version, or the document."""
+    return Demand(
+        EventKey(f"onecount/{line.order}/{line.line}/{effect}/{name}"),
+        line.stock_key.sku,
+        cast(ChannelId, line.channel),
+        line.order,
+        line.line,
+        effect,
+        quantity,
+        now,
+        ORIGIN,
+        line.stock_key.location,
+        document=name,
+        version=name,
+    )
+
+
+def expiry(reservation: str, at: datetime) -> dict[str, Value]:
+    return {"expires_at": instant(at), **marks(reservation, at)}
+
+
+def marks(reservation: str, at: datetime) -> dict[str, Value]:
+    """List a reservation among those whose time will be over."""
+    return {"expiring_pk": f"expiring#{shard(reservation)}", "expiring_sk": instant(at)}
+
+
+def reservation_of(reservation: str, item: Item, lines: Sequence[OrderLine]) -> Reservation:
+    first = cast(int, item.get("first_line", 1))
+    lines = sorted(
+        (line for line in lines if _number(line) >= first), key=lambda line: (_number(line), line.line)
+    )
+    if item.get("status") == "pending":
+        status = ReservationStatus.PENDING
+    elif any(line.open for line in lines):
+        status = ReservationStatus.CONFIRMED
+    elif "expired_at" in item:
+        status = ReservationStatus.EXPIRED
+    elif "released_at" in item or item.get("status") == "given_back":
+        status = ReservationStatus.RELEASED
+    else:
+        status = ReservationStatus.FULFILLED
+    expires_at = cast("str | None", item.get("expires_at"))
+    return Reservation(
+        reservation,
+        ChannelId(cast(str, item["channel"])),
+        status,
+        parse_instant(cast(str, item["created_at"])),
+        None if expires_at is None else parse_instant(expires_at),
+        tuple(lines),
+        tuple(cast("Sequence[str]", item.get("explanation", ()))),
+    )
+
+
+def _number(line: OrderLine) -> int:
+    """Return which line of the request a line belongs to: ``3/MUG`` is a component of the third."""
+    return int(line.line.partition("/")[0])
+
+
+def content_hash(
+    channel: ChannelId,
+    fixed: Mapping[StockKey, Quantity],
+    floating: Mapping[Sku, Quantity],
+    lifetime: timedelta | None,
+) -> str:
+    lines = sorted((at.sku, at.location, quantity) for at, quantity in fixed.items())
+    anywhere = sorted(floating.items())
+    text = json.dumps([channel, lines, anywhere, None if lifetime is None else lifetime.total_seconds()])
+    return hashlib.blake2b(text.encode(), digest_size=12).hexdigest()
