@@ -16,6 +16,7 @@ fails again, and its workload can be shortened until only what matters is left.
 ``world``        plays it as senders, shoppers, callers and operators do; ``wire`` is how they write
 ``oracle``       what must come of it, known without the ledger
 ``auditor``      compares the two at every commit
+``claims``       the same for reservations and what is set aside: all or none, and for whom
 ``counts``       the same for counts that wait: which may, what an approver sees, whether a decision fits
 ``verdicts``     the invariants by number
 ``inspection``   compares everything once all is quiet

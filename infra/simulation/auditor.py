@@ -12,9 +12,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import cast
 
+from infra.simulation.claims import ClaimAuditor
 from infra.simulation.counts import CountAuditor
 from infra.simulation.network import network
-from infra.simulation.oracle import Counted, Demanded, LineName, Moved, Oracle, SlotName, line_of
+from infra.simulation.oracle import Counted, LineName, Moved, Oracle, SlotName, line_of, promised
 from infra.simulation.scheduler import Scheduler
 from infra.simulation.tables import Change
 from infra.simulation.verdicts import Invariant, Violation
@@ -37,12 +38,8 @@ class Told:
     acknowledged_when_kept: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Claim:
-    """A reservation that somebody asks for: units by stock key."""
-
-    channel: Channel
-    units: Mapping[StockKey, Quantity]
+Promised = tuple[int, Quantity, Mapping[ChannelId, Quantity]]
+"""Since when (microseconds) so many units were available, and what of them was set aside."""
 
 
 class Auditor:
@@ -51,13 +48,13 @@ class Auditor:
     def __init__(self, oracle: Oracle, scheduler: Scheduler, skus: Sequence[Sku]) -> None:
         self.oracle = oracle
         self.counts = CountAuditor(oracle)
+        self.claims = ClaimAuditor(oracle)
         self.skus = skus
         self._channels = tuple(network().channels.values())
         self._scheduler = scheduler
         self.messages: dict[str, Told] = {}
-        self.claims: dict[str, Claim] = {}
         self.trace: list[str] = []
-        self.promised: defaultdict[StockKey, list[tuple[int, Quantity]]] = defaultdict(lambda: [(0, 0)])
+        self.promised: defaultdict[StockKey, list[Promised]] = defaultdict(lambda: [(0, 0, {})])
         self.taken_at: dict[tuple[ChannelId, StockKey], int] = {}
         self._hinted: dict[tuple[ChannelId, Sku], int] = {}
         self._parts: defaultdict[StockKey, dict[str, Quantity]] = defaultdict(dict)
@@ -78,7 +75,6 @@ class Auditor:
         balances: dict[StockKey, Item] = {}
         promises: set[StockKey] = set()
         touched: set[StockKey] = set()
-        claims: list[str] = []
         changed: list[SlotName] = []
         for change in changes:
             if change.key.pk.startswith("EVENT#"):
@@ -99,8 +95,6 @@ class Auditor:
             elif family == "PROMISE":
                 promises.add(self._counter(change))
                 self._check_announced(change)
-            elif family == "ORDER" and change.key.sk == "-" and change.old is None:
-                claims.append(change.key.pk)
             elif (
                 family == "LISTING"
                 and "inflight" in item
@@ -110,10 +104,12 @@ class Auditor:
                 self.taken_at[name] = self._scheduler.us
         for change in changes:
             if change.key.pk.startswith("ORDER#") and change.key.sk != "-":
-                touched.update(self._line(change, claims))
+                touched.update(self._line(change))
         self._sums(touched, balances, promises)
-        for claim in claims:
-            self._claimed(claim)
+        self.claims.check(changes)
+        for key in promises:
+            known = (self._scheduler.us, sum(self._parts[key].values()), self.claims.set_aside[key])
+            self.promised[key].append(known)
 
     def _counter(self, change: Change) -> StockKey:
         """Note one promise counter; what is available of a stock key is the sum of all that it has."""
@@ -154,13 +150,13 @@ class Auditor:
         self.say(f"posted {_said(fact)}")
         return slots
 
-    def _line(self, change: Change, claims: Sequence[str]) -> list[StockKey]:
+    def _line(self, change: Change) -> list[StockKey]:
         item = cast(Item, change.new)
         name: LineName = (cast(str, item["order"]), cast(str, item["line"]))
         stock_key = _stock_key(item)
         applied = cast("Mapping[str, object]", item["applied"])
         if name[0].startswith("reservation/"):
-            self._learn_reservation(name, stock_key, applied, item)
+            self.claims.learn(name, stock_key, item)
         for key in applied:
             if key not in self.oracle.demands:
                 raise Violation(
@@ -183,25 +179,6 @@ class Auditor:
             keys.append(_stock_key(change.old))
         return keys
 
-    def _learn_reservation(
-        self, name: LineName, stock_key: StockKey, applied: Mapping[str, object], item: Item
-    ) -> None:
-        """A reservation's documents are written by Onecount itself: what was asked for says what they must be."""
-        claim = self.claims.get(name[0])
-        if claim is None or stock_key not in claim.units:
-            raise Violation(Invariant.AUTHORITY, f"{name[0]} reserves {stock_key}, and nobody asked for it")
-        for key in applied:
-            if key not in self.oracle.demands:
-                release = key.endswith("/cancelled/release")
-                # A release gives back what is still open, which is what was asked for less what was shipped.
-                units = claim.units[stock_key]
-                if release:
-                    shipments = cast("Mapping[str, object]", item["shipments"])
-                    known = {k: v for k, v in applied.items() if k in self.oracle.demands}
-                    units = line_of(stock_key, known, shipments, self.oracle).open
-                fact = Demanded(key, name, stock_key, units, None if release else "1")
-                self.oracle.tell_demand(fact)
-
     def _sums(
         self, touched: set[StockKey], balances: Mapping[StockKey, Item], promises: set[StockKey]
     ) -> None:
@@ -216,34 +193,12 @@ class Auditor:
                         f"{counter} of {key} is {found}; the facts in the ledger add up to {must}",
                         found - must,
                     )
-        now = self._scheduler.us
         for key in sorted({*promises, *touched}):
-            if key in promises:
-                self.promised[key].append((now, sum(self._parts[key].values())))
-            must, found = self.oracle.available(key), self.promised[key][-1][1]
+            must, found = self.oracle.available(key), sum(self._parts[key].values())
             if must != found:
                 raise Violation(
                     Invariant.CONSERVED, f"available of {key} is {found}, and must be {must}", found - must
                 )
-
-    def _claimed(self, order: str) -> None:
-        claim = self.claims.get(order.removeprefix("ORDER#").replace("%23", "#"))
-        if claim is None:
-            raise Violation(Invariant.AUTHORITY, f"{order} was written, and nobody asked for it")
-        for key in claim.units:
-            left = self.oracle.available(key) - claim.channel.safety_stock
-            if left < 0:
-                raise Violation(
-                    Invariant.NEVER_OVER_PROMISED,
-                    f"{order} took {claim.units[key]} of {key} for {claim.channel.id}, {-left} more than there was",
-                    -left,
-                )
-        held = self.oracle.lines_of(order.removeprefix("ORDER#"))
-        if len(held) != len(claim.units):
-            raise Violation(
-                Invariant.NEVER_OVER_PROMISED,
-                f"{order} holds {len(held)} of {len(claim.units)} lines: neither all nor none",
-            )
 
     # ---- pushes -------------------------------------------------------------------------------------------------
 
@@ -255,13 +210,11 @@ class Auditor:
         """A number reaches a channel: it must have been true at some moment since its slot was taken."""
         key = StockKey(offer.listing.sku, offer.listing.location)
         since = self.taken_at.get((channel.id, key), 0)
-        history = self.promised[key]
-        most = history[-1][1]
-        for at, available in reversed(history):
-            most = max(most, available)
+        most = 0
+        for at, available, set_aside in reversed(self.promised[key]):
+            most = max(most, promised(available, set_aside, channel))
             if at <= since:
                 break
-        most = max(0, most - channel.safety_stock)
         self.say(f"push {offer.quantity} of {key} to {channel.id}, from {offer.expected}")
         if offer.quantity > most:
             raise Violation(

@@ -39,6 +39,7 @@ class CountAuditor:
         self._told: defaultdict[str, set[Decided]] = defaultdict(set)
         self._undone: set[str] = set()
         self._stood: set[str] = set()
+        self._standing: defaultdict[SlotName, set[str]] = defaultdict(set)
 
     # ---- what the world tells -------------------------------------------------------------------------------------
 
@@ -131,10 +132,11 @@ class CountAuditor:
             for count in slot.waiting:
                 self._check_reason(slot, slot.counts[count])
             standing = {entry.key for entry in slot.entries() if entry.is_count}
-            begun = standing - self._stood
-            if len(begun) == 1 and facts == 1:
+            begun = standing - self._standing[name]
+            if len(begun) == 1 and facts == 1 and begun.isdisjoint(self._stood):
                 [count] = begun
                 self._check_begun(slot, slot.counts[count])
+            self._standing[name] = standing
             self._stood |= standing
 
     def _check_reason(self, slot: Slot, fact: Counted) -> None:

@@ -28,6 +28,7 @@ from infra.simulation.verdicts import Invariant, Violation
 from infra.simulation.workload import ReportLine, Step, Webhook, Workload, workload
 from infra.simulation.world import World
 from shared.domain.stock import ChannelId, StockKey
+from shared.operations.reserve import MOST_LINES
 
 START = datetime(2026, 11, 1, 12, tzinfo=UTC)
 SWEEP_EVERY_S = 60.0
@@ -79,6 +80,7 @@ class History:
             lambda registry: self.world.channels(registry, self.auditor, reads_back),
             strict=strict,
             explains=self._random.random() < EXPLAINED,
+            most_lines=self._random.choice((1, 2, MOST_LINES)),
         )
         self.world.open(self.house, self.auditor)
         self._listen()

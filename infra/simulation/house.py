@@ -10,13 +10,13 @@ import json
 from collections import defaultdict
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from io import BytesIO
 from typing import BinaryIO, cast
 
 from infra.simulation.channels import ChannelModel
 from infra.simulation.chaos import Actor, Chaos, Crash
-from infra.simulation.network import EXTERNAL_ID, HOT, SKUS, Strictness, network
+from infra.simulation.network import EXTERNAL_ID, HOT, KIT, KIT_PARTS, SKUS, Strictness, network
 from infra.simulation.scheduler import Scheduler
 from infra.simulation.tables import BusyTable, Change, WatchedTable
 from infra.simulation.transports import (
@@ -31,6 +31,7 @@ from infra.simulation.transports import (
 from shared.domain.drift import Comparison
 from shared.domain.item_changes import Declaration, changed
 from shared.domain.items import Change as ItemChange
+from shared.domain.items import Component
 from shared.domain.network import Listing
 from shared.domain.root_cause import Explanation, Hypothesis, RootCause
 from shared.domain.stock import ChannelId, MessageId, Sku
@@ -49,6 +50,7 @@ from shared.operations.receive import Receiver
 from shared.operations.reconcile import Reconciler
 from shared.operations.record import Recorder
 from shared.operations.reserve import ReservationBusyError, Reserver
+from shared.operations.set_aside import SetAside
 from shared.operations.stock_view import StockView
 from shared.operations.sweep import Sweep, SweepError
 from shared.operations.undo import Undoer
@@ -69,6 +71,8 @@ from shared.store.traffic import Traffic
 SECRETS = {"shopfront": "shpss_simulated"}
 OTHERWISE_SIGNED_BY = "whsec_c2ltdWxhdGVkLXNlY3JldC1vZi1ub3RoaW5n"
 PUSH_TIMEOUT_S = 60.0
+LONG_AGO = datetime(2026, 1, 1, tzinfo=UTC)
+"""When the items were declared."""
 
 
 class SimulatedSecrets:
@@ -134,7 +138,8 @@ class Unexplained(Explainer):
 class House:
     """Everything that runs, over fresh tables; ``channels`` are built by whoever knows the outside world.
 
-    ``strict`` is what is declared about counts; ``explains`` says whether the causes of a drift are looked for too.
+    ``strict`` is what is declared about counts; ``explains`` says whether the causes of a drift are looked for
+    too; ``most_lines`` is how many lines of a reservation one transaction takes.
     """
 
     def __init__(
@@ -145,10 +150,12 @@ class House:
         *,
         strict: Strictness,
         explains: bool,
+        most_lines: int,
     ) -> None:
         self.scheduler = scheduler
         self.chaos = chaos
         self._explains = explains
+        self._most_lines = most_lines
         self.stock = self._table("stock", "dirty", "by_location", "order_lines", "observed", "expiring")
         self.inbox_table = self._table("inbox", "pending")
         self.cases_table = self._table("cases", "by_status")
@@ -160,8 +167,10 @@ class House:
         self._build_operations()
         self._build_transports()
         self.registry.declare(network(strict))
-        self.registry.add_items(SKUS)
-        self._declare_hot(HOT)
+        self.registry.add_items((*SKUS, KIT))
+        parts = tuple(Component(sku, units) for sku, units in KIT_PARTS.items())
+        self._declare(Declaration(HOT, is_hot=True))
+        self._declare(Declaration(KIT, components=parts))
         self.registry.add_listings(
             Listing(channel, sku, EXTERNAL_ID[sku]) for channel in network().channels for sku in SKUS
         )
@@ -169,10 +178,9 @@ class House:
         for channel in self.channels:
             self._build_lanes(channel)
 
-    def _declare_hot(self, sku: Sku) -> None:
-        item = self.registry.items.find([sku])[sku]
-        hot = changed(item, Declaration(sku, is_hot=True), ItemChange("simulation", self.scheduler.now()))
-        self.registry.items.change([(item, hot)])
+    def _declare(self, said: Declaration) -> None:
+        item = self.registry.items.find([said.sku])[said.sku]
+        self.registry.items.change([(item, changed(item, said, ItemChange("simulation", LONG_AGO)))])
 
     def _table(self, name: str, *indexes: str) -> WatchedTable:
         return WatchedTable(name, indexes, self.chaos, self.scheduler.now)
@@ -197,7 +205,8 @@ class House:
         self.applier = MessageApplier(self.inbox, self.registry, recorder, self.cases, clock)
         self.ingester = FileIngester(self.inbox, self.registry, recorder, self.cases, self.bucket, clock)
         self.view = StockView(stock, self.registry, clock)
-        self.reserver = Reserver(stock, self.registry, clock, pause)
+        self.reserver = Reserver(stock, self.registry, clock, pause, self._most_lines)
+        self.set_aside = SetAside(stock, self.registry, clock)
         self.order_watch = OrderWatch(stock, self.registry, self.cases, clock)
         explaining = Explainer if self._explains else Unexplained
         explainer = explaining(stock, self.view, observations, self.cases, self.registry)

@@ -11,7 +11,7 @@ from typing import cast
 from infra.simulation.auditor import Auditor
 from infra.simulation.house import House
 from infra.simulation.network import SHOPFRONT
-from infra.simulation.oracle import SlotName
+from infra.simulation.oracle import SlotName, promised
 from infra.simulation.verdicts import Invariant, Violation
 from shared.domain.cases import CaseKind, CaseStatus
 from shared.domain.stock import WHOLE, ChannelId, Counter, Quantity, StockKey
@@ -25,7 +25,7 @@ MOMENT = timedelta(microseconds=1)
 
 def inspect(house: House, auditor: Auditor, random: Random) -> None:
     """Raise the first violation that is left when nothing moves any more."""
-    for check in (_messages, _history, _decisions, _verified, _reservations):
+    for check in (_messages, _history, _decisions, _verified, _reservations, _unconfirmed):
         check(house, auditor)
     _history_as_read(house, auditor, random)
     for channel, key, shown, must in wrong_listings(house, auditor):
@@ -47,7 +47,8 @@ def wrong_listings(
     for name, channel in house.channels.items():
         for sku in auditor.skus:
             for key in channel.places(sku):
-                must = max(0, auditor.oracle.available(key) - channel.declared.safety_stock)
+                set_aside = auditor.claims.set_aside[key]
+                must = promised(auditor.oracle.available(key), set_aside, channel.declared)
                 shown = channel.shows.get(key, 0)
                 told = key in channel.edited and auditor.is_open(drift_case(SHOPFRONT, key, "available"))
                 if shown != must and not told:
@@ -134,6 +135,15 @@ def _decisions(house: House, auditor: Auditor) -> None:
     for name in sorted(waiting ^ told):
         what = "waits without a case" if name in waiting else "has a case, and waits for nothing"
         raise Violation(Invariant.NOTHING_LOST, f"count {name} {what}", 1)
+
+
+def _unconfirmed(house: House, auditor: Auditor) -> None:
+    """No reservation is still being taken, and what was not confirmed holds nothing."""
+    for item in house.stock.items():
+        name = str(item["pk"])
+        is_header = name.startswith("ORDER#reservation/") and item["sk"] == "-"
+        if is_header and (item.get("status") == "pending" or "expiring_pk" in item):
+            raise Violation(Invariant.NEVER_OVER_PROMISED, f"all is quiet, and {name} is not done")
 
 
 def _verified(house: House, auditor: Auditor) -> None:

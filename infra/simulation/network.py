@@ -34,6 +34,9 @@ SHOP, MARKET = ChannelId("shop"), ChannelId("market")
 SKUS = (Sku("TEA"), Sku("MUG"), Sku("POT"))
 HOT = Sku("POT")
 """The item that is declared hot: its reservations take from allotments, and in larger numbers."""
+KIT = Sku("SET")
+KIT_PARTS: Mapping[Sku, int] = {Sku("TEA"): 2, Sku("MUG"): 1}
+"""What is sold as one through the API, and lies in the shelves as its components."""
 SAFETY_STOCK = 2
 SHOP_LOCATION = "77"
 SHOP_DOMAIN = "tea.example"
@@ -140,6 +143,7 @@ def network(strict: Strictness = Strictness()) -> Network:
         "simulated",
         {EAST: "E", WEST: "W"},
         WEST,
+        sourcing=(WEST, EAST),
         safety_stock=SAFETY_STOCK,
         lateness=LATENESS,
         patience=timedelta(minutes=6),

@@ -14,8 +14,8 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import NamedTuple
 
-from shared.domain.network import EXACT, Tolerance
-from shared.domain.stock import AVAILABLE_SIGN, Counter, Quantity, StockKey
+from shared.domain.network import EXACT, Channel, Tolerance
+from shared.domain.stock import AVAILABLE_SIGN, ChannelId, Counter, Quantity, StockKey
 
 SlotName = tuple[StockKey, Counter]
 LineName = tuple[str, str]
@@ -121,7 +121,6 @@ class Slot:
         self.waiting: frozenset[str] = frozenset()
         self.out: set[str] = set()
         self.decided: dict[str, datetime] = {}
-        self.stood: set[str] = set()
         self._moves: list[_Entry] = []
         self._entries: list[_Entry] | None = None
 
@@ -173,7 +172,6 @@ class Slot:
         """Return what counts, in order."""
         if self._entries is None:
             counts = [self._entry(fact) for fact in self._newest() if fact.key not in self.waiting]
-            self.stood.update(entry.key for entry in counts)
             self._entries = sorted([*self._moves, *counts])
         return self._entries
 
@@ -335,6 +333,10 @@ class Oracle:
         signed = sum(sign * self.balance(key, counter) for counter, sign in AVAILABLE_SIGN.items() if sign)
         return signed - self.reserved(key) - self.withheld(key)
 
+    def place_of(self, name: LineName) -> StockKey:
+        """Return where an order line lies."""
+        return self._open[name][0]
+
     def withheld(self, key: StockKey) -> Quantity:
         """Return what is not promised while nobody can say when a count was taken: down to its lowest outcome."""
         slot = self.slots.get((key, Counter.ON_HAND))
@@ -346,6 +348,12 @@ class Oracle:
             if slot.rules.undecided_within.is_exceeded(judged.highest - judged.lowest, of=judged.quantity):
                 total += max(0, slot.as_of(judged.at) - judged.lowest)
         return total
+
+
+def promised(available: Quantity, set_aside: Mapping[ChannelId, Quantity], channel: Channel) -> Quantity:
+    """Say what a channel may sell: what is left beside all that is set aside and its safety stock, and its own."""
+    own = min(set_aside.get(channel.id, 0), max(0, available))
+    return max(0, available - sum(set_aside.values()) - channel.safety_stock) + own
 
 
 def line_of(

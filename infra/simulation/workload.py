@@ -17,6 +17,7 @@ from infra.simulation.network import (
     ERP,
     GHOST,
     HOT,
+    KIT,
     MARKET,
     MOVEMENTS,
     OMS,
@@ -95,17 +96,28 @@ class Sale:
 
 @dataclass(frozen=True, slots=True)
 class Reservation:
-    """A reservation through the API, asked for at each of ``asked`` with the same key."""
+    """A reservation through the API, asked for at each of ``asked`` with the same key; a line may be from anywhere."""
 
     at: float
     key: str
     channel: ChannelId
-    wanted: tuple[tuple[Sku, LocationId, Quantity], ...]
+    wanted: tuple[tuple[Sku, LocationId | None, Quantity], ...]
     asked: tuple[float, ...]
     lifetime: float | None = None
     released_after: tuple[float, ...] = ()
     shipped_after: float | None = None
     shipped: Quantity = 0
+
+
+@dataclass(frozen=True, slots=True)
+class SettingAside:
+    """Some units are kept for one channel from now on, more or fewer than so far."""
+
+    at: float
+    channel: ChannelId
+    sku: Sku
+    location: LocationId
+    units: Quantity
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,7 +156,9 @@ class Operator:
     pick: int = 0
 
 
-Step = Webhook | Nonsense | Snapshot | Sale | Reservation | Meddling | Outage | Level | Operator
+Step = (
+    Webhook | Nonsense | Snapshot | Sale | Reservation | SettingAside | Meddling | Outage | Level | Operator
+)
 
 
 @dataclass(slots=True)
@@ -183,6 +197,7 @@ class _Draw:
                 self._snapshot: 4,
                 self._sale: 16,
                 self._reservation: 14,
+                self._setting_aside: 3,
                 self._again: 10,
                 self._told: 5,
                 self._nonsense: 2,
@@ -359,10 +374,12 @@ class _Draw:
     def _reservation(self, at: float) -> Reservation:
         random = self.random
         channel = random.choices((SHOP, MARKET), (1, 2))[0]
-        places = (EAST,) if channel == SHOP else (EAST, WEST)
+        places = (EAST, None) if channel == SHOP else (EAST, WEST, None)
         wanted = {
-            (self._sku(), random.choice(places)): random.choice((1, 1, 2, 3, 6))
-            for _ in range(random.choice((1, 1, 2, 3)))
+            (KIT if random.random() < 0.1 else self._sku(), random.choice(places)): random.choice(
+                (1, 1, 2, 3, 6)
+            )
+            for _ in range(random.choice((1, 1, 2, 3, 5)))
         }
         lines = tuple(
             (sku, place, units * (4 if sku == HOT else 1)) for (sku, place), units in wanted.items()
@@ -379,6 +396,11 @@ class _Draw:
         return Reservation(
             at, f"R-{self._name()}", channel, lines, asked, lifetime, released, shipped_after, shipped
         )
+
+    def _setting_aside(self, at: float) -> SettingAside:
+        channel = self.random.choice((SHOP, MARKET, MARKET))
+        place = EAST if channel == SHOP else self.random.choice((EAST, WEST))
+        return SettingAside(at, channel, self._sku(), place, self.random.choice((0, 1, 3, 3, 8)))
 
     def _again(self, at: float) -> Step:
         """Something old comes again: the very same message, or the same document saying something else."""

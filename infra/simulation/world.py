@@ -9,13 +9,15 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from datetime import datetime, timedelta
 from functools import partial
 from typing import Any
 
-from infra.simulation.auditor import Auditor, Claim, Told
+from infra.simulation.auditor import Auditor, Told
 from infra.simulation.channels import ChannelModel
 from infra.simulation.chaos import Actor, Chaos, Crash
+from infra.simulation.claims import Claim
 from infra.simulation.counts import UNDO, Decided
 from infra.simulation.house import House
 from infra.simulation.network import (
@@ -26,6 +28,8 @@ from infra.simulation.network import (
     FILE_PREFIX,
     FILES,
     GHOST,
+    KIT,
+    KIT_PARTS,
     MARKET,
     MOVEMENTS,
     SHOP,
@@ -56,6 +60,7 @@ from infra.simulation.workload import (
     ReportLine,
     Reservation,
     Sale,
+    SettingAside,
     Snapshot,
     Step,
     Webhook,
@@ -64,6 +69,7 @@ from shared.channels.contract import FetchedOrder
 from shared.domain.cases import Case, CaseKind, CaseStatus
 from shared.domain.events import instant, parse_instant
 from shared.domain.fold import ChangedSinceSeenError
+from shared.domain.network import Channel
 from shared.domain.stock import Counter, LocationId, MessageId, Sku, SourceId, StockKey
 from shared.operations.case_desk import NotPossibleError
 from shared.operations.count_desk import DECIDED_HERE
@@ -75,6 +81,7 @@ from shared.operations.reserve import (
     ReservationNotFoundError,
     Wanted,
 )
+from shared.operations.set_aside import SetAsideBusyError
 from shared.sources.contract import AuthenticationError
 from shared.sources.registry import webhook_connector
 from shared.store.cases import CaseNotFoundError
@@ -141,6 +148,8 @@ class World:
                 self._sell(step)
             case Reservation():
                 self._reserve(step)
+            case SettingAside():
+                self._set_aside(step)
             case Meddling():
                 self._meddle(step)
             case Outage():
@@ -432,8 +441,7 @@ class World:
     def _reserve(self, step: Reservation) -> None:
         digest = hashlib.blake2b(f"{CALLER}\x1f{step.key}".encode(), digest_size=12).hexdigest()
         channel = self.house.channels[step.channel].declared
-        units = {StockKey(sku, place): wanted for sku, place, wanted in step.wanted}
-        self.auditor.claims[f"reservation/{digest}"] = Claim(channel, units)
+        self.auditor.claims.ask(f"reservation/{digest}", _claim(channel, step))
         wanted = [Wanted(sku, quantity, place) for sku, place, quantity in step.wanted]
 
         lifetime = None if step.lifetime is None else timedelta(seconds=step.lifetime)
@@ -461,11 +469,22 @@ class World:
             self.scheduler.after(step.shipped_after, lambda: self._ship_reserved(step, digest))
 
     def _ship_reserved(self, step: Reservation, digest: str) -> None:
-        lines = self.auditor.oracle.lines_of(f"reservation/{digest}")
-        for number, (sku, place, _) in enumerate(step.wanted, start=1):
-            if str(number) in lines:
-                extra = (("order", f"reservation/{digest}"), ("order_line", str(number)))
-                self._ship(f"S-{step.key}-{number}", place, sku, step.shipped, extra)
+        order = f"reservation/{digest}"
+        for line in sorted(self.auditor.oracle.lines_of(order)):
+            at = self.auditor.oracle.place_of((order, line))
+            extra = (("order", order), ("order_line", line))
+            self._ship(f"S-{step.key}-{line}", at.location, at.sku, step.shipped, extra)
+
+    def _set_aside(self, step: SettingAside) -> None:
+        key = StockKey(step.sku, step.location)
+
+        def keep() -> None:
+            self.deliveries += 1
+            self.auditor.claims.keep(step.channel, key, step.units)
+            with suppress(InsufficientStockError, SetAsideBusyError):
+                self.house.set_aside.keep(step.channel, key, step.units)
+
+        self._until_done("inventory_api", 28, keep, 5)
 
     # ---- operators ----------------------------------------------------------------------------------------------
 
@@ -589,3 +608,18 @@ class World:
             return
         except ReferenceChangedError:
             return  # somebody, or an answer that never came, had mapped it: the operator looks again
+
+
+def _claim(channel: Channel, step: Reservation) -> Claim:
+    """Say what a reservation asks for, kits as what lies in them."""
+    fixed: dict[StockKey, int] = {}
+    floating: dict[Sku, int] = {}
+    for sku, named, units in step.wanted:
+        place = channel.served_from[0] if named is None and len(channel.served_from) == 1 else named
+        for part, number in (KIT_PARTS if sku == KIT else {sku: 1}).items():
+            if place is None:
+                floating[part] = floating.get(part, 0) + units * number
+            else:
+                key = StockKey(part, place)
+                fixed[key] = fixed.get(key, 0) + units * number
+    return Claim(channel, fixed, floating)

@@ -142,7 +142,7 @@ class _AgainError(Exception):
 
 
 class Reserver:
-    """Takes, shows and releases reservations."""
+    """Takes, shows and releases reservations, ``most_lines`` of one in each transaction."""
 
     def __init__(
         self,
@@ -150,8 +150,10 @@ class Reserver:
         registry: Registry,
         clock: Callable[[], datetime],
         pause: Callable[[float], None] = time.sleep,
+        most_lines: int = MOST_LINES,
     ) -> None:
         self._table = table
+        self._most_lines = most_lines
         self._orders = Orders(table)
         self._promises = Promises(table, registry, clock)
         self._allotments = Allotments(table, clock, pause)
@@ -205,7 +207,7 @@ class Reserver:
         channel: Channel,
         lifetime: timedelta | None,
     ) -> None:
-        if len(units) > MOST_LINES:
+        if len(units) > self._most_lines:
             return self._reserve_long(reservation, told, units, channel, lifetime)
         known: dict[StockKey, Standing] = {}
         first, expected = 1, tuple[Condition, ...]([Absent()])
@@ -350,8 +352,8 @@ class Reserver:
             return
         keys = list(units)
         try:
-            for start in range(0, len(keys), MOST_LINES):
-                chunk = {at: units[at] for at in keys[start : start + MOST_LINES]}
+            for start in range(0, len(keys), self._most_lines):
+                chunk = {at: units[at] for at in keys[start : start + self._most_lines]}
                 self._take_chunk(reservation, first, first + start, chunk, channel)
         except InsufficientStockError:
             self._give_back(reservation, ReservationStatus.RELEASED, first)
@@ -512,7 +514,7 @@ class Reserver:
             if not (is_over and is_meant):
                 return reservation_of(reservation, item, lines)
             # As long as it is pending, lines may still be added: only a look after that sees all of them.
-            some, is_last = held[:MOST_LINES], len(held) <= MOST_LINES and not is_pending
+            some, is_last = held[: self._most_lines], len(held) <= self._most_lines and not is_pending
             order = order_key(f"reservation/{reservation}")
             header = Update(
                 order,

@@ -7,7 +7,7 @@ taken for another. Replacing our own functions is the very point here. Every bug
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import replace
 from datetime import timedelta
 from typing import Any
@@ -25,7 +25,7 @@ from shared.domain.network import Source
 from shared.domain.reservation import OrderLine
 from shared.domain.stock import EventKey, Quantity, StockKey
 from shared.operations import allotments as hot
-from shared.operations import count_desk, fan_out, post, record, reserve, resolve, undo
+from shared.operations import count_desk, fan_out, placing, post, record, reserve, resolve, undo
 from shared.operations import push as pushing
 from shared.operations.apply_message import MessageApplier
 from shared.operations.facts import NoteKind
@@ -313,6 +313,33 @@ def reserved_line_by_line() -> list[Replacement]:
     return [(Reserver, "_take", take)]
 
 
+def long_reservation_confirmed_by_halves() -> list[Replacement]:
+    """A step of a long reservation that cannot be had is left out, and the rest confirmed."""
+    original = Reserver._take_chunk
+
+    def take_chunk(self: Reserver, *what: Any) -> None:
+        with suppress(reserve.InsufficientStockError):
+            original(self, *what)
+
+    return [(Reserver, "_take_chunk", take_chunk)]
+
+
+def set_aside_for_nobody() -> list[Replacement]:
+    """A claim does not ask how much is set aside for others."""
+    original = promises.claim_conditions
+    return [(reserve, "claim_conditions", lambda *what: original(*what)[:1])]
+
+
+def given_back_to_everybody() -> list[Replacement]:
+    """What was taken of a channel's own units goes back to all when it is released."""
+    return [(OrderLine, "given_back", property(lambda _line: 0))]
+
+
+def kit_for_one() -> list[Replacement]:
+    """However many kits are wanted, the components of one are reserved."""
+    return [(placing, "units_for", lambda _kits, parts: {part.sku: part.quantity for part in parts})]
+
+
 def released_twice() -> list[Replacement]:
     """A release does not ask whether the reservation and its lines are still as they were read."""
 
@@ -456,6 +483,10 @@ PLANTED: dict[str, Callable[[], list[Replacement]]] = {
         allotments_refilled_in_debt,
         allotments_forgotten,
         reserved_line_by_line,
+        long_reservation_confirmed_by_halves,
+        set_aside_for_nobody,
+        given_back_to_everybody,
+        kit_for_one,
         released_twice,
         skipped_while_in_flight,
         number_read_before_slot,
