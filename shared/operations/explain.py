@@ -276,18 +276,29 @@ def _when(item: tuple[tuple[EventKey, datetime], _Gathered]) -> tuple[datetime, 
 
 
 def explained(case: Case, explanation: Explanation) -> Case:
-    """Put the first hypotheses into a case: its title, its remedy, its facts."""
-    first = explanation.first
+    """Put the first hypotheses into a case: its title, its remedy, its facts.
+
+    Where several fit equally well the title says so, and the remedy is to find out which it was.
+    """
+    first, equal = explanation.first, explanation.equal
     facts: dict[str, Fact] = {**case.facts, "cause": first.cause, "confidence": first.confidence}
     if first.events:
         facts["guilty_event"] = first.events[0]
-    for number, hypothesis in enumerate(explanation.hypotheses[:3], start=1):
+    if len(equal) > 1:
+        facts["fit_equally"] = len(equal)
+    for number, hypothesis in enumerate(explanation.hypotheses[: max(3, len(equal))], start=1):
         facts[f"hypothesis_{number}"] = in_a_line(hypothesis)
     if first.cause is RootCause.UNEXPLAINED:
         return replace(case, facts=facts)
-    return replace(
-        case, title=f"{case.title}: {first.said} ({first.confidence} %)", remedy=first.remedy, facts=facts
+    said = f"{first.said} ({first.confidence} %)"
+    if len(equal) == 1:
+        return replace(case, title=f"{case.title}: {said}", remedy=first.remedy, facts=facts)
+    others = (
+        f"or {equal[1].said}" if len(equal) == 2 else f"or one of {len(equal) - 1} others that fit as well"
     )
+    checks = "; or ".join(dict.fromkeys(one.confirm for one in equal))
+    remedy = f"find out which it was: {checks}"
+    return replace(case, title=f"{case.title}: {said}, {others}", remedy=remedy, facts=facts)
 
 
 def in_a_line(hypothesis: Hypothesis) -> str:

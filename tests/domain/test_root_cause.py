@@ -223,6 +223,14 @@ def test_two_explanations_that_fit_equally_well_stand_first_with_equal_confidenc
     assert found[0].confidence == found[1].confidence
 
 
+@pytest.mark.parametrize("number", [2, 8])
+def test_however_many_explanations_fit_equally_well_none_of_them_is_left_out(number: int) -> None:
+    same = [change(f"S-{10 + n}", 251 + n / 10, -23) for n in range(number)]
+    found = explain(account([492, 475, 525, 520, 520 - 23 * (number - 1)], [*HISTORY[:-1], *same]))
+    assert {one.events for one in found.equal} == {(one.event,) for one in same}
+    assert {one.cause for one in found.equal} == {RootCause.MISSING_EVENT}
+
+
 def test_confidences_are_shares_of_one_whole() -> None:
     found = explain(account([492, 475, 475, 470, 447])).hypotheses
     assert sum(one.confidence for one in found) <= 101

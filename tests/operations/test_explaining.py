@@ -127,6 +127,18 @@ def test_a_case_names_the_cause_the_guilty_event_and_the_remedy(house: House) ->
     )
 
 
+def test_a_case_whose_causes_fit_equally_well_names_them_all_and_asks_which_it_was(house: House) -> None:
+    happens(house, "wms/S-7/1/shipment/", 80, -7)
+    happens(house, "wms/S-8/1/shipment/", 80.5, -7)
+    says(house, 963, 120)
+    case = the_case(house)
+    assert case is not None
+    assert case.facts["fit_equally"] == 2
+    for shipment in ("S-7", "S-8"):
+        assert f"never counted wms/{shipment}/1/shipment/" in case.title
+    assert case.remedy.startswith("find out which it was: ")
+
+
 def test_the_cause_follows_the_numbers(house: House) -> None:
     lose_a_receipt(house)
     says(house, 1063, 130)

@@ -116,3 +116,8 @@ class Explanation:
             When nothing differs, so that there is nothing to explain.
         """
         return self.hypotheses[0]
+
+    @property
+    def equal(self) -> Sequence[Hypothesis]:
+        """Those that fit as well as the first, it included."""
+        return [one for one in self.hypotheses if one.confidence == self.first.confidence]

@@ -37,6 +37,9 @@ MOST_UNSEEN = 16
 NAMED = 6
 """Hypotheses that are told."""
 
+MOST_EQUAL = 20
+"""Hypotheses that are told where so many fit equally well."""
+
 LEAST = 0.02
 """The confidence below which a hypothesis is not told."""
 
@@ -216,6 +219,8 @@ def _unguided(timeline: Timeline) -> float:
 
 
 def _told(timeline: Timeline, verdicts: list[Verdict]) -> Iterator[Hypothesis]:
-    told = [verdict for verdict in verdicts if verdict.share >= LEAST][:NAMED] or verdicts[:1]
-    for verdict in told:
+    """Tell the likeliest; of those that fit as well as the first none is left out, as far as ``MOST_EQUAL``."""
+    equal = [one for one in verdicts if round(one.share, 4) == round(verdicts[0].share, 4)]
+    likely = [verdict for verdict in verdicts if verdict.share >= LEAST] or equal
+    for verdict in likely[: max(NAMED, min(len(equal), MOST_EQUAL))]:
         yield tell(timeline, verdict.suspect, round(verdict.share * 100))
