@@ -135,6 +135,7 @@ class History:
             while self._sweeps and tick < last:
                 self.scheduler.at(tick, lambda: self.house.sweep_once(timedelta(seconds=60)))
                 self.scheduler.at(tick + 7, self.house.expire_once)
+                self.scheduler.at(tick + 11, self.house.sweep_drift_once)
                 tick += SWEEP_EVERY_S
         self.scheduler.run(last)
 
@@ -163,6 +164,7 @@ class History:
         if self._sweeps:
             self.scheduler.after(0, lambda: self.house.sweep_once(timedelta(seconds=60)))
             self.scheduler.after(7, self.house.expire_once)
+            self.scheduler.after(11, self.house.sweep_drift_once)
 
         def decide() -> None:
             self.scheduler.actor = Actor("operator", self.scheduler.seconds + 3600)

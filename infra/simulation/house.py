@@ -39,6 +39,7 @@ from shared.operations.apply_message import MessageApplier
 from shared.operations.case_desk import CaseDesk
 from shared.operations.count_desk import CountDesk
 from shared.operations.dead_letters import DeadLetterDesk
+from shared.operations.drift_sweep import DriftSweep
 from shared.operations.explain import Explainer
 from shared.operations.fan_out import FanOut, Hint, Lane, change_of
 from shared.operations.ingest import Drop, FileIngester
@@ -214,6 +215,7 @@ class House:
         self.reconciler = Reconciler(
             self.view, observations, self.cases, self.registry, explainer, paths, clock
         )
+        self.drift_sweep = DriftSweep(stock, self.registry, self.reconciler, clock)
         self.fan_out = FanOut(stock, self.registry, self.lanes)
         desk = DeadLetterDesk(self.shelf, self.cases, self.listings, self.registry, clock)
         self.desk = desk
@@ -369,6 +371,17 @@ class House:
             self.order_watch.run()
         except (Crash, TableError, ReservationBusyError):
             self.chaos.strike("expiry cut short")
+        finally:
+            self.scheduler.actor = None
+
+    def sweep_drift_once(self) -> None:
+        """Go on with the sweeps of drift, as the schedule does each minute."""
+        until = self.scheduler.seconds + 58
+        self.scheduler.actor = Actor("sweep_drift", until)
+        try:
+            self.drift_sweep.run(lambda: until - self.scheduler.seconds)
+        except (Crash, TableError):
+            self.chaos.strike("sweep of drift cut short")
         finally:
             self.scheduler.actor = None
 

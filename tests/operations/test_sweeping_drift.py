@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -12,7 +13,9 @@ from shared.domain.network import Tolerance
 from shared.domain.stock import Sku, StockKey
 from shared.operations.drift_sweep import BATCH, OFTEN, RESERVE_S
 from shared.operations.reconcile import drift_case
-from shared.store.layout import fast_key
+from shared.store.layout import balance_key, fast_key
+from shared.store.memory import MemoryTable
+from shared.store.table import Item, Update
 from tests.operations.deliveries import body, deliver
 from tests.operations.house import EAST, ERP, KEY, WEST, House, at, movement, network
 
@@ -176,6 +179,40 @@ def test_an_hourly_sweep_goes_on_too_where_it_ended() -> None:
         passed += swept
         house.clock.advance(minutes=1)
     assert passed == len(skus)
+
+
+class Restless(MemoryTable):
+    """A table in which the tea moves whenever somebody looks at its past, once it is ``hot``."""
+
+    hot = False
+
+    def query(self, pk: str, **how: Any) -> Iterator[Item]:
+        if self.hot and pk.startswith("BKT#TEA#"):
+            self.write([Update(balance_key(KEY), add={"seq": 1})])
+        return super().query(pk, **how)
+
+
+class RestlessHouse(House):
+    def _table(self, name: str, *indexes: str) -> MemoryTable:
+        return Restless(indexes, clock=self.clock, name=name)
+
+
+def test_a_stock_key_that_never_holds_still_stops_no_sweep() -> None:
+    house = RestlessHouse()
+    house.post(movement("tea", 0, 1000), movement("mug", 0, 500, key=MUG))
+    house.clock.advance(minutes=3)
+    says(house, "TEA", 1000, 3)
+    says(house, "MUG", 498, 3)
+    house.clock.advance(minutes=2)
+    house.post(movement("later", 5, -10))
+    house.settle()
+    exact(house)
+    Restless.hot = True
+    try:
+        assert house.drift_sweep.run().rest == 2
+    finally:
+        Restless.hot = False
+    assert differing(house) == {"MUG"}
 
 
 def test_a_sku_may_hold_any_character() -> None:
