@@ -180,7 +180,9 @@ def unfinished(house: House, auditor: Auditor) -> dict[str, int]:
         **house.outstanding,
         "pending messages": sum("pending_pk" in item for item in house.inbox_table.items()),
         "dirty promises": sum("dirty_pk" in item for item in stock),
-        "observations not compared": sum("observed_pk" in item for item in stock),
+        "observations not compared": sum(
+            str(item.get("observed_pk", "")).startswith("observed#") for item in stock
+        ),
         "slots taken": sum("inflight" in item for item in stock if str(item["pk"]).startswith("LISTING#")),
         "wrong listings": sum(1 for _ in wrong_listings(house, auditor)),
         "dead letters": sum(len(queue.dead) for queue in house.lanes.queues.values())
