@@ -181,7 +181,7 @@ class CaseDesk:
         ------
         CaseNotFoundError, NotPossibleError
         """
-        if not self._is_approved(self._held_file(case_id), actor, "the file as it is"):
+        if not self._is_approved(self._held_file(case_id), actor, "as it is"):
             return None
         self._decide_file(case_id, APPROVED, actor)
         return self.retry(case_id, actor)
