@@ -226,14 +226,16 @@ def mapping_swap(world: World) -> None:
 
 
 def stale_overwrite(world: World) -> None:
-    """Load an old file of absolute numbers over newer ones."""
+    """Load an old file of absolute numbers over newer ones: of one item, or, as often, of all of them."""
     follower = _someone(world)
     age = timedelta(hours=_spread(world, 3, 14))
-    key = world.random.choice([key for key in KEYS if key.location in follower.places])
-    kept: dict[str, int] = {}
+    keys = [key for key in KEYS if key.location in follower.places]
+    key = world.random.choice(keys)
+    in_file = keys if world.random.random() < 0.5 else [key]
+    kept: dict[StockKey, dict[str, int]] = {}
 
     def remember() -> None:
-        kept.update(follower.levels[key])
+        kept.update({one: dict(follower.levels[one]) for one in in_file})
 
     def load(made_at: datetime) -> None:
         undone = [
@@ -242,11 +244,13 @@ def stale_overwrite(world: World) -> None:
             if carried.key == key and carried.at > made_at and follower.effect(carried.happening)
         ]
         before = follower.number(key)
-        current = dict(follower.levels[key])
-        follower.levels[key].update({name: kept.get(name, 0) for name in current})
+        current = {one: dict(follower.levels[one]) for one in in_file}
+        for one, levels in current.items():
+            follower.levels[one].update({name: kept[one].get(name, 0) for name in levels})
         knew = any(carried.at < world.now - follower.says_every * 1.2 for carried in undone)
         if abs(follower.number(key) - before) < NOTICED or not knew:
-            follower.levels[key].update(current)
+            for one, levels in current.items():
+                follower.levels[one].update(levels)
             world.schedule(world.now + timedelta(hours=1), partial(load, made_at))
             return
         undone.sort(key=lambda carried: carried.happening.at)
