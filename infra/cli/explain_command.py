@@ -99,7 +99,13 @@ def _drift_lines(found: Mapping[str, Any]) -> Iterator[str]:
         yield from table(
             (*names, "cases", "open", "units", "share"),
             [
-                (*(one[name].replace("_", " ") for name in names), one["cases"], one["open"], one["units"], f"{one['share']} %")
+                (
+                    *(one[name].replace("_", " ") for name in names),
+                    one["cases"],
+                    one["open"],
+                    one["units"],
+                    f"{one['share']} %",
+                )
                 for one in rows
             ],
         )

@@ -82,7 +82,7 @@ def _side_by_side(found: Mapping[str, Any]) -> Iterator[str]:
                     s["meaning"],
                     s["expected"],
                     s["drift"],
-                    brief(s["as_of"]),
+                    f"{brief(s['as_of'])}{' (stale)' if s['stale'] else ''}",
                 )
                 for place, s in sources
             ],

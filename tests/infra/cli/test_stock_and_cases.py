@@ -31,6 +31,19 @@ def test_an_item_is_shown_side_by_side(bench: Bench) -> None:
     assert bench.http.asked[0].url.endswith("/v1/stock?sku=A%2F1")
 
 
+def test_a_number_that_should_have_been_said_again_is_called_stale(bench: Bench) -> None:
+    bench.count("A", 5)
+    shown = bench.json("stock", "A")
+    said = {"element": "on_hand", "meaning": "on_hand", "quantity": 4, "expected": 5, "drift": -1}
+    said |= {"as_of": "2026-11-02T12:00:00Z"}
+    fresh, stale = {**said, "source": "erp", "stale": False}, {**said, "source": "planner", "stale": True}
+    shown["locations"][0]["sources"] = [fresh, stale]
+    bench.http.answer("GET", "/api/v1/stock", 200, shown)
+    lines = bench.run("stock", "A").stdout.splitlines()
+    assert [line.split()[1] for line in lines if line.endswith("(stale)")] == ["planner"]
+    assert any(" erp " in line for line in lines)
+
+
 def test_an_instant_is_asked_for_as_it_was_given(bench: Bench) -> None:
     bench.registry.add_items([Sku("A")])
 
