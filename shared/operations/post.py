@@ -16,6 +16,7 @@ means that it had succeeded.
 
 from __future__ import annotations
 
+import logging
 import random
 import time
 from collections import Counter, defaultdict
@@ -63,6 +64,8 @@ from shared.store.table import (
 )
 
 __all__ = ["ATTEMPTS", "Fact", "Outcome", "Poster", "PostingContendedError", "Result"]
+
+log = logging.getLogger(__name__)
 
 ATTEMPTS = 12
 """Times that one unit of work is tried before it is given back to be tried later."""
@@ -169,6 +172,7 @@ class Poster:
                 remaining = [fact for fact in remaining if fact.event.key not in known]
                 if known or self._make_way(refused):
                     continue
+                log.info("posting_overtaken", extra={"attempt": attempt + 1})
                 if not leased:
                     leased = lease.enter_context(self._leases.on(_busiest(remaining)))
                 elif attempt > 1:
@@ -177,6 +181,7 @@ class Poster:
                 uncertain = True
                 self._back_off(attempt)
             except WriteConflictError:
+                log.info("posting_met_another", extra={"attempt": attempt + 1})
                 if not leased:
                     leased = lease.enter_context(self._leases.on(_busiest(remaining)))
                 self._back_off(attempt)

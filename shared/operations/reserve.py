@@ -24,6 +24,7 @@ transaction is written, they are sourced anew.
 from __future__ import annotations
 
 import hashlib
+import logging
 import random
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -100,6 +101,8 @@ __all__ = [
     "UnknownItemError",
     "Wanted",
 ]
+
+log = logging.getLogger(__name__)
 
 MOST_LINES = 45
 """Lines that one transaction takes: two writes each, and the order."""
@@ -276,8 +279,10 @@ class Reserver:
                     return self._meet(reservation, header.found, told)
                 self._explain(refused, units, channel)
             except (WriteConflictError, ThrottledError, UnknownOutcomeError) as error:
-                if isinstance(error, WriteConflictError) and self._allotments.met(units):
-                    raise _AgainError({}) from error
+                if isinstance(error, WriteConflictError):
+                    log.info("reservation_met_another", extra={"attempt": attempt + 1})
+                    if self._allotments.met(units):
+                        raise _AgainError({}) from error
                 self._back_off(attempt)
         raise ReservationBusyError(reservation)
 

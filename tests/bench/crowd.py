@@ -13,17 +13,22 @@ import tempfile
 import threading
 import time
 from collections import Counter
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from infra.local.demo.stage import Stage, import_items, stage
+from infra.local.demo.stage import Answer, Stage, import_items, stage
 from infra.local.demo.story import ROOT
 from shared.operations.verify import Verifier
 from shared.store.dynamodb import DynamoTable
 
 CLIENTS, OPERATIONS, SKU = 16, 5_000, "SKU-00001"
+MOST_ASKED = 30
+CONTENTION = ("reservation_met_another", "posting_met_another", "posting_overtaken")
+"""What the functions log when they meet each other on an item: conflicts, and postings folded again."""
+
 STOCK = 2_000
 """Units received before the crowd comes: few enough that many reservations are refused."""
 
@@ -56,30 +61,39 @@ class Crowd:
             self.answers[f"{what}: {told}"] += 1
             self.took.append(time.perf_counter() - start)
 
+    def patiently(self, ask: Callable[[], Answer]) -> tuple[Answer | None, int]:
+        """Ask until there is an answer, as a caller does who keeps his key; return it, and how often it was asked."""
+        for asked in range(1, MOST_ASKED + 1):
+            try:
+                said = ask()
+            except OSError:
+                continue
+            if said.status not in (429, 502, 503, 504):
+                return said, asked
+        return None, MOST_ASKED
+
     def reserve(self, number: int, drawn: random.Random) -> str:
         units = drawn.randint(1, 5)
         body = {"channel": "marketplace", "lines": [{"sku": SKU, "quantity": units}]}
-        for again in range(20):
-            said = self.world.api("POST", "/v1/reservations", body, Idempotency_Key=f"crowd-{number}")
-            if said.status == 201:
-                with self.lock:
-                    self.held[said.body["id"]] = units
-            if said.status != 503:
-                return f"{said.status}" + (" after being told to try again" if again else "")
-        return "never answered"
+        key = f"crowd-{number}"
+        said, asked = self.patiently(
+            lambda: self.world.api("POST", "/v1/reservations", body, Idempotency_Key=key)
+        )
+        if said is not None and said.status == 201:
+            with self.lock:
+                self.held[said.body["id"]] = units
+        return _told(said, asked)
 
     def release(self, _number: int, _drawn: random.Random) -> str:
         with self.lock:
             if not self.held:
                 return "nothing to release"
             name, units = self.held.popitem()
-        again = -1
-        while (said := self.world.api("DELETE", f"/v1/reservations/{name}")).status == 503 and again < 20:
-            again += 1
-        if said.status != 200:
+        said, asked = self.patiently(lambda: self.world.api("DELETE", f"/v1/reservations/{name}"))
+        if said is None or said.status != 200:
             with self.lock:
                 self.held[name] = units
-        return f"{said.status}" + (" after being told to try again" if again >= 0 else "")
+        return _told(said, asked)
 
     def move(self, number: int, drawn: random.Random) -> str:
         units, at = drawn.choice([-3, -2, -1, 1, 2, 3, 40]), self.instant()
@@ -91,11 +105,11 @@ class Crowd:
     def tell(self, kind: str, number: int, units: int, at: datetime) -> str:
         line = {"line": "1", "sku": SKU, "location": "east", "quantity": units}
         data = {"document": f"crowd-{number}", "occurred_at": at.isoformat(), "lines": [line]}
-        said = self.world.webhook("modern-wms", kind, data, f"msg-{number}")
-        if said.status == 202:
+        said, asked = self.patiently(lambda: self.world.webhook("modern-wms", kind, data, f"msg-{number}"))
+        if said is not None and said.status in (200, 202):
             with self.lock:
                 self.facts.append((at, int(kind == "count"), units))
-        return f"{said.status}"
+        return _told(said, asked)
 
     def on_hand(self) -> int:
         """Return what the acknowledged facts leave: sorted by valid time, a count sets, a movement adds."""
@@ -103,6 +117,24 @@ class Crowd:
         for _, is_count, units in sorted(self.facts):
             balance = units if is_count else balance + units
         return balance
+
+
+def _told(said: Answer | None, asked: int) -> str:
+    if said is None:
+        return "never answered"
+    return f"{said.status}" + (" after asking again" if asked > 1 else "")
+
+
+def _noted(world: Stage) -> Counter[str]:
+    """Count what the functions logged of meeting each other."""
+    logs, noted = world.runtime.client("logs"), Counter[str]()
+    for name in ("inventory-api", "apply-messages"):
+        group = f"/aws/lambda/{world.runtime.info.functions[name]}"
+        for page in logs.get_paginator("filter_log_events").paginate(logGroupName=group):
+            noted.update(
+                what for event in page["events"] for what in CONTENTION if f'"{what}"' in event["message"]
+            )
+    return noted
 
 
 def run(operations: int = OPERATIONS) -> bool:
@@ -131,6 +163,7 @@ def run(operations: int = OPERATIONS) -> bool:
             "available": crowd.on_hand() - reserved,
         }
         found = {name: stock[name] for name in must}
+        noted = _noted(world)
     took = sorted(crowd.took)
     say = sys.stdout.write
     say(f"{operations:,} operations by {CLIENTS} clients on one SKU: answered in {answered:.1f} s ")
@@ -138,6 +171,8 @@ def run(operations: int = OPERATIONS) -> bool:
     say(f"p50 {took[len(took) // 2] * 1000:.0f} ms, p95 {took[len(took) * 95 // 100] * 1000:.0f} ms\n")
     for what, times in sorted(crowd.answers.items()):
         say(f"  {what:<44} {times:>6,}\n")
+    for what in CONTENTION:
+        say(f"  {what:<44} {noted[what]:>6,}\n")
     for name, number in must.items():
         say(f"  {name:<12} must be {number:>6,}  is {found[name]:>6,}\n")
     say(f"  verify: {len(wrong)} discrepancies\n")

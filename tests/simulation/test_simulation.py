@@ -25,7 +25,7 @@ LIKELY = {
     "allotments_refilled_in_debt": 56,
     "allotments_forgotten": 140,
     "older_order_version_wins": 7,
-    "released_twice": 111,
+    "released_twice": 418,
     "unknown_taken_for_not_written": 28,
     "parked_although_reopened": 39,
     "blind_overwrite": 7,
