@@ -10,7 +10,7 @@ cdk-nag's AwsSolutions rules run at synthesis, and a finding that nobody acknowl
 | network      | path of a network.yaml; its ``sources`` and ``channels`` get infrastructure, and |
 |              | those of what it no longer declares go. Only ``local`` has a default: the demo's |
 | issuer, audience, jwks_url | the OpenID Connect issuer of the tokens that ``/v1`` accepts       |
-| alarm_email  | optional: who is told of alarms                                                  |
+| alarm_email  | optional: who is told of alarms, of overdue cases, and each morning what is open |
 """
 
 from __future__ import annotations

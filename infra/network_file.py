@@ -8,16 +8,19 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import time, timedelta
 from decimal import Decimal
 from pathlib import Path
 from typing import Annotated, Any
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import yaml
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, ValidationError
 
 from shared.channels.registry import CONNECTORS
 from shared.domain.cases import CaseKind
+from shared.domain.damping import Damping
+from shared.domain.digest import DigestTime
 from shared.domain.drift import FormulaError, parse_formula
 from shared.domain.handoffs import DeclaredPath
 from shared.domain.money import BadMoneyError, parse_money
@@ -161,18 +164,50 @@ class WritePathDeclaration(_Declared):
         return DeclaredPath(self.giver, self.taker, self.mechanism, every)
 
 
+class DampingDeclaration(_Declared):
+    """From how many swings within what time corrections that undo each other are one case."""
+
+    swings: Annotated[int, Field(ge=1, le=10)] = 3
+    within_minutes: Annotated[int, Field(ge=1, le=43_200)] = 1_440
+
+    def rule(self) -> Damping:
+        return Damping(self.swings, timedelta(minutes=self.within_minutes))
+
+
+def _zone(name: str) -> str:
+    try:
+        ZoneInfo(name)
+    except (ZoneInfoNotFoundError, ValueError, OSError) as error:
+        raise ValueError(f"there is no time zone {name!r}; write one like Europe/Berlin") from error
+    return name
+
+
+class DigestDeclaration(_Declared):
+    """When the digest of a day is sent."""
+
+    at: Annotated[str, StringConstraints(pattern=r"^([01]\d|2[0-3]):[0-5]\d$")] = "07:00"
+    time_zone: Annotated[str, AfterValidator(_zone)] = "UTC"
+
+    def rule(self) -> DigestTime:
+        return DigestTime(time.fromisoformat(self.at), self.time_zone)
+
+
 class RulesDeclaration(_Declared):
     """Rules of the whole house."""
 
     four_eyes: FourEyesDeclaration | None = None
     due_minutes: dict[CaseKind, Annotated[int, Field(ge=1, le=525_600)]] = {}
     write_paths: list[WritePathDeclaration] = []
+    damping: DampingDeclaration = DampingDeclaration()
+    digest: DigestDeclaration | None = DigestDeclaration()
 
     def rules(self) -> Rules:
         return Rules(
             None if self.four_eyes is None else self.four_eyes.rule(),
             {kind: timedelta(minutes=minutes) for kind, minutes in self.due_minutes.items()},
             tuple(path.path() for path in self.write_paths),
+            self.damping.rule(),
+            None if self.digest is None else self.digest.rule(),
         )
 
 

@@ -20,6 +20,7 @@ from shared.domain.cases import Case, CaseKind, CaseStatus
 from shared.domain.items import Item, Terms
 from shared.domain.stock import MessageId, SourceId, StockKey
 from shared.operations.apply_message import MessageApplier
+from shared.operations.damping import Damper
 from shared.operations.explain import Explainer
 from shared.operations.post import Poster
 from shared.operations.receive import Receiver
@@ -73,12 +74,15 @@ class Observer:
         view = StockView(self._stock, registry, clock)
         poster = Poster(self._stock, clock, lambda _: None)
         traffic = Traffic(self._stock, clock)
-        recorder = Recorder(poster, observations, self.cases, registry, traffic, clock)
+        damper = Damper(self._stock, self.cases, registry, clock)
+        recorder = Recorder(poster, observations, self.cases, registry, traffic, damper, clock)
         self._receiver = Receiver(inbox, registry, LabSecrets(), clock, 1_000_000)
         self._applier = MessageApplier(inbox, registry, recorder, self.cases, clock)
         self.explainer = Explainer(self._stock, view, observations, self.cases, registry)
         paths = PathWatch(traffic, self.cases, registry, clock)
-        self._reconciler = Reconciler(view, observations, self.cases, registry, self.explainer, paths, clock)
+        self._reconciler = Reconciler(
+            view, observations, self.cases, registry, self.explainer, paths, damper, clock
+        )
         self.messages = 0
         registry.declare(network())
         registry.add_items(SKUS)

@@ -25,6 +25,7 @@ from infra.simulation.transports import (
     FailureLog,
     Queue,
     QueueSettings,
+    Silence,
     Stream,
     StreamSettings,
 )
@@ -35,9 +36,11 @@ from shared.domain.items import Component
 from shared.domain.network import Listing
 from shared.domain.root_cause import Explanation, Hypothesis, RootCause
 from shared.domain.stock import ChannelId, MessageId, Sku
+from shared.operations.alerts import AlertDesk
 from shared.operations.apply_message import MessageApplier
 from shared.operations.case_desk import CaseDesk
 from shared.operations.count_desk import CountDesk
+from shared.operations.damping import Damper
 from shared.operations.dead_letters import DeadLetterDesk
 from shared.operations.drift_sweep import DriftSweep
 from shared.operations.explain import Explainer
@@ -201,7 +204,8 @@ class House:
         observations = Observations(stock)
         poster = Poster(stock, clock, pause)
         traffic = Traffic(stock, clock)
-        recorder = Recorder(poster, observations, self.cases, self.registry, traffic, clock)
+        damper = Damper(stock, self.cases, self.registry, clock)
+        recorder = Recorder(poster, observations, self.cases, self.registry, traffic, damper, clock)
         self.receiver = Receiver(self.inbox, self.registry, SimulatedSecrets(), clock, 1_000_000)
         self.applier = MessageApplier(self.inbox, self.registry, recorder, self.cases, clock)
         self.ingester = FileIngester(self.inbox, self.registry, recorder, self.cases, self.bucket, clock)
@@ -213,12 +217,13 @@ class House:
         explainer = explaining(stock, self.view, observations, self.cases, self.registry)
         paths = PathWatch(traffic, self.cases, self.registry, clock)
         self.reconciler = Reconciler(
-            self.view, observations, self.cases, self.registry, explainer, paths, clock
+            self.view, observations, self.cases, self.registry, explainer, paths, damper, clock
         )
         self.drift_sweep = DriftSweep(stock, self.registry, self.reconciler, clock)
         self.fan_out = FanOut(stock, self.registry, self.lanes)
         desk = DeadLetterDesk(self.shelf, self.cases, self.listings, self.registry, clock)
         self.desk = desk
+        self.alerts = AlertDesk(self.cases, self.registry, Silence(), self.shelf.counts, "test", clock)
         self.sweep = Sweep(
             self.inbox,
             self.applier,
@@ -229,6 +234,7 @@ class House:
             self.failures,
             self.cases,
             self.registry,
+            self.alerts,
             clock,
         )
         self.count_desk = CountDesk(poster, self.registry, self.cases, clock)

@@ -250,6 +250,13 @@ class DeadLetterShelf:
         return self._queues[queue][0].redrive(letter) == 1
 
 
+class Silence:
+    """People whom no history has: what they are told is lost."""
+
+    def tell(self, subject: str, text: str) -> None:
+        return
+
+
 class FailureLog:
     """What stream consumers gave up."""
 

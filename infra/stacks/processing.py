@@ -16,6 +16,7 @@ from aws_cdk import aws_iam as iam
 from aws_cdk import aws_lambda as lambda_
 from constructs import Construct
 
+from infra.building_blocks.alert_topic import AlertTopic
 from infra.building_blocks.bundling import layer_code
 from infra.building_blocks.deployment import Deployment
 from infra.building_blocks.event_sources import QueueConsumer, StreamConsumer
@@ -191,6 +192,9 @@ class ProcessingStack(Stack):
     # ---- failures and operators -----------------------------------------------------------------------------
 
     def _collect_failures(self) -> None:
+        alerts = AlertTopic(
+            self, "Alerts", stage=self._stage, key=self._data.key, email=self._deployment.alarm_email
+        )
         function = self._function(
             "collect_failures",
             timeout=Duration.seconds(58),  # ends before the next run starts, and goes on there
@@ -201,6 +205,7 @@ class ProcessingStack(Stack):
                 "drop_bucket": self._data.drop.name,
                 "push_queue_prefix": self._push_queue_prefix,
                 "dead_letter_queues": json.dumps([queue.dead_name for queue in self.queues]),
+                "alert_topic": alerts.arn,
                 "stream_failure_queues": json.dumps(
                     [
                         self._stage.queue(name.replace("_", "-"), "failures")
@@ -209,6 +214,7 @@ class ProcessingStack(Stack):
                 ),
             },
         )
+        alerts.grant_publish(function)
         for consumer in self.stream_consumers:
             consumer.failures.grant_collect(function)
         self._data.drop_queue.grant_redrive(function)

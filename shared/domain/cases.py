@@ -45,6 +45,7 @@ class CaseKind(StrEnum):
     PUSH_REFUSED = "push_refused"
     CHANNEL_EDITED = "channel_edited"
     UNDECLARED_WRITE_PATH = "undeclared_write_path"
+    CORRECTION_LOOP = "correction_loop"
     DEAD_LETTER = "dead_letter"
 
 
@@ -122,6 +123,8 @@ class Case:
         When it was raised because nobody had decided it in time, or because somebody asked for that.
     approvals
         Who has approved what waits, where one person's word is not enough.
+    is_told
+        Whether people were alerted that it was raised.
     """
 
     id: str
@@ -139,3 +142,4 @@ class Case:
     due_at: datetime | None = None
     escalated_at: datetime | None = None
     approvals: tuple[Approval, ...] = ()
+    is_told: bool = False

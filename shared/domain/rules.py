@@ -10,6 +10,8 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 from shared.domain.cases import Case, CaseKind, CaseStatus
+from shared.domain.damping import Damping
+from shared.domain.digest import DigestTime
 from shared.domain.handoffs import DeclaredPath
 from shared.domain.money import Money
 from shared.domain.stock import Quantity
@@ -51,11 +53,17 @@ class Rules:
         After what time a case of a kind is due, where that is not the kind's own.
     write_paths
         Handoffs between other systems that go past us and are meant to.
+    damping
+        From when corrections that undo each other are one case.
+    digest
+        When people are sent the digest of a day; None: never.
     """
 
     four_eyes: FourEyes | None = None
     due: Mapping[CaseKind, timedelta] = field(default_factory=dict)
     write_paths: tuple[DeclaredPath, ...] = ()
+    damping: Damping = field(default_factory=Damping)
+    digest: DigestTime | None = field(default_factory=DigestTime)
 
     def due_within(self, kind: CaseKind) -> timedelta:
         """Return how long a case of a kind may stay open."""
@@ -101,5 +109,6 @@ DUE_WITHIN: Mapping[CaseKind, timedelta] = {
     CaseKind.DRIFT: 24 * _HOUR,
     CaseKind.CHANNEL_EDITED: 24 * _HOUR,
     CaseKind.UNDECLARED_WRITE_PATH: 24 * _HOUR,
+    CaseKind.CORRECTION_LOOP: 8 * _HOUR,
 }
 """How long a case of each kind may stay open unless a rule says otherwise."""

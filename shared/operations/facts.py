@@ -11,7 +11,7 @@ from enum import StrEnum
 
 from shared.domain.events import Demand, Event, Movement, MovementKind
 from shared.domain.items import Item
-from shared.domain.stock import EventKey, StockKey
+from shared.domain.stock import EventKey, Quantity, StockKey
 
 FULFILS_ORDERS = frozenset({MovementKind.PICK, MovementKind.SHIPMENT})
 """Movements that hand an order line its units. A return that names its order owes the customer nothing again."""
@@ -60,12 +60,16 @@ class Note:
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """What became of one fact, why where it was refused, and what else came of it."""
+    """What became of one fact, why where it was refused, and what else came of it.
+
+    ``corrected`` is by how much a count put right what was known before; nothing for the first of a stock key.
+    """
 
     fact: Fact
     outcome: Outcome
     reason: str = ""
     notes: tuple[Note, ...] = ()
+    corrected: tuple[tuple[StockKey, Quantity], ...] = ()
 
 
 def compare(fact: Fact, known_effect: str, notes: Sequence[Note] = (), *, uncertain: bool) -> Result:

@@ -89,6 +89,9 @@ class _Plan:
     pending: list[Fact] = field(default_factory=list)
     waits: set[EventKey] = field(default_factory=set)
     notes: defaultdict[EventKey, list[Note]] = field(default_factory=lambda: defaultdict(list))
+    corrected: defaultdict[EventKey, list[tuple[StockKey, Quantity]]] = field(
+        default_factory=lambda: defaultdict(list)
+    )
 
     def result(self, fact: Fact) -> Result:
         """Say what became of a fact once the plan is written."""
@@ -97,6 +100,7 @@ class _Plan:
             fact,
             Outcome.WAITS if key in self.waits else Outcome.POSTED,
             notes=tuple(self.notes.get(key, ())),
+            corrected=tuple(self.corrected.get(key, ())),
         )
 
 
@@ -257,6 +261,9 @@ class Poster:
             available[key] += posting.available_delta
             plan.waits.update(count.mark.event_key for count in posting.began_to_wait)
             plan.notes[touching[key][0].key] += notes_of(posting)
+            for count in posting.counts if posting.expected_seq else ():
+                if count.variance:
+                    plan.corrected[count.mark.event_key].append((key, count.variance))
         plan.actions += [
             _event_put(fact, entries[fact.event.key], plan.notes.get(fact.event.key, ()), now)
             for fact in facts

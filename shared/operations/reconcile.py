@@ -29,6 +29,7 @@ from shared.domain.events import instant
 from shared.domain.money import Money
 from shared.domain.network import Tolerance
 from shared.domain.stock import Sku, SourceId, StockKey
+from shared.operations.damping import Damper
 from shared.operations.explain import Explainer, explained
 from shared.operations.stock_view import StockView
 from shared.operations.write_paths import PathWatch
@@ -60,8 +61,10 @@ class Reconciler:
         registry: Registry,
         explainer: Explainer,
         paths: PathWatch,
+        damper: Damper,
         clock: Callable[[], datetime],
     ) -> None:
+        self._damper = damper
         self._paths = paths
         self._view = view
         self._observations = observations
@@ -148,6 +151,7 @@ class Reconciler:
             self._cases.close(case, "the numbers agree again", self._clock())
         if only_news:
             differing = [found for found in differing if not self._is_known(found)]
+        differing = self._undamped(differing)
         judged: list[Case] = []
         for number, found in enumerate(differing):
             case_ = _case(found, self._clock())
@@ -164,6 +168,26 @@ class Reconciler:
         known = self._cases.find(_case_of(found.observation))
         told = _case(found, self._clock()).facts
         return known is not None and all(known.facts.get(name) == fact for name, fact in told.items())
+
+    def _undamped(self, differing: list[Comparison]) -> list[Comparison]:
+        """Leave out what is new of stock keys that are corrected back and forth: their own case counts it."""
+        keys = {found.observation: _subject(found.observation)[0] for found in differing}
+        damped = self._damper.damped(set(keys.values()))
+        if not damped:
+            return differing
+        still_open = self._cases.which_open(_case_of(seen) for seen in keys)
+        kept: list[Comparison] = []
+        for found in differing:
+            seen = found.observation
+            if keys[seen] not in damped or _case_of(seen) in still_open:
+                kept.append(found)
+            else:
+                self._damper.fold(_case(found, self._clock()), keys[seen])
+        return kept
+
+    def settle_loops(self) -> int:
+        """Close the cases of stock keys that nobody corrects back and forth any more; return how many."""
+        return self._damper.settle()
 
     def _explained(self, case_: Case, said: Said, found: Comparison) -> Case:
         try:

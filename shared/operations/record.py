@@ -19,6 +19,7 @@ from shared.domain.network import MANUAL, Source
 from shared.domain.stock import Quantity
 from shared.operations.adjustments import adjustment_case, parted
 from shared.operations.count_desk import tell as tell_of_counts
+from shared.operations.damping import Damper
 from shared.operations.kit_stock import kit_stock_case, kit_stock_cases
 from shared.operations.measure import Unmeasured
 from shared.operations.post import Outcome, Poster, Result
@@ -51,8 +52,10 @@ class Recorder:
         cases: Cases,
         registry: Registry,
         traffic: Traffic,
+        damper: Damper,
         clock: Callable[[], datetime],
     ) -> None:
+        self._damper = damper
         self.traffic = traffic
         self._poster = poster
         self._observations = observations
@@ -85,6 +88,7 @@ class Recorder:
         if source.id == MANUAL.id and not is_approved:
             facts, waiting = parted(facts, self._poster, network)
         results = self._poster.post(facts, network)
+        self._damper.corrected(results)
         self._observations.record(resolution.observations, now, agreed=_counted(results))
         self._observations.tell(resolution.hearsay)
         cases = [

@@ -15,6 +15,7 @@ from typing import Protocol
 
 from shared.domain.cases import Case, CaseKind
 from shared.domain.stock import MessageId
+from shared.operations.alerts import AlertDesk
 from shared.operations.apply_message import ATTEMPTS, MessageApplier, failed_case
 from shared.operations.dead_letters import DeadLetterDesk
 from shared.operations.fan_out import FanOut
@@ -68,8 +69,10 @@ class Sweep:
         failures: StreamFailures,
         cases: Cases,
         registry: Registry,
+        alerts: AlertDesk,
         clock: Callable[[], datetime],
     ) -> None:
+        self._alerts = alerts
         self._releaser = Releaser(cases, inbox, registry, self.apply_again, clock)
         self._inbox = inbox
         self._applier = applier
@@ -96,6 +99,9 @@ class Sweep:
             "dirty_stock_keys": self._stock_keys,
             "observations": self._observations,
             "stream_failures": self._stream_failures,
+            "escalated_cases": lambda _: self._alerts.escalate(),
+            "digests": lambda _: self._alerts.digest(),
+            "loops_at_rest": lambda _: self._reconciler.settle_loops(),
             "dead_letters": lambda _: self._desk.file(),
         }
         found: dict[str, int] = {}

@@ -52,9 +52,13 @@ class WorkQueue:
         now, rules = self._clock(), self._registry.network().rules
         found, is_all = self._cases.oldest_open(looked_at)
         meant = [case for case in found if selection.covers(case, rules, now)]
-        prices = self._prices(meant)
-        ranked = [Ranked(case, exposure(case, prices.get(sku_of(case) or Sku("")), now)) for case in meant]
-        return Work(tuple(grouped(ranked)), len(found), is_all)
+        return Work(self.rank(meant), len(found), is_all)
+
+    def rank(self, cases: Collection[Case]) -> tuple[Group, ...]:
+        """Rank some cases, those of one cause together."""
+        now, prices = self._clock(), self._prices(cases)
+        ranked = [Ranked(case, exposure(case, prices.get(sku_of(case) or Sku("")), now)) for case in cases]
+        return tuple(grouped(ranked))
 
     def exposure_of(self, case: Case) -> Exposure:
         """Say what stands at risk in one case."""

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from functools import cache
 from io import BufferedReader, RawIOBase
-from typing import TYPE_CHECKING, BinaryIO, cast
+from typing import TYPE_CHECKING, BinaryIO, Protocol, cast
 
 from shared.domain.events import instant, parse_instant
 from shared.domain.stock import ChannelId, Sku
@@ -313,6 +313,26 @@ class SqsDeadLetters:
 
     def _find(self, queue: str) -> str:
         return self._client.get_queue_url(QueueName=queue)["QueueUrl"]
+
+
+class TopicClient(Protocol):
+    """What is needed of an SNS client."""
+
+    def publish(self, *, TopicArn: str, Subject: str, Message: str) -> object:  # noqa: N803  as SNS calls them
+        """Send a message to whoever has subscribed."""
+        ...
+
+
+class SnsMessenger:
+    """Tells whoever has subscribed to a topic."""
+
+    def __init__(self, client: TopicClient, topic: str) -> None:
+        self._client = client
+        self._topic = topic
+
+    def tell(self, subject: str, text: str) -> None:
+        with _answered("the alert could not be sent"):
+            self._client.publish(TopicArn=self._topic, Subject=subject, Message=text)
 
 
 class SqsStreamFailures:

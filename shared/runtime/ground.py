@@ -16,6 +16,7 @@ from shared.runtime.aws import (
     S3Archive,
     SqsLanes,
     SqsRetries,
+    TopicClient,
 )
 from shared.runtime.settings import Settings
 from shared.store.cases import Cases
@@ -69,6 +70,12 @@ class Ground:
         import boto3
 
         return cast("SQSClient", boto3.client("sqs"))
+
+    @cached_property
+    def _sns(self) -> TopicClient:
+        import boto3
+
+        return cast("TopicClient", boto3.client("sns"))
 
     @cached_property
     def _secretsmanager(self) -> SecretsManagerClient:

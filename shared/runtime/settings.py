@@ -103,7 +103,7 @@ class CollectFailuresSettings(Settings):
     """``collect_failures``: turns what failed into cases, and sweeps for work that no event announced.
 
     ``dead_letter_queues`` are the dead-letter queues of SQS queues; ``stream_failure_queues`` receive what a
-    stream consumer gave up, as shard and sequence numbers.
+    stream consumer gave up, as shard and sequence numbers. ``alert_topic`` is the ARN of the topic that tells people.
     """
 
     inbox_table: str
@@ -115,6 +115,7 @@ class CollectFailuresSettings(Settings):
     push_queue_prefix: str
     dead_letter_queues: tuple[str, ...]
     stream_failure_queues: tuple[str, ...]
+    alert_topic: str
 
 
 class ExpireReservationsSettings(Settings):

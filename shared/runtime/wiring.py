@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import time
 from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
+from shared.operations.alerts import AlertDesk
 from shared.operations.apply_message import MessageApplier
 from shared.operations.case_desk import CaseDesk
 from shared.operations.case_life import CaseLife
 from shared.operations.count_desk import CountDesk
+from shared.operations.damping import Damper
 from shared.operations.dead_letters import DeadLetterDesk
 from shared.operations.drift_desk import DriftDesk
 from shared.operations.drift_sweep import DriftSweep
@@ -39,6 +41,7 @@ from shared.operations.work_queue import WorkQueue
 from shared.operations.write_paths import PathWatch, WritePaths
 from shared.runtime.aws import (
     S3Drops,
+    SnsMessenger,
     SqsDeadLetters,
     SqsStreamFailures,
 )
@@ -64,7 +67,13 @@ class House(Ground):
 
     @cached_property
     def recorder(self) -> Recorder:
-        return Recorder(self.poster, self.observations, self.cases, self.registry, self.traffic, now)
+        return Recorder(
+            self.poster, self.observations, self.cases, self.registry, self.traffic, self.damper, now
+        )
+
+    @cached_property
+    def damper(self) -> Damper:
+        return Damper(self.stock, self.cases, self.registry, now)
 
     @cached_property
     def traffic(self) -> Traffic:
@@ -126,7 +135,9 @@ class House(Ground):
     @cached_property
     def reconciler(self) -> Reconciler:
         paths = PathWatch(self.traffic, self.cases, self.registry, now)
-        return Reconciler(self.view, self.observations, self.cases, self.registry, self.explainer, paths, now)
+        return Reconciler(
+            self.view, self.observations, self.cases, self.registry, self.explainer, paths, self.damper, now
+        )
 
     @cached_property
     def drift_sweep(self) -> DriftSweep:
@@ -170,8 +181,16 @@ class House(Ground):
             failures,
             self.cases,
             self.registry,
+            self.alerts,
             now,
         )
+
+    @cached_property
+    def alerts(self) -> AlertDesk:
+        # Functions that only apply messages again tell nobody, and are told of no topic.
+        messenger = SnsMessenger(self._sns, cast(str, getattr(self._settings, "alert_topic", "")))
+        counts = self.dead_letters.counts
+        return AlertDesk(self.cases, self.registry, messenger, counts, self._settings.stage, now)
 
     @cached_property
     def count_desk(self) -> CountDesk:

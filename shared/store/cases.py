@@ -24,7 +24,7 @@ from shared.domain.cases import (
 )
 from shared.domain.events import instant, parse_instant
 from shared.domain.stock import MessageId
-from shared.store.layout import SHARDS, case_key, case_part_key, deed_key, parked_key, shard
+from shared.store.layout import SHARDS, case_key, case_part_key, daily_key, deed_key, parked_key, shard
 from shared.store.table import (
     AnyOf,
     AttributeAbsent,
@@ -33,6 +33,7 @@ from shared.store.table import (
     Equals,
     Exists,
     Item,
+    LessThan,
     Put,
     Table,
     Update,
@@ -218,6 +219,26 @@ class Cases:
             same,
         )
 
+    def told(self, case_id: str) -> None:
+        """Note that people were alerted of a case."""
+        self._table.write([Update(case_key(case_id), set={"told": True}, conditions=(Exists(),))])
+
+    def begin_day(self, what: str, day: str) -> bool:
+        """Take something that is done once a day upon oneself; False if that day, or a later one, is taken."""
+        earlier = AnyOf((AttributeAbsent("day"), LessThan("day", day)))
+        try:
+            self._table.write([Update(daily_key(what), set={"day": day}, conditions=(earlier,))])
+        except WriteRefusedError:
+            return False
+        return True
+
+    def take_back_day(self, what: str, day: str) -> None:
+        """Let somebody else do what was begun for a day and failed."""
+        try:
+            self._table.write([Update(daily_key(what), remove=("day",), conditions=(Equals("day", day),))])
+        except WriteRefusedError:
+            return
+
     def deeds(self, case_id: str, limit: int = 200) -> tuple[Deed, ...]:
         """Return what was done about a case, the newest ``limit`` of it, oldest first."""
         items = self._table.query(case_key(case_id).pk, prefix="DEED#", descending=True, limit=limit)
@@ -301,7 +322,7 @@ class Cases:
             yield MessageId(cast(str, item["sk"]).removeprefix("MSG#"))
 
 
-_OF_ONE_TIME = ("due_at", "escalated_at", "approvals")
+_OF_ONE_TIME = ("due_at", "escalated_at", "approvals", "told")
 """Attributes that belong to one opening of a case."""
 
 
@@ -365,4 +386,5 @@ def _case(item: Item) -> Case:
         due_at=_instant_of(item, "due_at"),
         escalated_at=_instant_of(item, "escalated_at"),
         approvals=_approvals(item),
+        is_told=cast(bool, item.get("told", False)),
     )

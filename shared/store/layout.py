@@ -26,12 +26,14 @@ stock         REPAIR#sku#location             V#n                          what 
 stock         SWEEP                           ``-``                        how far the sweeps of drift have come
 stock         FAST#sku#location               ``-``                        a stock key that moves often
 stock         HEARD#source                    location                     when it last said anything of there
+stock         CORR#sku#location               ``-``                        its newest corrections
 stock         PATH#from#to                    ``-``, hour of the day       what goes through a handoff
 stock         LOT#sku                         lot                          until when a lot may be sold, its recall
 inbox         MSG#message                     ``-``                        a raw message
 registry      SOURCE, LOCATION, CHANNEL       id                           the declared network
 registry      ITEM#sku                        ``-``, V#n, KIT#kit          an item, its changes, the kits it is in
 registry      XREF#source#kind#code           ``-``, V#n                   a source's code for an item, its changes
+cases         DAILY#what                      ``-``                        the last day for which it was done
 registry      RULES                           ``-``                        rules of the whole house
 registry      LISTING#sku                     channel                      an item that a channel sells
 cases         CASE#id                         ``-``, MSG#message           a case, and the messages parked on it
@@ -194,6 +196,10 @@ def pace_key(channel: ChannelId) -> Key:
     return Key(f"PACE#{part(channel)}")
 
 
+def corrections_key(key: StockKey) -> Key:
+    return Key(f"CORR#{_stock(key)}")
+
+
 def traffic_key(giver: str, taker: str, hour: str = "") -> Key:
     return Key(f"PATH#{part(giver)}#{part(taker)}", f"H{hour}" if hour else "-")
 
@@ -236,6 +242,10 @@ def deed_key(case_id: str, at: datetime, action: str, by: str) -> Key:
 
 def case_part_key(case_id: str, what: str) -> Key:
     return Key(f"CASE#{case_id}", f"PART#{what}")
+
+
+def daily_key(what: str) -> Key:
+    return Key(f"DAILY#{what}")
 
 
 def parked_key(case_id: str, message: MessageId) -> Key:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
-from datetime import timedelta
-from typing import Any, cast
+from datetime import time, timedelta
+from typing import Any, Literal, cast
 
 from shared.domain.cases import CaseKind
+from shared.domain.damping import Damping
+from shared.domain.digest import DigestTime
 from shared.domain.handoffs import DeclaredPath
 from shared.domain.money import parse_money
 from shared.domain.rules import FourEyes, Rules
@@ -24,7 +26,7 @@ def rules_words(rules: Rules) -> dict[str, Any]:
         }
     if rules.due:
         said["due_minutes"] = {
-            str(kind): int(time.total_seconds() // 60) for kind, time in sorted(rules.due.items())
+            str(kind): int(limit.total_seconds() // 60) for kind, limit in sorted(rules.due.items())
         }
     if rules.write_paths:
         said["write_paths"] = [
@@ -36,6 +38,12 @@ def rules_words(rules: Rules) -> dict[str, Any]:
             }
             for path in rules.write_paths
         ]
+    if rules.damping != Damping():
+        minutes = int(rules.damping.within.total_seconds() // 60)
+        said["damping"] = {"swings": rules.damping.swings, "within_minutes": minutes}
+    if rules.digest != DigestTime():
+        told = rules.digest
+        said["digest"] = False if told is None else {"at": f"{told.at:%H:%M}", "time_zone": told.zone}
     return said
 
 
@@ -52,9 +60,19 @@ def read_rules(item: Item | None) -> Rules:
         None
         if eyes is None
         else FourEyes(None if eyes["above"] is None else parse_money(eyes["above"]), eyes["units_above"]),
-        {CaseKind(kind): timedelta(minutes=time) for kind, time in said.get("due_minutes", {}).items()},
+        {CaseKind(kind): timedelta(minutes=limit) for kind, limit in said.get("due_minutes", {}).items()},
         tuple(_path(path) for path in said.get("write_paths", ())),
+        _damping(said["damping"]) if "damping" in said else Damping(),
+        _digest(said["digest"]) if "digest" in said else DigestTime(),
     )
+
+
+def _digest(said: dict[str, str] | Literal[False]) -> DigestTime | None:
+    return None if said is False else DigestTime(time.fromisoformat(said["at"]), said["time_zone"])
+
+
+def _damping(said: dict[str, int]) -> Damping:
+    return Damping(said["swings"], timedelta(minutes=said["within_minutes"]))
 
 
 def _path(said: dict[str, Any]) -> DeclaredPath:

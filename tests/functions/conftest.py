@@ -108,6 +108,7 @@ def aws(monkeypatch: pytest.MonkeyPatch) -> Iterator[Aws]:
         "ONECOUNT_MAX_BODY_BYTES": "100000",
         "ONECOUNT_PUSH_QUEUE_PREFIX": "push-",
         "ONECOUNT_DEAD_LETTER_QUEUES": json.dumps([f"{queue}-dead" for queue in QUEUES]),
+        "ONECOUNT_ALERT_TOPIC": "arn:aws:sns:eu-west-1:123456789012:alerts",
         "ONECOUNT_STREAM_FAILURE_QUEUES": json.dumps(FAILURES),
     }.items():
         monkeypatch.setenv(name, value)
@@ -145,6 +146,7 @@ def _build(aws: Aws) -> None:
         )
     for bucket in ("archive", "drops"):
         aws.s3.create_bucket(Bucket=bucket, CreateBucketConfiguration={"LocationConstraint": "eu-west-1"})
+    boto3.client("sns").create_topic(Name="alerts")
     for queue in (*QUEUES, *(f"{queue}-dead" for queue in QUEUES), *FAILURES):
         aws.sqs.create_queue(QueueName=queue)
     aws.secrets.create_secret(Name="onecount/test/source/wms", SecretString=json.dumps({"current": SECRET}))

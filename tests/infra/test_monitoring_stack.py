@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
+from typing import Any, cast
 
 import pytest
 
-from tests.infra.templates import Properties, Templates
+from tests.infra.templates import Properties, ResourceId, Templates
 
 
 def alarms(templates: Templates, metric: str, dimension: str) -> dict[str, Properties]:
@@ -64,23 +66,51 @@ def test_our_own_faults_towards_callers_raise_an_alarm(prod: Templates) -> None:
     assert set(alarms(prod, "5XXError", "ApiName")) == {api["Name"]}
 
 
+def topic(templates: Templates, stack: str) -> tuple[ResourceId, Mapping[str, Any]]:
+    """Return the one topic of a stack."""
+    found = templates.resources("AWS::SNS::Topic").items()
+    (one,) = [(name, said) for name, said in found if name.stack == stack]
+    return one
+
+
+def policy(templates: Templates, stack: str) -> list[dict[str, Any]]:
+    """Return what the policy of a stack's topic states."""
+    found = templates.resources("AWS::SNS::TopicPolicy").items()
+    (one,) = [said["PolicyDocument"]["Statement"] for name, said in found if name.stack == stack]
+    return cast("list[dict[str, Any]]", one)
+
+
 def test_every_alarm_reaches_the_topic_and_the_topic_reaches_somebody(prod: Templates) -> None:
-    ((topic_id, topic),) = prod.resources("AWS::SNS::Topic").items()
+    topic_id, _ = topic(prod, "Monitoring")
     for alarm in prod.resources("AWS::CloudWatch::Alarm").values():
         assert [prod.referent("Monitoring", action) for action in alarm["AlarmActions"]] == [topic_id]
-    assert prod.referent("Monitoring", topic["KmsMasterKeyId"]) in prod.resources("AWS::KMS::Key")
-    (subscription,) = prod.resources("AWS::SNS::Subscription").values()
-    assert subscription["Endpoint"] == "operator@example.com"
+    for stack in ("Monitoring", "Processing"):
+        topic_id, said = topic(prod, stack)
+        assert prod.referent(stack, said["KmsMasterKeyId"]) in prod.resources("AWS::KMS::Key")
+        subscriptions = prod.resources("AWS::SNS::Subscription").items()
+        (endpoint,) = [one["Endpoint"] for name, one in subscriptions if name.stack == stack]
+        assert endpoint == "operator@example.com"
 
 
-def test_the_topic_admits_this_accounts_alarms_over_tls(prod: Templates) -> None:
-    (policy,) = prod.resources("AWS::SNS::TopicPolicy").values()
-    refusals = [s for s in policy["PolicyDocument"]["Statement"] if s["Effect"] == "Deny"]
-    assert [s["Condition"] for s in refusals] == [{"Bool": {"aws:SecureTransport": "false"}}]
-    (admission,) = [s for s in policy["PolicyDocument"]["Statement"] if s["Effect"] == "Allow"]
+def test_the_topics_are_reached_over_tls_only_and_admit_this_accounts_alarms(prod: Templates) -> None:
+    for stack in ("Monitoring", "Processing"):
+        refusals = [s for s in policy(prod, stack) if s["Effect"] == "Deny"]
+        assert [s["Condition"] for s in refusals] == [{"Bool": {"aws:SecureTransport": "false"}}]
+    assert [s for s in policy(prod, "Processing") if s["Effect"] == "Allow"] == []
+    (admission,) = [s for s in policy(prod, "Monitoring") if s["Effect"] == "Allow"]
     assert admission["Principal"] == {"Service": "cloudwatch.amazonaws.com"}
     assert admission["Action"] == "sns:Publish"
     assert admission["Condition"] == {"StringEquals": {"aws:SourceAccount": {"Ref": "AWS::AccountId"}}}
+
+
+def test_only_who_collects_failures_tells_people_what_is_overdue(prod: Templates) -> None:
+    tellers = {
+        name: [json.loads(right.resource) for right in prod.rights(name) if right.action == "sns:Publish"]
+        for name in prod.functions()
+    }
+    assert {name for name, topics in tellers.items() if topics} == {"collect_failures"}
+    ((resource),) = tellers["collect_failures"]
+    assert prod.referent("Processing", resource) == topic(prod, "Processing")[0]
 
 
 def test_the_key_lets_alarms_and_file_announcements_through(prod: Templates) -> None:

@@ -39,9 +39,11 @@ from shared.domain.stock import (
     SourceId,
     StockKey,
 )
+from shared.operations.alerts import AlertDesk
 from shared.operations.apply_message import MessageApplier
 from shared.operations.case_desk import CaseDesk
 from shared.operations.count_desk import CountDesk
+from shared.operations.damping import Damper
 from shared.operations.dead_letters import DeadLetter, DeadLetterDesk
 from shared.operations.drift_sweep import DriftSweep
 from shared.operations.explain import Explainer
@@ -207,6 +209,19 @@ class MemoryDeadLetters:
 
 
 @dataclass(slots=True)
+class MemoryMessenger:
+    """What people were told, as (subject, text)."""
+
+    told: list[tuple[str, str]] = field(default_factory=list)
+    broken: bool = False
+
+    def tell(self, subject: str, text: str) -> None:
+        if self.broken:
+            raise OSError("the topic is not there")
+        self.told.append((subject, text))
+
+
+@dataclass(slots=True)
 class MemoryFailures:
     """What stream consumers gave up."""
 
@@ -270,6 +285,7 @@ class House:
         self.lanes = MemoryLanes(self.clock)
         self.letters = MemoryDeadLetters()
         self.failures = MemoryFailures()
+        self.messenger = MemoryMessenger()
         self.registry = Registry(self.registry_table, self.clock.monotonic)
         self.inbox = Inbox(self.inbox_table, self.archive)
         self.cases = Cases(self.cases_table)
@@ -278,8 +294,9 @@ class House:
         self.listings = Listings(self.stock)
         self.poster = Poster(self.stock, self.clock, lambda _: None)
         self.traffic = Traffic(self.stock, self.clock)
+        self.damper = Damper(self.stock, self.cases, self.registry, self.clock)
         self.recorder = Recorder(
-            self.poster, self.observations, self.cases, self.registry, self.traffic, self.clock
+            self.poster, self.observations, self.cases, self.registry, self.traffic, self.damper, self.clock
         )
         self.receiver = Receiver(self.inbox, self.registry, FixedSecrets(), self.clock, 1_000_000)
         self.applier = MessageApplier(self.inbox, self.registry, self.recorder, self.cases, self.clock)
@@ -297,11 +314,15 @@ class House:
             self.registry,
             self.explainer,
             PathWatch(self.traffic, self.cases, self.registry, self.clock),
+            self.damper,
             self.clock,
         )
         self.drift_sweep = DriftSweep(self.stock, self.registry, self.reconciler, self.clock)
         self.fan_out = FanOut(self.stock, self.registry, self.lanes)
         self.desk = DeadLetterDesk(self.letters, self.cases, self.listings, self.registry, self.clock)
+        self.alerts = AlertDesk(
+            self.cases, self.registry, self.messenger, self.letters.counts, "test", self.clock
+        )
         self.sweep = Sweep(
             self.inbox,
             self.applier,
@@ -312,6 +333,7 @@ class House:
             self.failures,
             self.cases,
             self.registry,
+            self.alerts,
             self.clock,
         )
         self.count_desk = CountDesk(self.poster, self.registry, self.cases, self.clock)

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
-from datetime import timedelta
+from datetime import time, timedelta
 
 import pytest
 
 from infra.cli.network_commands import RULES_SETTLE_S
 from shared.channels.registry import CONNECTORS, channel_options
 from shared.domain.cases import CaseKind
+from shared.domain.digest import DigestTime
 from shared.domain.handoffs import DeclaredPath
 from shared.domain.money import parse_money
 from shared.domain.network import Listing, Tolerance
@@ -315,6 +316,9 @@ def test_rules_of_the_house_are_shown_applied_and_kept(bench: Bench) -> None:
         ("{six_eyes: true}", "rules.six_eyes"),
         ("{write_paths: [{from: erp, to: nowhere}]}", "rules.write_paths[0].to"),
         ("{write_paths: [{to: shop}]}", "rules.write_paths.0.from"),
+        ("{damping: {swings: 0}}", "rules.damping.swings"),
+        ("{digest: {at: '7 am'}}", "rules.digest.at"),
+        ("{digest: {time_zone: Berlin}}", "rules.digest.time_zone"),
     ],
 )
 def test_a_rule_that_cannot_be_meant_names_its_field(bench: Bench, rules: str, field: str) -> None:
@@ -357,3 +361,15 @@ def test_a_value_that_is_no_amount_of_money_names_its_field(bare: Bench, value: 
     result = bare.run("apply", file, "--yes")
     assert result.exit_code == 1
     assert "sources.erp.tolerance.value: " in result.stderr
+
+
+def test_rules_that_are_taken_out_of_the_file_are_the_usual_ones_again(bench: Bench) -> None:
+    bench.declare()
+    some = "rules: {damping: {swings: 5}, digest: {at: '06:30', time_zone: Europe/Berlin}}\n"
+    bench.run("apply", bench.file("network.yaml", NETWORK + some), "--yes")
+    kept = bench.registry.network(fresh=True).rules
+    assert (kept.damping.swings, kept.digest) == (5, DigestTime(time(6, 30), "Europe/Berlin"))
+    bench.run("apply", bench.file("network.yaml", f"{NETWORK}rules: {{digest: null}}\n"), "--yes")
+    assert bench.registry.network(fresh=True).rules == Rules(digest=None)
+    bench.run("apply", bench.file("network.yaml", NETWORK), "--yes")
+    assert bench.registry.network(fresh=True).rules == Rules()

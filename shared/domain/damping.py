@@ -1,0 +1,56 @@
+"""Corrections that undo each other: when two systems, or a system and a person, keep putting one number right.
+
+::
+
+    09:00  wms counts   +3
+    10:00  erp's batch  -3     first swing
+    11:00  wms counts   +3     second
+    12:00  erp's batch  -3     third: a loop
+
+Each correction is right by itself, so none of them is an error to anybody; only that they swing is. A swing takes back
+exactly what the correction before did: counts that are a little off one way and the other are noise, and a number that
+is corrected always the same way is a leak, of which drift says where.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from itertools import pairwise
+
+from shared.domain.stock import Quantity
+
+KEPT = 12
+"""Corrections of one stock key that are remembered."""
+
+
+@dataclass(frozen=True, slots=True)
+class Damping:
+    """From how many swings within what time corrections are a loop."""
+
+    swings: int = 3
+    within: timedelta = timedelta(hours=24)
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Correction:
+    """A number was put right: when that was posted, by how much, by whom, and by which event."""
+
+    at: datetime
+    units: Quantity
+    who: str
+    event: str
+
+
+def remembered(
+    known: Iterable[Correction], new: Iterable[Correction], since: datetime
+) -> tuple[Correction, ...]:
+    """Return the newest corrections since an instant, oldest first; one that is known already counts once."""
+    by_event = {(one.event, one.units): one for one in (*new, *known)}
+    return tuple(sorted(one for one in by_event.values() if one.at >= since))[-KEPT:]
+
+
+def swings(corrections: Sequence[Correction]) -> int:
+    """Return how often a correction took back exactly what the one before it had done."""
+    return sum(one.units == -other.units for one, other in pairwise(corrections))

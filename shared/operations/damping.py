@@ -1,0 +1,134 @@
+"""Damping: a stock key that is corrected back and forth is one case that says by whom, not a storm of cases.
+
+While that case is open, no new case is opened for what the loop makes of the key: a drift that comes and goes, an
+edited listing. It is counted in the loop's own case instead. The ledger goes on as ever: damping silences alarms, never
+facts. When nobody has corrected the number for the whole time, the case closes by itself.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Collection, Iterable, Sequence
+from datetime import datetime
+from typing import Any, cast
+
+from shared.domain.cases import Case, CaseKind, Fact, case_id
+from shared.domain.damping import Correction, remembered, swings
+from shared.domain.events import Movement, MovementKind, instant, parse_instant
+from shared.domain.stock import Counter, LocationId, Quantity, Sku, StockKey
+from shared.operations.facts import Outcome, Result
+from shared.store.bulk import write_each
+from shared.store.cases import Cases
+from shared.store.layout import corrections_key
+from shared.store.registry import Registry
+from shared.store.table import Item, Table, Update
+
+
+class Damper:
+    """Remembers corrections, and knows which stock keys are in a loop."""
+
+    def __init__(self, table: Table, cases: Cases, registry: Registry, clock: Callable[[], datetime]) -> None:
+        self._table = table
+        self._cases = cases
+        self._registry = registry
+        self._clock = clock
+
+    def corrected(self, results: Iterable[Result]) -> None:
+        """Note what posting corrected; a stock key whose corrections swing becomes a case."""
+        now = self._clock()
+        new: defaultdict[StockKey, list[Correction]] = defaultdict(list)
+        for result in results:
+            event = result.fact.event
+            if result.outcome is Outcome.POSTED:
+                for key, units in _corrections(result):
+                    new[key].append(Correction(now, units, event.origin.source, event.key))
+        if not new:
+            return
+        rule = self._registry.network().rules.damping
+        found = self._table.get_many([corrections_key(key) for key in new])
+        updates: list[Update] = []
+        for key, corrections in new.items():
+            item = found.get(corrections_key(key))
+            kept = remembered(_read(item), corrections, now - rule.within)
+            updates.append(Update(corrections_key(key), set={"corrections": [_row(one) for one in kept]}))
+            if swings(kept) >= rule.swings:
+                self._cases.file(_loop(key, kept, now))
+        write_each(self._table, updates)
+
+    def damped(self, keys: Collection[StockKey]) -> set[StockKey]:
+        """Return those of some stock keys that are in a loop."""
+        names = {loop_case(key): key for key in keys}
+        return {names[name] for name in self._cases.which_open(names)} if names else set()
+
+    def fold(self, case: Case, key: StockKey) -> None:
+        """Count in a loop's own case what would have been another case."""
+        loop = self._cases.find(loop_case(key))
+        if loop is not None:
+            folded = loop.facts.get("folded")
+            facts: dict[str, Fact] = {
+                "folded": (folded if isinstance(folded, int) else 0) + 1,
+                "last_folded": case.title,
+            }
+            self._cases.amend(loop.id, facts, self._clock())
+
+    def settle(self) -> int:
+        """Close the cases of loops that have come to rest; return how many."""
+        now, closed = self._clock(), 0
+        quiet_since = now - self._registry.network().rules.damping.within
+        for case in self._cases.open_of([CaseKind.CORRECTION_LOOP]):
+            key = StockKey(Sku(str(case.facts["sku"])), LocationId(str(case.facts["location"])))
+            corrections = _read(self._table.get(corrections_key(key)))
+            if all(one.at < quiet_since for one in corrections):
+                closed += self._cases.close(case.id, "nobody has corrected it since", now)
+        return closed
+
+
+def loop_case(key: StockKey) -> str:
+    """Name the case of a stock key that is corrected back and forth."""
+    return case_id(CaseKind.CORRECTION_LOOP, key.sku, key.location)
+
+
+def _corrections(result: Result) -> Iterable[tuple[StockKey, Quantity]]:
+    event = result.fact.event
+    if isinstance(event, Movement):
+        if event.kind is not MovementKind.ADJUSTMENT:
+            return []
+        legs = [leg for leg in event.legs if leg.counter is Counter.ON_HAND and leg.quantity]
+        return [(StockKey(event.sku, leg.location), leg.quantity) for leg in legs]
+    return result.corrected
+
+
+def _loop(key: StockKey, corrections: Sequence[Correction], now: datetime) -> Case:
+    who = sorted({one.who for one in corrections})
+    listed: dict[str, Fact] = {
+        f"correction_{number}": f"{instant(one.at)} {one.who} {one.units:+d} ({one.event})"
+        for number, one in enumerate(corrections, start=1)
+    }
+    net = sum(one.units for one in corrections)
+    return Case(
+        loop_case(key),
+        CaseKind.CORRECTION_LOOP,
+        f"{key} was corrected {len(corrections)} times by {' and '.join(who)}, back and forth: {net:+d} in all",
+        "they undo each other: find which of them writes from an old or another number, and stop it; new drift of this "
+        "stock key is counted here meanwhile",
+        now,
+        now,
+        {
+            "sku": key.sku,
+            "location": key.location,
+            "corrections": len(corrections),
+            "swings": swings(corrections),
+            "by": ", ".join(who),
+            "units": max(abs(one.units) for one in corrections),
+            **listed,
+        },
+    )
+
+
+def _row(one: Correction) -> list[Any]:
+    return [instant(one.at), one.units, one.who, one.event]
+
+
+def _read(item: Item | None) -> list[Correction]:
+    rows = cast("list[tuple[str, int, str, str]]", (item or {}).get("corrections", []))
+    return [Correction(parse_instant(at), units, who, event) for at, units, who, event in rows]
