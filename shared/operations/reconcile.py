@@ -23,7 +23,7 @@ import logging
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
 
-from shared.domain.cases import Case, CaseKind, case_id
+from shared.domain.cases import Case, CaseKind, CaseStatus, case_id
 from shared.domain.drift import Comparison, Observation
 from shared.domain.events import instant
 from shared.domain.money import Money
@@ -45,7 +45,10 @@ LATE = timedelta(seconds=60)
 """How far back a posting may reach as a matter of course: what was said within it will soon be said again."""
 
 EXPLAINED_AT_ONCE = 40
-"""Cases of one batch that are explained when they are filed; one fault behind thousands needs no thousand reasons."""
+"""Cases of one batch that are explained when they are filed, so that one fault behind thousands holds nothing up.
+
+The sweep explains the others.
+"""
 
 log = logging.getLogger(__name__)
 
@@ -164,10 +167,12 @@ class Reconciler:
         return undecided
 
     def _is_known(self, found: Comparison) -> bool:
-        """Whether the case of a number says of it what was found, wherever it stands."""
+        """Whether the case of a number says of it what was found, wherever it stands; an open one also why."""
         known = self._cases.find(_case_of(found.observation))
+        if known is None or (known.status is CaseStatus.OPEN and "cause" not in known.facts):
+            return False
         told = _case(found, self._clock()).facts
-        return known is not None and all(known.facts.get(name) == fact for name, fact in told.items())
+        return all(known.facts.get(name) == fact for name, fact in told.items())
 
     def _undamped(self, differing: list[Comparison]) -> list[Comparison]:
         """Leave out what is new of stock keys that are corrected back and forth: their own case counts it."""

@@ -8,11 +8,11 @@ from typing import Any
 
 import pytest
 
-from shared.domain.cases import Case, CaseStatus
+from shared.domain.cases import Case, CaseKind, CaseStatus
 from shared.domain.network import Tolerance
 from shared.domain.stock import Sku, StockKey
 from shared.operations.drift_sweep import BATCH, OFTEN, RESERVE_S
-from shared.operations.reconcile import drift_case
+from shared.operations.reconcile import EXPLAINED_AT_ONCE, drift_case
 from shared.store.layout import balance_key, fast_key
 from shared.store.memory import MemoryTable
 from shared.store.table import Item, Update
@@ -127,6 +127,24 @@ def test_a_case_that_an_operator_ignored_stays_ignored_while_nothing_new_is_said
     house.clock.advance(hours=1)
     house.drift_sweep.run()
     assert the_case(house).status is CaseStatus.IGNORED
+
+
+def test_cases_that_were_too_many_to_be_explained_when_they_were_filed_are_explained_by_the_sweep() -> None:
+    skus = [f"S{number}" for number in range(2 * EXPLAINED_AT_ONCE)]
+    house = House(skus=skus)
+    house.clock.advance(minutes=30)
+    house.post(*(movement(f"m-{sku}", 0, 100, key=StockKey(Sku(sku), EAST)) for sku in skus))
+    lines = [{"sku": sku, "quantity": 90} for sku in skus]
+    deliver(house, body("count", "C", *lines, occurred_at=at(5)), source="erp")
+    house.settle()
+
+    def explained() -> int:
+        cases = house.cases.list(CaseStatus.OPEN, 1000)
+        return sum(case.kind is CaseKind.DRIFT and "cause" in case.facts for case in cases)
+
+    assert explained() == EXPLAINED_AT_ONCE
+    house.drift_sweep.run()
+    assert explained() == len(skus)
 
 
 def test_a_sweep_closes_a_case_whose_numbers_agree_by_now(house: House) -> None:
