@@ -28,12 +28,12 @@ def to_attribute(value: Value) -> AttributeValueTypeDef:
     ValueError
         An integer of more than 38 digits, or text that is not valid Unicode.
     """
+    if isinstance(value, str):
+        return {"S": _checked_text(value)}
     if value is None:
         return {"NULL": True}
     if isinstance(value, bool):
         return {"BOOL": value}
-    if isinstance(value, str):
-        return {"S": _checked_text(value)}
     if isinstance(value, int):
         if abs(value) > _LARGEST_INTEGER:
             raise ValueError(

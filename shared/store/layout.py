@@ -70,7 +70,9 @@ ENTRIES_PER_BLOCK = 200
 
 def part(text: str) -> str:
     """Make ``text`` safe as a part of a key: the separators ``#`` and ``%`` are escaped, the rest stays readable."""
-    return text.replace("%", "%25").replace("#", "%23")
+    if "%" in text or "#" in text:
+        return text.replace("%", "%25").replace("#", "%23")
+    return text
 
 
 def shard(text: str) -> int:

@@ -54,6 +54,8 @@ MAX_ITEM_BYTES = 400 * 1024
 MAX_WRITE_BYTES = 4 * 1024 * 1024
 _PAGE = 64
 _CHANGEABLE = (dict, list)
+_SMALL = 10**18
+"""Whole numbers below this are stored as they are; larger ones are checked."""
 
 StreamRecord: TypeAlias = "dict[str, Any]"
 """One record as a Lambda function receives it in ``event["Records"]``."""
@@ -396,6 +398,8 @@ def _updated(update: Update, old: Item | None) -> Item | None:
 
 def _stored(value: Value) -> Value:
     """Return the value as a table gives it back: a copy, tuples as lists, subclasses as plain types."""
+    if (type(value) is str and value.isascii()) or (type(value) is int and -_SMALL < value < _SMALL):
+        return value
     return from_attribute(to_attribute(value))
 
 

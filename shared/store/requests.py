@@ -34,9 +34,11 @@ if TYPE_CHECKING:
 
 def check_key(key: Key) -> None:
     """Raise ValueError for a key that DynamoDB would refuse: an empty part, or one too long."""
+    pk, sk = key
+    if 0 < len(pk) <= 1024 and 0 < len(sk) <= 1024 and pk.isascii() and sk.isascii():
+        return
     for name, text, limit in (("pk", key.pk, 2048), ("sk", key.sk, 1024)):
-        size = len(text) if text.isascii() else len(text.encode())
-        if not 0 < size <= limit:
+        if not 0 < len(text.encode()) <= limit:
             raise ValueError(f"{name} of {key} must have 1 to {limit} bytes")
 
 
