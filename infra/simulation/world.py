@@ -542,13 +542,17 @@ class World:
             self.scheduler.after(thinks, partial(self._act, "approver", 28, partial(self.decide_count, case)))
 
     def decide_counts(self) -> None:
-        """Decide about most of the counts that wait, here and now; and look at whatever else has such a case.
+        """Decide about most of the counts that wait, here and now; and about all that were decided and have a case.
 
-        Who crashed between deciding and closing the case has left it open; whoever decides again closes it.
+        Who crashed between deciding and closing the case has left it open; whoever decides again closes it. A case of
+        a count that waits no more for any other reason is left alone: nobody may have to do that.
         """
-        waiting = {name for slot in self.auditor.oracle.slots.values() for name in slot.waiting}
+        slots = self.auditor.oracle.slots.values()
+        waiting = {name for slot in slots for name in slot.waiting}
+        decided = {name for slot in slots for name in (*slot.decided, *slot.out)}
         for case in self._waiting_counts():
-            if case.facts["event_key"] not in waiting or self.chaos.random.random() < 0.7:
+            count = case.facts["event_key"]
+            if count in decided or (count in waiting and self.chaos.random.random() < 0.7):
                 self.decide_count(case)
 
     def _waiting_counts(self) -> list[Case]:

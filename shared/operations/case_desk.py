@@ -78,6 +78,10 @@ class NotPossibleError(ValueError):
     """The action does not fit the case: says why, and what does."""
 
 
+REOPENED_ANEW = 5
+"""Times that a retry begins anew because others keep filing the case; then it is left open, with its messages."""
+
+
 class CaseDesk:
     """Carries out an operator's decisions on cases."""
 
@@ -104,7 +108,9 @@ class CaseDesk:
         """Do again what failed: every message parked on the case, or the push; return how many.
 
         The messages are pending again before the case is closed, so that a crash on the way leaves them to the
-        sweep; and the case is closed before they are applied, so that one which fails again stands open again.
+        sweep; and the case is closed before they are applied, so that one which fails again stands open again. If
+        somebody else applied one meanwhile and filed the case anew, closing it would leave that message nowhere: it
+        is made pending once more.
 
         Raises
         ------
@@ -121,13 +127,18 @@ class CaseDesk:
             self._lanes.send(Lane.URGENT, [hint])
             self._cases.note(case_id, Deed(now, actor, "retry"))
             return 1
-        messages = list(self._cases.parked(case_id))
-        if not messages:
-            raise NotPossibleError(f"a case of kind {case.kind} has nothing to retry; {case.remedy}")
-        for message in messages:
-            if not self._inbox.reopen(message, now):
-                self._cases.unpark(case_id, message)  # it came more than 90 days ago, and is gone
-        self._cases.close(case_id, RETRIED, now, by=actor)
+        for _ in range(REOPENED_ANEW):
+            messages = list(self._cases.parked(case_id))
+            if not messages:
+                raise NotPossibleError(f"a case of kind {case.kind} has nothing to retry; {case.remedy}")
+            for message in messages:
+                if not self._inbox.reopen(message, now):
+                    self._cases.unpark(case_id, message)  # it came more than 90 days ago, and is gone
+            if self._cases.close(case_id, RETRIED, now, by=actor, seen=case.occurrences):
+                break
+            case = self._cases.get(case_id)
+            if case.status is not CaseStatus.OPEN:
+                break
         waiting = list(self._cases.parked(case_id))
         for message in waiting:
             if self._sweep.apply_again(message) is MessageStatus.POSTED:

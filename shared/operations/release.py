@@ -54,12 +54,13 @@ class Releaser:
         and the cases are closed before they are applied, so that one which fails again stands open again.
         """
         parked: dict[str, list[MessageId]] = {}
+        seen: dict[str, int] = {}
         messages: dict[MessageId, bool] = {}
         for case in releasable(self._cases.open_of(WAITING), self._registry):
             waiting = list(islice(self._cases.parked(case.id), AT_ONCE))
             if case.kind is CaseKind.UNKNOWN_CODE and any(map(self._is_file, waiting)):
                 continue
-            parked[case.id] = waiting
+            parked[case.id], seen[case.id] = waiting, case.occurrences
             messages |= dict.fromkeys(waiting, False)
             if len(messages) >= AT_ONCE:
                 break
@@ -67,7 +68,8 @@ class Releaser:
         gone = {message for message in messages if not self._inbox.reopen(message, now)}
         for case_id, waiting in parked.items():
             if len(waiting) < AT_ONCE:  # of a case with more, the others follow in the next run
-                self._cases.close(case_id, "released: what it waited for has been declared", now)
+                why = "released: what it waited for has been declared"
+                self._cases.close(case_id, why, now, seen=seen[case_id])  # filed anew meanwhile: the next run
         done = gone | {message for message in messages if message not in gone and self._apply(message)}
         for case_id, waiting in parked.items():
             for message in waiting:

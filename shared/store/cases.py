@@ -166,8 +166,13 @@ class Cases:
         at: datetime,
         status: CaseStatus = CaseStatus.RESOLVED,
         by: str = OURSELVES,
+        seen: int | None = None,
     ) -> bool:
-        """Close an open case, saying why and who did; return False when it is not open."""
+        """Close an open case, saying why and who did; return False when it is not open.
+
+        With ``seen``, its occurrences when it was read, also when it has been filed anew since.
+        """
+        unchanged = () if seen is None else (Equals("occurrences", seen),)
         update = Update(
             case_key(case_id),
             set={
@@ -176,7 +181,7 @@ class Cases:
                 "updated_at": instant(at),
                 "by_status_pk": _status_key(status, case_id),
             },
-            conditions=(Equals("status", CaseStatus.OPEN),),
+            conditions=(Equals("status", CaseStatus.OPEN), *unchanged),
         )
         try:
             self._table.write([update, _deed(case_id, Deed(at, by, str(status), resolution))])

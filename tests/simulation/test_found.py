@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 
+import pytest
+
+from shared.domain.cases import CaseStatus
 from shared.domain.messages import Message
 from shared.domain.stock import MessageId, SourceId
 from shared.store.inbox import Inbox, MessageStatus
 from shared.store.memory import MemoryTable
+from shared.store.table import Action, Update
+from tests.operations.house import Crash, House, Interruption
 
 NOON = datetime(2026, 11, 1, 12, tzinfo=UTC)
 NAME = MessageId("m")
@@ -55,3 +61,29 @@ def test_a_message_that_has_been_posted_meanwhile_stays_posted() -> None:
 
     assert not inbox.mark(NAME, MessageStatus.PARKED, {"faults": 1}, as_read)
     assert inbox.load(NAME).status is MessageStatus.POSTED
+
+
+def test_a_case_that_is_filed_anew_while_it_is_retried_is_not_closed_over_its_message() -> None:
+    """Seed 351: reopened by an operator, applied and parked again by a queue, and only then the case closed."""
+    house = House()
+    message = house.store("wms", b"{")
+    house.applier.apply(message)
+    [case] = house.cases.list(CaseStatus.OPEN)
+
+    def is_closing(actions: Sequence[Action]) -> bool:
+        return any(isinstance(action, Update) and action.set.get("resolution") for action in actions)
+
+    def meanwhile(_number: int, actions: Sequence[Action]) -> None:
+        if is_closing(actions):
+            house.cases_table.faults = Interruption(after=crash)
+            house.applier.apply(message)
+
+    def crash(_number: int, actions: Sequence[Action]) -> None:
+        if is_closing(actions):
+            raise Crash
+
+    house.cases_table.faults = Interruption(before=meanwhile)
+    with pytest.raises(Crash):
+        house.case_desk.retry(case.id)
+
+    assert house.inbox.load(message).status is MessageStatus.PENDING
