@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
+import json
 from concurrent.futures import ThreadPoolExecutor
-from datetime import UTC, datetime, timedelta
+from dataclasses import replace
+from datetime import UTC, datetime, time, timedelta
 
 import pytest
 
 from infra.local.demo.stage import Answer, Stage
 from infra.local.fake_channels.control import carry_out
+from shared.domain.digest import DigestTime
+from shared.domain.rules import Rules
 from shared.operations.verify import Verifier
 from shared.store.dynamodb import DynamoTable
+from shared.store.layout import daily_key
+from shared.store.registry import Registry
+from shared.store.table import Delete
 
 pytestmark = pytest.mark.system
 
@@ -192,3 +199,26 @@ def test_the_six_orders_of_facts_end_alike_through_webhook_and_file(world: Stage
         history = [world.stock(sku, base + timedelta(minutes=m))["on_hand"] for m in (0, 2, 3, 4)]
         assert history == [102, 100, 100, 99]
     verified(world)
+
+
+def test_the_digest_of_the_day_reaches_whoever_has_subscribed_once(world: Stage) -> None:
+    sns, sqs = world.runtime.client("sns"), world.runtime.client("sqs")
+    (topic,) = [one["TopicArn"] for one in sns.list_topics()["Topics"] if one["TopicArn"].endswith("-alerts")]
+    inbox = sqs.create_queue(QueueName="team-chat")["QueueUrl"]
+    arn = sqs.get_queue_attributes(QueueUrl=inbox, AttributeNames=["QueueArn"])["Attributes"]["QueueArn"]
+    sns.subscribe(TopicArn=topic, Protocol="sqs", Endpoint=arn)
+    tables = world.runtime.info.tables
+    registry = Registry(DynamoTable(world.runtime.client("dynamodb"), tables["registry"]))
+    declared = registry.network(fresh=True)
+    registry.declare(replace(declared, rules=Rules(digest=DigestTime(time(0)))))
+    cases = DynamoTable(world.runtime.client("dynamodb"), tables["cases"])
+    cases.write([Delete(daily_key("digest"))])  # an earlier test's sweep may have sent today's
+
+    def told() -> list[str]:
+        world.sweep()
+        found = sqs.receive_message(QueueUrl=inbox, MaxNumberOfMessages=10, VisibilityTimeout=0)
+        return [json.loads(message["Body"])["Subject"] for message in found.get("Messages", [])]
+
+    world.until("the digest", lambda: [subject[:15] for subject in told()], ["Onecount local:"], within_s=60)
+    assert len(told()) == 1
+    registry.declare(declared)
