@@ -24,6 +24,10 @@ from shared.store.registry import Registry
 from shared.store.table import Item, Table, Update
 
 
+EVERY_MINUTES = 5
+"""How often it is looked for loops that have come to rest."""
+
+
 class Damper:
     """Remembers corrections, and knows which stock keys are in a loop."""
 
@@ -72,8 +76,10 @@ class Damper:
             self._cases.amend(loop.id, facts, self._clock())
 
     def settle(self) -> int:
-        """Close the cases of loops that have come to rest; return how many."""
+        """Every few minutes, close the cases of loops that have come to rest; return how many."""
         now, closed = self._clock(), 0
+        if now.minute % EVERY_MINUTES:
+            return 0
         quiet_since = now - self._registry.network().rules.damping.within
         for case in self._cases.open_of([CaseKind.CORRECTION_LOOP]):
             key = StockKey(Sku(str(case.facts["sku"])), LocationId(str(case.facts["location"])))

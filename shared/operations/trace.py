@@ -136,11 +136,18 @@ class Tracer:
         ------
         NothingToTraceError
         """
-        lines = self._orders.order(order)
+        lines = next(filter(None, map(self._orders.order, self._orders_named(order))), [])
         if not lines:
             raise NothingToTraceError(f"there is no order {order!r}")
         facts = [fact for line in lines for fact in self._of_line(line)]
         return Trace(self._all(facts[:MOST_CHAINS]), len(facts) > MOST_CHAINS)
+
+    def _orders_named(self, order: str) -> Iterator[str]:
+        """Yield what an order may be called here: as it is, or as a reservation or a channel's order of that id."""
+        yield order
+        yield f"reservation/{order}"
+        for channel in self._registry.network().channels:
+            yield f"{channel}/{order}"
 
     def push(self, channel: ChannelId, key: StockKey, generation: int | None) -> Trace:
         """Follow a number that a channel took, the newest unless a generation is named, and what it carried there.

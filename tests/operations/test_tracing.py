@@ -12,6 +12,7 @@ from shared.domain.stock import ChannelId, EventKey, LocationId, MessageId, Sku
 from shared.domain.trace import Chain, Stage
 from shared.operations.fan_out import Hint, Lane
 from shared.operations.message_view import MessageView
+from shared.operations.reserve import Wanted
 from shared.operations.stock_view import UnknownSkuError
 from shared.operations.trace import MOST_CHAINS, NothingToTraceError, Tracer
 from shared.store.inbox import MessageNotFoundError
@@ -135,9 +136,21 @@ def test_an_order_by_webhook_leads_to_its_message_and_the_message_to_its_posting
     house.settle()
     [by_message] = tracer(house).message(message).chains
     assert ("posted", "ledger", 2) in stages(by_message)
-    [order_key] = {str(item["order"]) for item in house.stock.scan() if "LINE#" in str(item["sk"])}
-    [by_order] = tracer(house).order(order_key).chains
+    [by_order] = tracer(house).order("1001").chains
     assert (by_order.message, by_order.event) == (message, by_message.event)
+    assert tracer(house).order("shop/1001").chains == (by_order,)
+
+
+def test_a_reservation_is_followed_by_its_id() -> None:
+    house = House()
+    house.post(movement("R", -60, 10))
+    made = house.reserver.reserve("k", "oms", SHOP, [Wanted(TEA, 4, EAST)])
+    house.clock.advance(minutes=1)
+    house.reserver.release(made.id)
+    said = [
+        (chain.about.rpartition(": ")[2], chain.steps[-1].at) for chain in tracer(house).order(made.id).chains
+    ]
+    assert said == [("ordered 4 (1)", at(0)), ("cancelled 4 (release)", at(1))]
 
 
 def test_a_push_names_the_postings_that_it_carried() -> None:
