@@ -23,7 +23,6 @@ from shared.store.layout import corrections_key
 from shared.store.registry import Registry
 from shared.store.table import Item, Table, Update
 
-
 EVERY_MINUTES = 5
 """How often it is looked for loops that have come to rest."""
 
