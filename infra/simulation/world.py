@@ -587,6 +587,9 @@ class World:
         if not kept:
             return
         name = MessageId(kept[pick % len(kept)])
+        self.scheduler.after(0, lambda: self._until_done("operator", 28, lambda: self._undo_message(name)))
+
+    def _undo_message(self, name: MessageId) -> None:
         for key in self.auditor.messages[name].keys:
             fact = self.auditor.oracle.told[key][name]
             if isinstance(fact, Counted):

@@ -76,11 +76,23 @@ def _file(case: Case, cases: Cases, *, is_repeated: bool) -> None:
         cases.file(case)
 
 
-def show_all(posting: Posting | None, poster: Poster, cases: Cases, now: datetime) -> None:
-    """Do so for every count that a posting made wait, or settled."""
+def show_all(
+    key: StockKey, posting: Posting | None, poster: Poster, cases: Cases, now: datetime, but: str = ""
+) -> None:
+    """Do so for every count that a posting made wait, or settled, ``but`` one.
+
+    Without a posting, because it was made by somebody who may have been cut short behind it, for every count of the
+    stock key that has such a case.
+    """
     if posting is not None:
-        for count in (*posting.settled, *(count.mark.event_key for count in posting.began_to_wait)):
-            show(posting.key, count, poster, cases, now)
+        counts = [*posting.settled, *(count.mark.event_key for count in posting.began_to_wait)]
+    else:
+        facts = [case.facts for case in cases.open_of(tuple(DECIDED_HERE))]
+        here = [said for said in facts if (said["sku"], said["location"]) == (key.sku, key.location)]
+        counts = [EventKey(str(said["event_key"])) for said in here]
+    for count in counts:
+        if count != but:
+            show(key, count, poster, cases, now)
 
 
 class CountDesk:
@@ -113,15 +125,17 @@ class CountDesk:
         try:
             posting = self._poster.amend(key, self._registry.network(), record, (), decision)
         except NoLongerWaitsError:
+            show_all(key, None, self._poster, self._cases, self._clock(), decision.count)
             self._cases.close(case.id, "the count does not wait any more", self._clock())
             raise
         except ChangedSinceSeenError as changed:
             self._cases.amend(case.id, {"known": changed.known}, self._clock())
             raise
+        # The case is closed last: as long as it is open, somebody comes back to it after a crash.
+        show_all(key, posting, self._poster, self._cases, self._clock(), decision.count)
         verdict = "accepted" if decision.accept else "rejected"
         because = f": {reason}" if reason else ""
         self._cases.close(case.id, f"{verdict} by {actor}{because}", self._clock(), by=actor)
-        show_all(posting, self._poster, self._cases, self._clock())
 
 
 def _record(key: StockKey, decision: Decision, actor: str, reason: str, now: datetime) -> Put:

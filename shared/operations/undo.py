@@ -229,7 +229,7 @@ class Undoer:
             for retraction in retractions:
                 record = _record(retraction, key, self._clock())
                 posting = self._poster.amend(key, network, record, [retraction])
-                show_all(posting, self._poster, self._cases, self._clock())
+                show_all(key, posting, self._poster, self._cases, self._clock())
 
 
 def undo_key(key: EventKey) -> EventKey:

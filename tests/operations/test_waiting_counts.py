@@ -358,3 +358,22 @@ def test_whoever_tells_late_of_a_count_files_nothing_for_one_that_waits_no_more(
 
     assert house.on_hand(oracle.KEY) == 60
     assert house.open_cases() == []
+
+
+def test_a_decision_cut_short_is_told_to_the_end_by_whoever_decides_again() -> None:
+    """Seed 117 of the simulation: the older count had become history with the decision, and kept its case."""
+    house = House(careful(approve_beyond=LIMIT))
+    tell(house, moved("receipt", "R1", 0, 100), counted("C1", 5, 60), counted("C2", 3, 50))
+    [newer] = [c.id for c in house.cases.list(CaseStatus.OPEN) if "C1" in c.id]
+
+    def crash(_n: int, _actions: Sequence[Action]) -> None:
+        raise Crash
+
+    house.stock.faults = Interruption(after=crash)
+    with pytest.raises(Crash):
+        house.case_desk.approve_count(newer, "ann", seen=100)
+    house.stock.faults = None
+    house.case_desk.approve_count(newer, "ann", seen=100)
+
+    assert house.on_hand() == 60
+    assert house.open_cases() == []
