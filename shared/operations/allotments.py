@@ -12,7 +12,6 @@ import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import cast
 
 from shared.domain.availability import Standing, claim
 from shared.domain.network import Channel
@@ -20,7 +19,7 @@ from shared.domain.stock import ChannelId, Quantity, StockKey
 from shared.store.allotments import claim_in_allotment, filling, gathering, idle_allotments
 from shared.store.layout import promise_key
 from shared.store.ledger import stock_key_of
-from shared.store.promises import COUNTERS, allotted, counters, standing_of
+from shared.store.promises import COUNTERS, allotted, counters, spare, standing_of
 from shared.store.table import (
     Item,
     Table,
@@ -117,10 +116,10 @@ class Allotments:
         """Fill an allotment that had too little for a claim; where that is not worth while, claim in counter 0."""
         now = self._clock()
         main = self._table.get(promise_key(key))
-        spare = 0 if main is None else cast(int, main["spare"])
-        units = max(_least(quantity, channel, standing) or 0, spare // (2 * COUNTERS))
+        left = 0 if main is None else spare(main)
+        units = max(_least(quantity, channel, standing) or 0, left // (2 * COUNTERS))
         actions = None
-        if main is not None and spare >= WORTHWHILE:
+        if main is not None and left >= WORTHWHILE:
             actions = filling(main, k, units, channel.safety_stock, now)
         try:
             if actions is not None:
@@ -141,10 +140,10 @@ class Allotments:
             When claims kept coming in between.
         """
         for attempt in range(ATTEMPTS):
-            found = self._table.snapshot(counters(key))
-            granted = [item for at, item in found.items() if at.sk != "0" and item["granted"]]
-            if not granted:
+            if not allotted(self._table.get(promise_key(key))):
                 return
+            found = self._table.get_many(counters(key)[1:])
+            granted = [item for item in found.values() if item["granted"]]
             for item in granted:
                 try:
                     self._table.write(gathering(item, self._clock()))

@@ -25,7 +25,7 @@ from shared.store.ledger import Ledger, LedgerMovedError
 from shared.store.listings import Listings, Paces, Silence
 from shared.store.observations import Observations
 from shared.store.orders import Orders
-from shared.store.promises import allotted, counters, summed
+from shared.store.promises import READS, allotted, with_allotments
 from shared.store.registry import Network, Registry
 from shared.store.table import MAX_ACTIONS, Item, Table
 
@@ -216,8 +216,15 @@ class StockView:
         return rows
 
     def _row_of_hot(self, key: StockKey) -> dict[str, Quantity]:
-        found = self._table.snapshot([balance_key(key), *counters(key)])
-        return _quantities(found.get(balance_key(key)), summed(found, key))
+        """Return the quantities of a hot stock key: nothing was posted to it while its counters were read."""
+        balance, claims = self._table.get(balance_key(key)), None
+        for _ in range(READS):
+            before = balance
+            claims = with_allotments(self._table, key, self._table.get(promise_key(key)))
+            balance = self._table.get(balance_key(key))
+            if balance == before:
+                break
+        return _quantities(balance, claims)
 
     def promise_of(self, channel: Channel, key: StockKey) -> Promise:
         """Return what a channel may sell of a stock key, read consistently; in whole packs, where it sells by them."""

@@ -13,7 +13,7 @@ from shared.domain.events import instant
 from shared.domain.stock import Quantity, StockKey
 from shared.store.layout import SHARDS, promise_key, shard
 from shared.store.ledger import stock_key_of
-from shared.store.promises import changed
+from shared.store.promises import changed, spare
 from shared.store.table import (
     AnyOf,
     AtLeast,
@@ -50,10 +50,12 @@ def filling(
 ) -> list[Update] | None:
     """Move units to an allotment of what counter 0, as it was read, has to spare; None where it has not so many."""
     key = stock_key_of(main)
+    if main.get("spare") != spare(main):
+        return None  # it does not add up: verify names it, and rebuild puts it right
     before = cast(int, main.get("kept", 0))
     kept = max(before, safety_stock)
     taken = units + kept - before
-    if cast(int, main["spare"]) < taken:
+    if spare(main) < taken:
         return None
     conditions: tuple[Condition, ...] = (
         AtLeast("spare", taken),
@@ -64,7 +66,7 @@ def filling(
         Update(
             promise_key(key),
             set={"kept": kept},
-            add={"available": -units, "spare": -taken, "allotted": units, "change_seq": 1},
+            add={"available": -units, "spare": -taken, "allotted": units, "moved": 1, "change_seq": 1},
             conditions=conditions,
         ),
         Update(
@@ -89,7 +91,7 @@ def gathering(allotment: Item, now: datetime) -> list[Update]:
         Update(
             promise_key(key),
             set={"gathered_at": instant(now)},
-            add={"available": left, "spare": left, "allotted": -granted, "change_seq": 1},
+            add={"available": left, "spare": left, "allotted": -granted, "moved": 1, "change_seq": 1},
         ),
         Update(
             promise_key(key, k),

@@ -40,12 +40,16 @@ from shared.store.table import (
     Key,
     LessThan,
     Table,
+    ThrottledError,
     Update,
     Value,
 )
 
 COUNTERS = 16
 """Allotments of a hot stock key. Never lower it: units may lie in the last of them."""
+
+READS = 10
+"""Times that the counters of a hot stock key are read until counter 0 stood still."""
 
 _OWN = "set_aside|"
 
@@ -66,12 +70,30 @@ def standings(table: Table, keys: Iterable[StockKey]) -> dict[StockKey, Standing
     """Return what a promise on each stock key is made from, read consistently; staleness is not known here."""
     wanted = {promise_key(key): key for key in keys}
     found = table.get_many(list(wanted))
-    return {
-        key: standing_of(
-            summed(table.snapshot(counters(key)), key) if allotted(found.get(at)) else found.get(at)
-        )
-        for at, key in wanted.items()
-    }
+    return {key: standing_of(with_allotments(table, key, found.get(at))) for at, key in wanted.items()}
+
+
+def with_allotments(table: Table, key: StockKey, main: Item | None) -> Item | None:
+    """Return counter 0 of a stock key, as it was read, with what is available in all its counters.
+
+    They are read one after another, for a read of all at one instant fails while anybody writes one of them, and at
+    these somebody always does. Counter 0 is read before and after: while it stands still, allotments only shrink, so
+    the sum lies between what there was before and after. Where it never stands still, it is enough that nothing was
+    moved between the counters meanwhile: the sum is then not less than what is there at the end.
+    """
+    last_try = READS - 1
+    for again in range(10 * READS):
+        if main is None or not allotted(main):
+            return main
+        before, guard = main, "change_seq" if again < last_try else "moved"
+        parts = table.get_many(counters(key)[1:])
+        main = table.get(promise_key(key))
+        if main is not None and main.get(guard) == before.get(guard):
+            return {
+                **main,
+                "available": sum(cast(int, item["available"]) for item in (main, *parts.values())),
+            }
+    raise ThrottledError(f"units of {key} are moved between its counters all the time")
 
 
 def counters(key: StockKey) -> list[Key]:
@@ -90,17 +112,6 @@ def spare(main: Item) -> Quantity:
     return (
         cast(int, main.get("available", 0)) - sum(standing_of(main).set_aside.values()) - kept if main else 0
     )
-
-
-def summed(found: dict[Key, Item], key: StockKey) -> Item | None:
-    """Return counter 0 of a stock key with what is available in all its counters, read at one instant."""
-    main = found.get(promise_key(key))
-    if main is None:
-        return None
-    return {
-        **main,
-        "available": sum(cast(int, found[at]["available"]) for at in counters(key) if at in found),
-    }
 
 
 def promise_action(key: StockKey, change: Quantity, posted_at: datetime, *conditions: Condition) -> Update:

@@ -23,9 +23,10 @@ from shared.operations.rebuild import Rebuilder
 from shared.operations.reservations import InsufficientStockError, Wanted
 from shared.operations.reserve import Reserver
 from shared.operations.set_aside import SetAside
+from shared.store.allotments import filling
 from shared.store.layout import promise_key
-from shared.store.promises import counters, standings
-from shared.store.table import Action, Update, WriteConflictError
+from shared.store.promises import COUNTERS, counters, standings
+from shared.store.table import Action, Item, Key, Table, Update, WriteConflictError
 from tests.operations.house import EAST, KEY, SHOP, TEA, House, Interruption, movement, network
 
 EDI = ChannelId("edi")
@@ -157,6 +158,44 @@ class TestDeclaredHot:
         Rebuilder(house.stock, house.clock, house.clock.sleep).rebuild(KEY, dry_run=False)
         assert (in_allotments(house), house.available()) == (0, 998)
         assert_exact(house)
+
+    def test_a_counter_that_does_not_add_up_fills_nothing(self) -> None:
+        """One written by a version that knew no allotments has nothing to spare in it: rebuild puts it right."""
+        house = hot_house(1000)
+        house.stock.write([Update(promise_key(KEY), remove=("spare",))])
+        reserve(house, "first", 10)
+        assert in_allotments(house) == 0
+        assert {found.what for found in house.verifier.verify().discrepancies} == {"to spare"}
+        Rebuilder(house.stock, house.clock, house.clock.sleep).rebuild(KEY, dry_run=False)
+        reserve(house, "second", 10)
+        assert (in_allotments(house) > 0, house.available()) == (True, 980)
+        assert_exact(house)
+
+
+class MovedMeanwhile:
+    """A table whose units are moved between counters whenever allotments are about to be read, some times."""
+
+    def __init__(self, house: House, times: int) -> None:
+        self._house, self._left = house, times
+
+    def __getattr__(self, name: str) -> object:
+        return getattr(self._house.stock, name)
+
+    def get_many(self, keys: Sequence[Key]) -> dict[Key, Item]:
+        if self._left and counters(KEY)[1] in keys:
+            self._left -= 1
+            main = self._house.stock.get(promise_key(KEY)) or {}
+            if writes := filling(main, 1 + self._left % COUNTERS, 7, 0, self._house.clock()):
+                self._house.stock.write(writes)
+        return self._house.stock.get_many(keys)
+
+
+@pytest.mark.parametrize("times", [0, 1, 5, 30])
+def test_what_is_available_is_read_right_while_units_move_between_counters(times: int) -> None:
+    house = hot_house(1000)
+    reserve(house, "k", 10)
+    table = cast(Table, MovedMeanwhile(house, times))
+    assert standings(table, [KEY])[KEY].available == 990
 
 
 class TestHints:
