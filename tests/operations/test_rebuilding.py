@@ -34,6 +34,7 @@ def rebuild(house: House, *, dry_run: bool = False) -> list[Rebuilt]:
 def numbers(house: House) -> dict[Key, Item]:
     """Return everything that is stored, less when it was written and how often; none available is nothing."""
     passing = {"change_seq", "changed_at", "dirty_pk", "dirty_sk", "posted_at", "revision", "order_lines_sk"}
+    passing |= {"brought"}  # which message brought an event, and when that was posted
     return {
         Key(cast(str, item["pk"]), cast(str, item["sk"])): {
             name: value for name, value in item.items() if name not in passing and value not in (0, None)
