@@ -378,7 +378,7 @@ def number_read_before_slot() -> list[Replacement]:
             super().__init__(wrapped)
             self._known = known
 
-        def standings(self, keys: Sequence[StockKey]) -> Mapping[StockKey, Standing]:
+        def standings(self, keys: Sequence[StockKey], *_more: Any) -> Mapping[StockKey, Standing]:
             return {key: self._known[key] for key in keys}
 
     def push_chunk(self: Pusher, keys: Sequence[StockKey], work: Any) -> None:
