@@ -287,6 +287,24 @@ def test_a_part_behind_the_end_or_of_bytes_that_are_no_text_is_answered(aws: Aws
     assert api(f"GET /v1/messages/{name}", query={"offset": "900000"}).body["body"] == ""
 
 
+# ---- the write-path map -----------------------------------------------------------------------------------------
+
+
+def test_the_map_of_handoffs_counts_what_came_and_says_by_what_right(aws: Aws) -> None:
+    delivered(aws, receipt())
+    paths = api("GET /v1/write-paths", scopes="viewer").body["paths"]
+    assert [(path["from"], path["to"]) for path in paths] == [
+        ("wms", "onecount"),
+        ("files", "onecount"),
+        ("onecount", "shop"),
+    ]
+    wms = paths[0]
+    assert (wms["events_last_hour"], wms["authority"]) == (1, ["movements at east"])
+    assert wms["arriving_ms"] == {"count": 1, "p50": 600_000, "p95": 600_000, "p99": 600_000}
+    assert wms["posting_ms"]["count"] == 1
+    assert wms["last_failure"] is None
+
+
 # ---- dead letters -----------------------------------------------------------------------------------------------
 
 
