@@ -13,18 +13,25 @@ from functions.inventory_api.edge import Asked, RefusedError, call, case_now, ho
 from functions.inventory_api.requests import Reason, Request
 from shared.domain.cases import CaseKind
 from shared.domain.fold import ChangedSinceSeenError
+from shared.domain.network import Source
 from shared.domain.stock import EventKey, MessageId
 from shared.operations.case_desk import NotPossibleError
 from shared.operations.count_desk import DECIDED_HERE
 from shared.operations.post import PostingContendedError
+from shared.operations.undo import Undone
+from shared.operations.undo_guard import undo_case
 from shared.runtime.ground import now
 from shared.runtime.http import Answer, Problem, answer
 from shared.sources.contract import Fault, Report
 from shared.sources.registry import translator
+from shared.store.inbox import StoredMessage
 
 APPROVERS = ("approver",)
 UNDO_TAKES = timedelta(seconds=15)
 """How long one call undoes before it says where to go on."""
+
+FORETELLING_TAKES = timedelta(seconds=6)
+"""How long it is worked out beforehand how much an undo takes back."""
 
 log = logging.getLogger(__name__)
 
@@ -92,7 +99,7 @@ def reject_case(asked: Asked[RejectAction]) -> Answer:
 
 @call("POST /v1/messages/<message>/undo", APPROVERS, body=UndoAction)
 def undo_message(asked: Asked[UndoAction]) -> Answer:
-    """Take back what a message or a file did, by compensating entries."""
+    """Take back what a message or a file did, by compensating entries; 202 where a second person has to do it."""
     name, wanted = MessageId(asked.path["message"]), asked.body
     stored = house().inbox.load(name)
     source = house().registry.network().source(stored.message.source)
@@ -100,24 +107,13 @@ def undo_message(asked: Asked[UndoAction]) -> Answer:
         raise NotPossibleError(
             f"source {stored.message.source} is declared no more, so nobody can read its messages"
         )
-    reports: Iterable[Report | Fault]
-    if stored.kind == "file":
-        reports = house().ingester.reports(stored.message, source)
-    else:
-        reports = translator(source.connector).translate(stored.message, source)
-    try:
-        done = house().undoer.undo(
-            reports,
-            source,
-            stored.message,
-            asked.client,
-            wanted.reason,
-            dry_run=wanted.dry_run,
-            first=wanted.next,
-            until=now() + UNDO_TAKES,
-        )
-    except PostingContendedError as error:
-        raise _busy() from error
+    if not wanted.dry_run:
+        foretell = lambda: _undo(stored, source, asked, dry_run=True, first=0, takes=FORETELLING_TAKES)  # noqa: E731
+        if not house().undo_guard.is_allowed(name, asked.client, wanted.reason, foretell):
+            return answer(202, {"case": case_now(undo_case(name)), "needs": "the word of a second person"})
+    done = _undo(stored, source, asked, dry_run=wanted.dry_run, first=wanted.next, takes=UNDO_TAKES)
+    if not wanted.dry_run and done.next is None:
+        house().undo_guard.undone(name, asked.client)
     if not wanted.dry_run:
         told = {"message_id": name, "events": done.events, "actor": asked.client}
         log.info("message_undone", extra=told)
@@ -143,6 +139,35 @@ def undo_message(asked: Asked[UndoAction]) -> Answer:
             "next": done.next,
         },
     )
+
+
+def _undo(
+    stored: StoredMessage,
+    source: Source,
+    asked: Asked[UndoAction],
+    *,
+    dry_run: bool,
+    first: int,
+    takes: timedelta,
+) -> Undone:
+    reports: Iterable[Report | Fault]
+    if stored.kind == "file":
+        reports = house().ingester.reports(stored.message, source)
+    else:
+        reports = translator(source.connector).translate(stored.message, source)
+    try:
+        return house().undoer.undo(
+            reports,
+            source,
+            stored.message,
+            asked.client,
+            asked.body.reason,
+            dry_run=dry_run,
+            first=first,
+            until=now() + takes,
+        )
+    except PostingContendedError as error:
+        raise _busy() from error
 
 
 SHOWN = 1_000

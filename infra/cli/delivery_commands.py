@@ -206,6 +206,9 @@ def undo(session: Session, message_id: str, reason: str, yes: bool) -> None:
     while at is not None:
         body = {"reason": reason, "dry_run": not yes, "next": at}
         part = session.target.api.post("messages", message_id, "undo", body=body)
+        if "needs" in part:
+            session.show(part, [part["case"]["title"], f"nothing was changed: it needs {part['needs']}"])
+            return
         for name in ("events", "already", "stock_keys"):
             whole[name] += part[name]
         whole["kept"] |= part["kept"]

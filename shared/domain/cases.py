@@ -46,6 +46,7 @@ class CaseKind(StrEnum):
     CHANNEL_EDITED = "channel_edited"
     UNDECLARED_WRITE_PATH = "undeclared_write_path"
     CORRECTION_LOOP = "correction_loop"
+    UNDO_APPROVAL = "undo_approval"
     DEAD_LETTER = "dead_letter"
 
 

@@ -5,9 +5,10 @@ They are declared under ``rules`` in ``network.yaml``.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from decimal import Decimal
 
 from shared.domain.cases import Case, CaseKind, CaseStatus
 from shared.domain.damping import Damping
@@ -31,12 +32,23 @@ class FourEyes:
         """Say why a change needs two people; None where one is enough."""
         if units is None:
             return "how much it changes is not known beforehand"
-        if self.amount is not None and price is not None and price.currency == self.amount.currency:
-            worth = price.times(units)
-            return f"it changes {worth}, above {self.amount}" if worth.amount > self.amount.amount else None
+        return self.why_all([(units, price)])
+
+    def why_all(self, changes: Iterable[tuple[Quantity, Money | None]]) -> str | None:
+        """Say why changes of several items, each with its price, need two people together."""
+        worth, unpriced = Decimal(0), 0
+        for units, price in changes:
+            if self.amount is not None and price is not None and price.currency == self.amount.currency:
+                worth += price.amount * units
+            else:
+                unpriced += units
+        if self.amount is not None and worth > self.amount.amount:
+            return f"it changes {Money(worth, self.amount.currency)}, above {self.amount}"
+        if not unpriced:
+            return None
         if self.units is not None:
-            return f"it changes {units} units, above {self.units}" if units > self.units else None
-        return f"it changes {units} units, and no price in {self._currency} is known of them"
+            return f"it changes {unpriced} units, above {self.units}" if unpriced > self.units else None
+        return f"it changes {unpriced} units, and no price in {self._currency} is known of them"
 
     @property
     def _currency(self) -> str:
@@ -110,5 +122,6 @@ DUE_WITHIN: Mapping[CaseKind, timedelta] = {
     CaseKind.CHANNEL_EDITED: 24 * _HOUR,
     CaseKind.UNDECLARED_WRITE_PATH: 24 * _HOUR,
     CaseKind.CORRECTION_LOOP: 8 * _HOUR,
+    CaseKind.UNDO_APPROVAL: 8 * _HOUR,
 }
 """How long a case of each kind may stay open unless a rule says otherwise."""

@@ -36,6 +36,7 @@ from shared.operations.stock_view import StockView
 from shared.operations.sweep import Sweep
 from shared.operations.trace import Tracer
 from shared.operations.undo import Undoer
+from shared.operations.undo_guard import UndoGuard
 from shared.operations.verify import Verifier
 from shared.operations.work_queue import WorkQueue
 from shared.operations.write_paths import PathWatch, WritePaths
@@ -195,6 +196,10 @@ class House(Ground):
     @cached_property
     def count_desk(self) -> CountDesk:
         return CountDesk(self.poster, self.registry, self.cases, now)
+
+    @cached_property
+    def undo_guard(self) -> UndoGuard:
+        return UndoGuard(self.cases, self.registry, now)
 
     @cached_property
     def undoer(self) -> Undoer:

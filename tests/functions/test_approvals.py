@@ -128,6 +128,24 @@ def test_a_message_is_undone_after_a_dry_run(aws: Aws) -> None:
     assert done.body["next"] is None
 
 
+def test_undoing_more_than_one_person_may_is_asked_for_by_one_and_done_by_another(aws: Aws) -> None:
+    aws.registry.declare(replace(aws.registry.network(fresh=True), rules=Rules(FourEyes(units=50))))
+    small, large = told("receipt", "R1", 60, 50), told("receipt", "R2", 60, 51)
+    wanted = {"reason": "sent for another warehouse"}
+    assert api(f"POST /v1/messages/{small}/undo", wanted, scopes="approver").status == 200
+
+    first = api(f"POST /v1/messages/{large}/undo", wanted, scopes="approver")
+    assert (first.status, first.body["case"]["kind"], on_hand()) == (202, "undo_approval", 51)
+    assert "1 events, 51 units; it changes 51 units, above 50" in first.body["case"]["title"]
+    again = api(f"POST /v1/messages/{large}/undo", {**wanted, "next": 1}, scopes="approver")
+    assert (again.status, "another approver" in again.body["detail"]) == (409, True)
+    dry = api(f"POST /v1/messages/{large}/undo", {**wanted, "dry_run": True}, scopes="approver")
+    assert (dry.status, on_hand()) == (200, 51)
+    second = api(f"POST /v1/messages/{large}/undo", wanted, scopes="approver", subject="ben")
+    assert (second.status, second.body["events"], on_hand()) == (200, 1, 0)
+    assert api("GET /v1/cases", query={"kind": "undo_approval"}).body["cases"] == []
+
+
 def test_a_message_that_is_not_there_is_not_undone(aws: Aws) -> None:
     said = api("POST /v1/messages/nothing/undo", {"reason": "sent twice"}, scopes="approver")
     assert said.status == 404
