@@ -45,8 +45,10 @@ from shared.domain.ledger import (
     Why,
     count_document,
     count_slot,
+    is_opened_by,
     slots_of,
 )
+from shared.domain.network import MANUAL
 from shared.domain.stock import WHOLE, Counter, EventKey, Quantity, SourceId, StockKey
 
 _UNTOUCHED = Clock()
@@ -423,12 +425,24 @@ class _Draft:
         mark = count.mark._replace(as_of=at)
         known = self.known_before(draft, mark)
         limit = self.rules.approve_beyond
-        is_opening = draft.last_valid_at is None
-        may_wait = not is_history and not is_opening and not count.was_accepted
+        may_wait = not is_history and not count.was_accepted and not self.is_opening(draft, count)
         if limit is not None and may_wait and limit.is_exceeded(quantity - known, of=known):
             return count._replace(why=Why.APPROVAL, known=known, outcomes=(quantity, quantity))
         self.accept(draft, count, mark, quantity, count.said)
         return None
+
+    def is_opening(self, draft: _SlotDraft, count: Waiting) -> bool:
+        """Whether a count belongs to the first that a source ever said of the stock key, in all its leaves and counters.
+
+        What a person enters never does: there is no system behind it that would say it again.
+        """
+        if draft.last_valid_at is not None or count.source == MANUAL.id:
+            return False
+        opening = (event_source(count.mark.event_key), count.said[1])
+        if not self.state.is_new:
+            return self.state.opened_by == opening
+        lines = [line for slot in self.slots.values() for line in slot.lines]
+        return all(is_opened_by(line, *opening) for line in lines)
 
     def is_overtaken(self, draft: _SlotDraft, mark: CountMark) -> bool:
         """Whether a newer count stands, so that this one is history."""

@@ -39,7 +39,7 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import NamedTuple, TypeAlias
 
-from shared.domain.events import Count, Event, Movement
+from shared.domain.events import Count, Event, Movement, event_source
 from shared.domain.network import EXACT, Tolerance
 from shared.domain.stock import AVAILABLE_SIGN, Counter, EventKey, Leaf, Quantity, SourceId, StockKey
 
@@ -194,6 +194,27 @@ class Clock:
 
 AsOfKey: TypeAlias = tuple[Slot, datetime]
 
+Opening: TypeAlias = tuple[SourceId, datetime]
+"""The source and the instant of the counts with which a stock key began."""
+
+
+def is_new(clocks: Mapping[Slot, Clock]) -> bool:
+    """Whether nothing is known of a stock key with these clocks."""
+    return all(clock.last_valid_at is None for clock in clocks.values())
+
+
+def opened_by(lines: Sequence[Line]) -> Opening | None:
+    """Return whose counts, and of when, the first lines of a stock key are; None where they are anything else."""
+    if not lines:
+        return None
+    opening = (event_source(lines[0].event_key), lines[0].valid_at)
+    return opening if all(is_opened_by(line, *opening) for line in lines) else None
+
+
+def is_opened_by(line: Line, source: SourceId, at: datetime) -> bool:
+    """Whether a line is a count of a source and of an instant."""
+    return line.cause is Cause.COUNT and line.valid_at == at and event_source(line.event_key) == source
+
 
 @dataclass(frozen=True, slots=True)
 class LedgerState:
@@ -215,6 +236,9 @@ class LedgerState:
         The counts that wait for a decision.
     stretches
         Where clocks leave something undecided: every line near what the batch touches, as ``needs`` asked for.
+    opened_by
+        The source whose counts alone were the first entry of the journal, and their instant; None where it was not so,
+        and where no count of the batch could belong to them.
     """
 
     key: StockKey
@@ -226,6 +250,12 @@ class LedgerState:
     waiting: Sequence[Waiting] = ()
     stretches: Mapping[Slot, Sequence[Stretch]] = field(default_factory=dict)
     rules: Rules = NO_RULES
+    opened_by: Opening | None = None
+
+    @property
+    def is_new(self) -> bool:
+        """Whether nothing at all is known of the stock key yet."""
+        return is_new(self.clocks)
 
     @property
     def withheld(self) -> Quantity:

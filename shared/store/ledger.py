@@ -22,7 +22,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, cast
 
-from shared.domain.events import Count, Movement, instant, parse_instant
+from shared.domain.events import Count, Event, Movement, instant, parse_instant
 from shared.domain.fold import Retraction, needs
 from shared.domain.ledger import (
     NO_RULES,
@@ -33,6 +33,7 @@ from shared.domain.ledger import (
     CountMark,
     LedgerState,
     Line,
+    Opening,
     Posting,
     Rules,
     Slot,
@@ -42,6 +43,8 @@ from shared.domain.ledger import (
     Why,
     count_document,
     count_slot,
+    is_new,
+    opened_by,
     slots_of,
 )
 from shared.domain.stock import (
@@ -81,6 +84,10 @@ from shared.store.table import (
     Update,
     Value,
 )
+
+
+FIRST_ENTRIES = 8
+"""Entries of a journal, the first ones, among which its opening is looked for: those of counts that wait hold no line."""
 
 
 class LedgerMovedError(Exception):
@@ -165,7 +172,21 @@ class Ledger:
             slot: [self._stretch(key, slot, clocks.get(slot) or Clock(), *ends) for ends in several]
             for slot, several in wanted.stretches.items()
         }
-        return LedgerState(key, balance.seq, clocks, counts, as_of, documents, waiting, stretches, rules)
+        opening = self._opened_by(key, clocks, told, rules)
+        return LedgerState(
+            key, balance.seq, clocks, counts, as_of, documents, waiting, stretches, rules, opening
+        )
+
+    def _opened_by(
+        self, key: StockKey, clocks: Mapping[Slot, Clock], told: Iterable[Event], rules: Rules
+    ) -> Opening | None:
+        """Return whose counts a stock key began with, where a count of ``told`` could be one of them."""
+        slots = [count_slot(event) for event in told if isinstance(event, Count)]
+        untouched = any((clocks.get(slot) or Clock()).last_valid_at is None for slot in slots)
+        if rules.approve_beyond is None or not untouched or is_new(clocks):
+            return None
+        first = next((entry for entry in self.entries(key, 0, FIRST_ENTRIES) if entry.lines), None)
+        return None if first is None else opened_by(first.lines)
 
     def waiting(self, key: StockKey) -> list[Waiting]:
         """Return the counts of a stock key that wait for a decision."""

@@ -19,12 +19,14 @@ from shared.domain.ledger import (
     LedgerState,
     Line,
     Needs,
+    Opening,
     Rules,
     Slot,
     Standing,
     Stretch,
     Waiting,
     count_document,
+    opened_by,
     slots_of,
 )
 from shared.domain.stock import (
@@ -137,6 +139,7 @@ class Book:
         self.disputes: list[Dispute] = []
         self.waiting: Sequence[Waiting] = ()
         self.available = 0
+        self.opening: Opening | None = None
         self.seen: set[EventKey] = set()
         self.seq = 0
 
@@ -177,8 +180,11 @@ class Book:
                 for slot, wanted in asked.stretches.items()
             },
             self.rules,
+            self.opening,
         )
         posting = fold(state, fresh, decision)
+        if not self.lines:
+            self.opening = opened_by(posting.lines)
         self.lines += posting.lines
         self.clocks |= posting.clocks
         for slot, mark in posting.retracted:

@@ -9,7 +9,7 @@ import pytest
 
 from shared.domain.cases import CaseKind, CaseStatus
 from shared.domain.network import MANUAL, Tolerance
-from shared.domain.stock import MessageId
+from shared.domain.stock import MessageId, Sku, StockKey
 from shared.operations.case_desk import NotPossibleError
 from shared.operations.manual_desk import EntryBusyError, RefusedEntryError
 from shared.operations.reservations import IdempotencyConflictError, UnknownItemError
@@ -48,6 +48,20 @@ def entry(quantity: int = -3, what: str = "adjustment", **more: str) -> ManualEn
 def only_case(house: House) -> str:
     (case,) = house.cases.list(CaseStatus.OPEN)
     return case.id
+
+
+def test_what_a_person_counts_first_of_an_item_waits_too_but_what_a_system_says_first_posts() -> None:
+    house = strict()
+    mug = StockKey(Sku("MUG"), EAST)
+    entered = house.manual_desk.enter(entry(1_000_000, "count", sku="MUG"), "k1")
+
+    assert entered.status == "held"
+    assert house.on_hand(mug) == 0
+
+    house.post(count("wms/first", 1, 500, key=mug))
+
+    assert house.on_hand(mug) == 500
+    assert house.open_cases() == ["count_approval"]
 
 
 # ---- once -------------------------------------------------------------------------------------------------------

@@ -12,20 +12,21 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from shared.domain.cases import CaseKind, CaseStatus
-from shared.domain.events import Leg, Movement, MovementKind, Origin
+from shared.domain.events import Count, Leg, Movement, MovementKind, Origin
 from shared.domain.fold import ChangedSinceSeenError
 from shared.domain.ledger import Slot
 from shared.domain.network import Grain, Tolerance
 from shared.domain.stock import WHOLE, Counter, EventKey, Leaf, MessageId, SourceId
 from shared.operations.case_desk import NotPossibleError
 from shared.operations.count_desk import tell as tell_of_counts
+from shared.operations.facts import Outcome
 from shared.operations.post import count_rules
 from shared.store.registry import Network
 from shared.store.table import Action, UnknownOutcomeError, WriteConflictError
 from tests.domain import oracle
 from tests.domain.oracle import Book, Fact
 from tests.operations.deliveries import body
-from tests.operations.house import EAST, KEY, WMS, Crash, House, Interruption, at, network
+from tests.operations.house import EAST, KEY, WMS, Crash, House, Interruption, at, count, movement, network
 
 LIMIT = Tolerance(percent_hundredths=1_000, units=2)
 
@@ -377,3 +378,56 @@ def test_a_decision_cut_short_is_told_to_the_end_by_whoever_decides_again() -> N
 
     assert house.on_hand() == 60
     assert house.open_cases() == []
+
+
+# ---- the first count of a stock key -----------------------------------------------------------------------------
+
+
+def leaf_count(name: str, minute: float, units: int, leaf: Leaf = WHOLE, element: str = "on_hand") -> Count:
+    """Return a count of the WMS of one bin, or of one counter."""
+    return replace(count(f"wms/{name}", minute, units), leaf=leaf, element=element)
+
+
+@pytest.mark.parametrize(
+    "further",
+    [
+        leaf_count("new-bin", 5, 1_000_000, Leaf("B-9", "-")),
+        leaf_count("other-counter", 5, 1_000_000, element="damaged"),
+        leaf_count("another-day", 5, 60, Leaf("B-2", "-"), "quality_hold"),
+    ],
+    ids=["a new bin", "another counter", "both"],
+)
+def test_a_bin_or_counter_that_was_never_named_is_no_opening_of_an_item_that_is_known(further: Count) -> None:
+    house = House(careful(approve_beyond=LIMIT, grain=Grain.BIN))
+    house.post(leaf_count("open", 0, 100, Leaf("B-1", "-")))
+
+    [result] = house.post(further)
+
+    assert result.outcome is Outcome.WAITS
+    assert house.on_hand() == house.available() == 100
+    house.assert_exact()
+
+
+def test_an_opening_snapshot_posts_all_bins_and_counters_of_an_item_also_in_parts_with_movements_between() -> (
+    None
+):
+    house = House(careful(approve_beyond=LIMIT, grain=Grain.BIN))
+
+    house.post(leaf_count("a", 0, 100, Leaf("B-1", "-")), leaf_count("b", 0, 50, Leaf("B-2", "-")))
+    house.post(movement("wms/pick", 2, -1))
+    later = house.post(
+        leaf_count("c", 0, 70, Leaf("B-3", "-")), leaf_count("d", 0, 20, Leaf("B-3", "-"), "damaged")
+    )
+
+    assert [result.outcome for result in later] == [Outcome.POSTED, Outcome.POSTED]
+    assert (house.on_hand(), house.available()) == (219, 199)
+    house.assert_exact()
+
+
+def test_a_movement_before_the_first_count_makes_it_no_opening() -> None:
+    house = House(careful(approve_beyond=LIMIT))
+    house.post(movement("wms/receipt", -5, 10))
+
+    [result] = house.post(leaf_count("c", 0, 500, element="damaged"))
+
+    assert result.outcome is Outcome.WAITS
