@@ -85,7 +85,6 @@ from shared.store.table import (
     Value,
 )
 
-
 FIRST_ENTRIES = 8
 """Entries of a journal, the first ones, among which its opening is looked for: those of counts that wait hold no line."""
 
