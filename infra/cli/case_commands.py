@@ -295,6 +295,8 @@ def _redrive(session: Session, wanted: dict[str, Any]) -> None:
         enough = "letter" in wanted or ("most" in wanted and sum(moved.values()) >= wanted["most"])
         if enough or not done["left"] or not any(done["redriven"].values()):
             break
-    session.show(
-        {"redriven": moved, "left": done["left"]}, table(("queue", "sent again"), sorted(moved.items()))
-    )
+    lines = table(("queue", "sent again"), sorted(moved.items()))
+    if not any(moved.values()):
+        where = f"in {wanted['queue']}" if "queue" in wanted else "in any queue"
+        lines = [f"there is no dead letter {where} that could be sent again; nothing was done"]
+    session.show({"redriven": moved, "left": done["left"]}, lines)
