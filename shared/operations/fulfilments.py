@@ -49,3 +49,8 @@ def as_movement(demand: Demand) -> Demand | Movement:
     legs = (Leg(demand.location, sign * demand.quantity),) if demand.quantity else ()
     line = (demand.order, demand.line)
     return Movement(demand.key, demand.sku, kind, legs, demand.occurred_at, demand.origin, line)
+
+
+def moved_kind(demand: Demand) -> MovementKind:
+    """Return what kind of movement an order document is where its word moves stock: shipped, or come back."""
+    return _MOVES[demand.effect][0]

@@ -1,7 +1,7 @@
 """What became of each event of a message: read from the ledger, not remembered, so it is true of now.
 
-The message is translated again, exactly as when it was applied, and every event is looked for where it would be.
-Nothing is written.
+The message is translated again, exactly as when it was applied, and every event is looked for by its key, whatever its
+codes stand for by now. Nothing is written.
 
 ==============  ========================================================================================
 outcome         means
@@ -33,15 +33,15 @@ from shared.domain.events import Count, Demand, Movement, instant
 from shared.domain.network import Source
 from shared.domain.stock import EventKey, StockKey
 from shared.operations.facts import Fact, order_line_of, stock_keys
+from shared.operations.footprint import touched, undo_keys
 from shared.operations.resolve import Resolution, resolve
-from shared.operations.undo import undo_keys
 from shared.sources.contract import Fault, Report
 from shared.sources.registry import FILE_CONNECTORS, translator
 from shared.store.inbox import StoredMessage
 from shared.store.layout import event_key
 from shared.store.orders import Orders
 from shared.store.registry import Registry
-from shared.store.table import Table
+from shared.store.table import Item, Table
 
 SHOWN = 100
 """Events of one message that are shown, at most."""
@@ -109,12 +109,13 @@ class MessageView:
             return EventOutcome(EventKey(""), "", "", (), None, None, "fault", reason)
         network = self._registry.network()
         resolution = resolve([report], source, self._registry, network, self._clock())
-        fact = next(iter(resolution.facts), None)
-        found = None if fact is None else self._found(fact, stored)
+        event, fact = report.event, next(iter(resolution.facts), None)
+        item = self._table.get(event_key(event.key))
+        found = self._as_posted(report, item, stored) if item else self._in_order(fact) if fact else None
         outcome, reason = found or _unposted(resolution)
-        event, ours = report.event, fact.event if fact else next(iter(resolution.held), None)
+        ours = fact.event if fact else next(iter(resolution.held), None)
         seen = next(iter(resolution.observations), None)
-        keys = tuple(stock_keys(ours)) if ours else ()
+        keys = tuple(touched(item) if item else stock_keys(ours) if ours else ())
         return EventOutcome(
             key=event.key,
             what=str(
@@ -135,23 +136,21 @@ class MessageView:
             order_line=order_line_of(ours) if isinstance(ours, Demand) else None,
         )
 
-    def _found(self, fact: Fact, stored: StoredMessage) -> tuple[str, str] | None:
-        """Return how the ledger holds a fact, if it does."""
-        event = fact.event
-        if isinstance(event, Demand):
-            name = order_line_of(event)
-            if name is None or not (keys := stock_keys(event)):
-                return None
-            applied = self._orders.lines({name: keys[0]})[name].applied.get(event.key)
-            if applied is None:
-                return None
-            return ("posted", "") if applied == fact.effect else ("conflict", _ANOTHER_EFFECT)
-        item = self._table.get(event_key(event.key))
-        if item is None:
+    def _in_order(self, fact: Fact) -> tuple[str, str] | None:
+        """Return how its order line holds an order's document, if it does."""
+        event, name = fact.event, order_line_of(fact.event)
+        if not isinstance(event, Demand) or name is None or not (keys := stock_keys(event)):
             return None
-        if item["effect"] != fact.effect:
+        applied = self._orders.lines({name: keys[0]})[name].applied.get(event.key)
+        if applied is None:
+            return None
+        return ("posted", "") if applied == fact.effect else ("conflict", _ANOTHER_EFFECT)
+
+    def _as_posted(self, report: Report, item: Item, stored: StoredMessage) -> tuple[str, str]:
+        """Return how the ledger holds an event that it knows."""
+        if item["effect"] != report.effect:
             return "conflict", _ANOTHER_EFFECT
-        if self._table.get_many([event_key(key) for key in undo_keys(event, item).values()]):
+        if self._table.get_many([event_key(name) for name in undo_keys(report.event.key, item).values()]):
             return "undone", "it was taken back by compensating entries; a replay changes nothing"
         if item["message_id"] != stored.message.id:
             return "duplicate", f"message {cast(str, item['message_id'])} brought it first"

@@ -22,7 +22,7 @@ from datetime import datetime
 from shared.domain.drift import Observation
 from shared.domain.events import Count, Demand, Event, Leg, Movement
 from shared.domain.network import MANUAL, Source
-from shared.domain.stock import Counter, LocationId, Sku
+from shared.domain.stock import Counter, EventKey, LocationId, Sku
 from shared.operations.facts import Fact
 from shared.operations.fulfilments import moved_or_claimed
 from shared.operations.kit_stock import KitStock, stock_of_kit
@@ -101,14 +101,18 @@ def _in_our_codes(event: Event, sku: Sku, source: Source, network: Network) -> E
         return replace(
             event, sku=sku, location=location, leaf=network.locations[location].grain.of(event.leaf)
         )
-    # Two channels may give their orders the same numbers: ours carry the channel's name, ``shopify/5001``.
-    event = replace(event, sku=sku, order=f"{event.channel}/{event.order}")
+    event = replace(event, sku=sku, order=our_order(event))
     if event.location is not None:
         return replace(event, location=_location(event.location, source, network))
     channel = network.channels.get(event.channel)
     if channel is None or not channel.served_from:
         raise UnknownLocationError(f"demand_location of channel {event.channel}")
     return replace(event, location=channel.served_from[0], is_assumed=True)
+
+
+def our_order(demand: Demand) -> str:
+    """Name an order as we do: channels may give theirs the same numbers, ours carry the channel, ``shopify/5001``."""
+    return f"{demand.channel}/{demand.order}"
 
 
 def _leg(leg: Leg, source: Source, network: Network) -> Leg:
@@ -155,6 +159,47 @@ def observation_of(event: Count) -> Observation:
         event.as_of,
         event.version,
     )
+
+
+def why_not_posted(
+    reports: Sequence[Report], source: Source, registry: Registry, network: Network, now: datetime
+) -> dict[EventKey, str]:
+    """Say of reports that the ledger does not know why that is, as far as it can be told today."""
+    resolution = resolve(reports, source, registry, network, now)
+    told = {event.key for event in resolution.hearsay}
+    held = {event.key for event in resolution.held}
+    facts = {fact.event.key for fact in resolution.facts}
+    waits = bool(resolution.unmeasured or resolution.kit_stock)
+    said: dict[EventKey, str] = {}
+    for report in reports:
+        key, unknown = report.event.key, _unknown_of(report, source, resolution)
+        if isinstance(report.event, Demand):
+            said[key] = "an order is undone by cancelling it at its source"
+        elif unknown is not None:
+            said[key] = f"{_ABSENT}: {unknown.kind} {unknown.code!r} stands for nothing of ours"
+        elif key in told:
+            said[key] = f"{_ABSENT}: {source.id} is not the authority for movements there"
+        elif key in held:
+            said[key] = f"{_ABSENT}: it is dated in the future"
+        elif key in facts:
+            said[key] = f"{_ABSENT}: it was not posted"
+        elif waits:
+            said[key] = f"{_ABSENT}: it waits in a case, or was only compared"
+        else:
+            said[key] = f"{_ABSENT}: {source.id} is not the authority for counts there"
+    return said
+
+
+_ABSENT = "it is not in the ledger"
+
+
+def _unknown_of(report: Report, source: Source, resolution: Resolution) -> Code | None:
+    """Return the code of a report that stands for nothing of ours."""
+    event = report.event
+    places = [leg.location for leg in event.legs] if isinstance(event, Movement) else [event.location]
+    codes = [Code(source.id, report.code_kind, event.sku)]
+    codes += [Code(source.id, "location", place) for place in places if place is not None]
+    return next((code for code in codes if code in resolution.unknown), None)
 
 
 def tally(resolution: Resolution, outcomes: Sequence[str]) -> dict[str, int]:

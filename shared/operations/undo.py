@@ -1,8 +1,9 @@
 """Undo: take back what one message or file did, by compensating entries; the journal only ever grows.
 
-The message is translated again to learn which events it carries, and what each did is read from the journal entries
-that its own item names, never assumed. Each event is compensated by an event of its own (``onecount/undo/<key>``), so
-undoing twice, or being interrupted in the middle, is harmless:
+The message is translated again to learn which events it carries, and that is all: what each did, and to which stock
+key, is read from the ledger (``footprint.py``), never concluded from what its codes stand for today or from who is
+believed there now. Each event is compensated by an event of its own (``onecount/undo/<key>``), so undoing twice, or
+being interrupted in the middle, is harmless:
 
 ===========  ================================================================================================
 movement     the same legs with the opposite sign at the same instant; a count since then had seen the goods, and
@@ -12,27 +13,29 @@ count        retracted, as if it had never been taken; one that corrected an ear
 order        not undone here: cancel the order at its source, which lets its units go
 ===========  ================================================================================================
 
-What another message brought first is that message's, and stays.
+What another message brought first is that message's, and stays. Of every event it is said what was undone, or why not.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime
 from itertools import islice
 from typing import cast
 
-from shared.domain.events import Count, Demand, Event, Leg, Movement, Origin, instant
+from shared.domain.events import Count, Demand, Leg, Movement, Origin, instant
 from shared.domain.fold import Retraction, fold
-from shared.domain.ledger import Cause, Line, count_slot
+from shared.domain.ledger import Cause, Line
 from shared.domain.messages import Message
 from shared.domain.network import Source
-from shared.domain.stock import Counter, EventKey, LocationId, Quantity, Sku, SourceId, StockKey
+from shared.domain.stock import Counter, EventKey, Quantity, Sku, StockKey
 from shared.operations.count_desk import show_all, tell
 from shared.operations.facts import Fact, Outcome, stock_keys
+from shared.operations.footprint import OURS, lines_of, standing_count, touched, undo_key, undo_keys
+from shared.operations.fulfilments import moved_kind
 from shared.operations.post import Poster, count_rules
-from shared.operations.resolve import resolve
+from shared.operations.resolve import our_order, why_not_posted
 from shared.sources.contract import Fault, Report
 from shared.store.cases import Cases
 from shared.store.layout import event_key
@@ -42,8 +45,6 @@ from shared.store.table import Absent, Item, Put, Table
 
 CHUNK = 500
 """Reports that are undone together."""
-
-OURS = SourceId("onecount")
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,8 +146,7 @@ class Undoer:
                 done.next = first
                 break
             first += len(chunk)
-            resolution = resolve(chunk, source, self._registry, network, self._clock())
-            steps = self._steps(resolution.facts, message, actor, reason, network, done)
+            steps = self._steps(chunk, source, message, actor, reason, network, done)
             self._foresee(steps, network, done)
             if not dry_run:
                 self._carry_out(steps, network, done)
@@ -154,60 +154,70 @@ class Undoer:
 
     def _steps(
         self,
-        facts: Sequence[Fact],
+        reports: Sequence[Report],
+        source: Source,
         message: Message,
         actor: str,
         reason: str,
         network: Network,
         done: Undone,
     ) -> _Steps:
-        found = self._table.get_many([event_key(fact.event.key) for fact in facts])
-        ours = {fact.event.key: undo_keys(fact.event, found.get(event_key(fact.event.key))) for fact in facts}
-        undone = self._table.get_many([event_key(key) for keys in ours.values() for key in keys.values()])
+        events = {report.event.key: report.event for report in reports}
+        found = self._table.get_many([event_key(key) for key in events])
+        items = {key: found[event_key(key)] for key in events if event_key(key) in found}
+        absent = [report for report in reports if report.event.key not in items]
+        done.kept |= why_not_posted(absent, source, self._registry, network, self._clock()) if absent else {}
+        ours = {key: undo_keys(key, item) for key, item in items.items()}
+        undone = self._table.get_many([event_key(name) for names in ours.values() for name in names.values()])
+        components = self._components(ours)
         steps = _Steps()
-        for fact in facts:
-            event, item = fact.event, found.get(event_key(fact.event.key))
-            if isinstance(event, Demand):
-                done.kept[event.key] = "an order is undone by cancelling it at its source"
-            elif item is None:
-                done.kept[event.key] = "it is not in the ledger"
-            elif item["message_id"] != message.id:
-                done.kept[event.key] = f"message {cast(str, item['message_id'])} brought it first"
-            elif all(event_key(key) in undone for key in ours[event.key].values()):
+        for key, item in items.items():
+            if item["message_id"] != message.id:
+                done.kept[key] = f"message {cast(str, item['message_id'])} brought it first"
+                continue
+            if all(event_key(name) in undone for name in ours[key].values()):
                 done.already += 1
-            elif isinstance(event, Movement):
-                lines = list(self._lines(item, event, Cause.MOVEMENT))
-                for sku, key in ours[event.key].items():
-                    of_sku = [(at, line) for at, line in lines if at.sku == sku]
-                    back = _compensation(replace(event, key=key, sku=sku), of_sku, message, actor, reason)
-                    is_component = fact.is_component or fact.kit is not None
-                    steps.movements.append(Fact(back, "undo", is_component=is_component))
-                done.events += 1
-            elif any(self._lines(item, event, Cause.RETRACTED)):
-                done.kept[event.key] = (
-                    "it corrected an earlier version, which would not stand again; send a newer one"
-                )
-            else:
-                self._retract(event, network, steps, done)
+                continue
+            event, lines = events[key], lines_of(self._ledger, key, item)
+            if isinstance(event, Count):
+                self._retract(event, item, lines, network, steps, done)
+                continue
+            is_component = len(ours[key]) > 1 or item["sku"] not in ours[key] or item["sku"] in components
+            for sku, name in ours[key].items():
+                of_sku = [(at, line) for at, line in lines if at.sku == sku and line.cause is Cause.MOVEMENT]
+                back = _compensation(event, name, sku, of_sku, message, actor, reason)
+                steps.movements.append(Fact(back, "undo", is_component=is_component))
+            done.events += 1
         return steps
 
-    def _retract(self, event: Count, network: Network, steps: _Steps, done: Undone) -> None:
-        key, slot = StockKey(event.sku, event.location), count_slot(event)
-        mark = self._ledger.find_count(key, event, count_rules(network, event.location).widest)
-        if mark is None:
+    def _components(self, ours: Mapping[EventKey, Mapping[Sku, EventKey]]) -> set[Sku]:
+        """Return those of the items that moved that lie in a kit, or are one, at some time."""
+        skus = {sku for names in ours.values() for sku in names}
+        items = self._registry.items.find(skus) if skus else {}
+        return {sku for sku, item in items.items() if item.is_component or item.kit_components}
+
+    def _retract(
+        self,
+        event: Count,
+        item: Item,
+        lines: Sequence[tuple[StockKey, Line]],
+        network: Network,
+        steps: _Steps,
+        done: Undone,
+    ) -> None:
+        if any(line.cause is Cause.RETRACTED for _, line in lines):
+            done.kept[event.key] = (
+                "it corrected an earlier version, which would not stand again; send a newer one"
+            )
+            return
+        (at,) = touched(item)
+        within = max(count_rules(network, at.location).widest, event.as_of - (event.since or event.as_of))
+        found = standing_count(self._ledger, event, at, lines, within)
+        if found is None:
             done.kept[event.key] = "the count does not stand any more: it was corrected or rejected"
             return
-        steps.retractions.setdefault(key, []).append(Retraction(undo_key(event.key), slot, mark))
+        steps.retractions.setdefault(at, []).append(Retraction(undo_key(event.key), *found))
         done.events += 1
-
-    def _lines(self, item: Item, event: Movement | Count, cause: Cause) -> Iterator[tuple[StockKey, Line]]:
-        """Yield what an event wrote for a cause, from the journal entries that it stands in."""
-        for sku, location, seq in cast("list[tuple[str, str, int]]", item["entries"]):
-            key = StockKey(Sku(sku), LocationId(location))
-            for entry in self._ledger.entries(key, seq, seq):
-                for line in entry.lines:
-                    if line.event_key == event.key and line.cause is cause:
-                        yield key, line
 
     def _foresee(self, steps: _Steps, network: Network, done: Undone) -> None:
         for key, balance in self._ledger.balances(steps.keys()).items() if steps.keys() else ():
@@ -232,40 +242,29 @@ class Undoer:
                 show_all(key, posting, self._poster, self._cases, self._clock())
 
 
-def undo_key(key: EventKey) -> EventKey:
-    """Name the event that takes another back."""
-    return EventKey(f"{OURS}/undo/{key}")
-
-
-def undo_keys(event: Event, item: Item | None) -> dict[Sku, EventKey]:
-    """Name the events that take another back, by SKU: of whole kits each component has one of its own.
-
-    ``item`` is what the ledger keeps of the event, which says what it moved.
-    """
-    entries = [] if item is None else cast("list[tuple[str, str, int]]", item["entries"])
-    moved = dict.fromkeys(Sku(sku) for sku, _, _ in entries)
-    if not moved or list(moved) == [event.sku]:
-        return {event.sku: undo_key(event.key)}
-    return {sku: EventKey(f"{undo_key(event.key)}/{sku}") for sku in moved}
-
-
 def _compensation(
-    event: Movement,
-    lines: Iterable[tuple[StockKey, Line]],
+    event: Movement | Demand,
+    name: EventKey,
+    sku: Sku,
+    lines: Sequence[tuple[StockKey, Line]],
     message: Message,
     actor: str,
     reason: str,
 ) -> Movement:
-    legs = tuple(Leg(key.location, -line.quantity, line.slot.counter, line.slot.leaf) for key, line in lines)
+    """Return the opposite of what an event moved of one item, at the instant and on the leaves where it did."""
+    if isinstance(event, Movement):
+        kind, order_line = event.kind, event.order_line
+    else:  # an order's document, said by who was the authority for movements there
+        kind, order_line = moved_kind(event), (our_order(event), event.line)
     refs = tuple(sorted({**dict(event.origin.refs), "undone_by": actor, "undone_because": reason}.items()))
     return Movement(
-        event.key,
-        event.sku,
-        event.kind,
-        legs,
-        event.occurred_at,
+        name,
+        sku,
+        kind,
+        tuple(Leg(key.location, -line.quantity, line.slot.counter, line.slot.leaf) for key, line in lines),
+        next((line.valid_at for _, line in lines), event.occurred_at),
         Origin(OURS, message.id, refs),
-        event.order_line,
+        order_line,
     )
 
 

@@ -194,16 +194,23 @@ class Ledger:
             [] if item is None else [waiting_count(row) for row in cast("list[list[Value]]", item["counts"])]
         )
 
-    def find_count(self, key: StockKey, event: Count, within: timedelta) -> CountMark | None:
-        """Return how a count stands or waits, which may be up to ``within`` from its own time; None if it does not."""
-        counts = self._table.query(
-            count_partition(key, count_slot(event)),
-            first=instant(event.as_of - within),
-            last=instant(event.as_of + within) + "$",
-        )
-        standing = [count_mark(item) for item in counts]
-        waiting = [count.mark for count in self.waiting(key)]
-        return next((mark for mark in [*standing, *waiting] if mark.event_key == event.key), None)
+    def find_count(
+        self, key: StockKey, count: EventKey, slots: Sequence[Slot], likely: tuple[datetime, datetime]
+    ) -> tuple[Slot, CountMark] | None:
+        """Return where and how a count stands or waits; None if it does neither.
+
+        It is looked for in ``slots``, first between the two instants that are ``likely``, then at any.
+        """
+        for waiting in self.waiting(key):
+            if waiting.mark.event_key == count:
+                return waiting.slot, waiting.mark
+        first, last = (instant(at) for at in likely)
+        for low, high in ((first, f"{last}$"), ("", None)):
+            for slot in slots:
+                for item in self._table.query(count_partition(key, slot), first=low, last=high):
+                    if item["event_key"] == count:
+                        return slot, count_mark(item)
+        return None
 
     def leaves(self, key: StockKey, at: datetime | None = None) -> dict[Leaf, dict[Counter, Quantity]]:
         """Return what lies on each bin or lot that was ever named, now or as of an instant.

@@ -1,0 +1,89 @@
+"""What an event did to the ledger, read from its own item and from the journal entries that this names.
+
+What a message reports is in its sender's codes, and what these stand for, who is believed at a location and how finely
+it is told may all have been put right since. None of that changes what was written. So whoever takes an event back, or
+says what became of it, asks here, by nothing but its key::
+
+    EVENT#key   the SKU that it was posted for, the message that brought it, its entries as (sku, location, seq)
+    JRN         the lines that it wrote there: slot, quantity, instant
+    CNT, BAL    how a count stands or waits now: the decision about it may have come after its own entry
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from datetime import timedelta
+from typing import cast
+
+from shared.domain.events import Count
+from shared.domain.ledger import Cause, CountMark, Line, Slot
+from shared.domain.network import Grain
+from shared.domain.stock import Counter, EventKey, LocationId, Sku, SourceId, StockKey
+from shared.store.ledger import Ledger
+from shared.store.table import Item
+
+OURS = SourceId("onecount")
+
+_ANY_COUNTER = frozenset(Counter)
+
+
+def undo_key(key: EventKey) -> EventKey:
+    """Name the event that takes another back."""
+    return EventKey(f"{OURS}/undo/{key}")
+
+
+def undo_keys(key: EventKey, item: Item) -> dict[Sku, EventKey]:
+    """Name the events that take another back, by SKU: of whole kits each component has one of its own.
+
+    ``item`` is what the ledger keeps of the event. The names follow from it alone, so they stay what they are.
+    """
+    posted_for = Sku(cast(str, item["sku"]))
+    moved = list(dict.fromkeys(at.sku for at in touched(item)))
+    if not moved or moved == [posted_for]:
+        return {posted_for: undo_key(key)}
+    return {sku: EventKey(f"{undo_key(key)}/{sku}") for sku in moved}
+
+
+def touched(item: Item) -> list[StockKey]:
+    """Return the stock keys that an event was posted to."""
+    return list(dict.fromkeys(StockKey(sku, location) for sku, location, _ in _entries(item)))
+
+
+def lines_of(ledger: Ledger, key: EventKey, item: Item) -> list[tuple[StockKey, Line]]:
+    """Return what an event wrote, from the journal entries that it stands in."""
+    return [
+        (at, line)
+        for sku, location, seq in _entries(item)
+        for at in [StockKey(sku, location)]
+        for entry in ledger.entries(at, seq, seq)
+        for line in entry.lines
+        if line.event_key == key
+    ]
+
+
+def standing_count(
+    ledger: Ledger, event: Count, at: StockKey, lines: Sequence[tuple[StockKey, Line]], within: timedelta
+) -> tuple[Slot, CountMark] | None:
+    """Return where and how a count stands or waits; None where it does not: it was corrected or rejected.
+
+    ``lines`` are those that it wrote when it was posted. ``within`` is how far from its own time it was probably
+    decided to have been taken; it is found wherever it is.
+    """
+    wrote = [line.slot for _, line in lines if line.cause is Cause.COUNT]
+    slots = list(dict.fromkeys([*wrote, *_likely_slots(event)]))
+    return ledger.find_count(at, event.key, slots, (event.as_of - within, event.as_of + within))
+
+
+def _likely_slots(event: Count) -> Iterator[Slot]:
+    """Yield where a count may have been taken, by any grain that the location may have had."""
+    counters = [Counter(event.element)] if event.element in _ANY_COUNTER else list(Counter)
+    for grain in Grain:
+        for counter in counters:
+            yield Slot(grain.of(event.leaf), counter)
+
+
+def _entries(item: Item) -> list[tuple[Sku, LocationId, int]]:
+    return [
+        (Sku(sku), LocationId(location), seq)
+        for sku, location, seq in cast("list[tuple[str, str, int]]", item["entries"])
+    ]
