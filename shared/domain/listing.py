@@ -77,8 +77,8 @@ class ListingState:
         Documents of the channel's own orders that have posted so far, and at that moment.
     ahead
         Units by which the channel was ahead of us at that moment, not yet explained by demand.
-    troubled
-        Whether a case is open for this listing, to be closed by the next success.
+    troubles, mended
+        Cases that were ever filed for this listing, and how many of them the last success closed.
     doubted_at
         When a number was last taken for true that had two stories; None once that is long ago.
     external_id
@@ -97,10 +97,16 @@ class ListingState:
     shown_at_sales: int = 0
     ahead: Quantity = 0
     ahead_since: datetime | None = None
-    troubled: bool = False
+    troubles: int = 0
+    mended: int = 0
     doubted_at: datetime | None = None
     external_id: str | None = None
     pushes: tuple[Push, ...] = ()
+
+    @property
+    def troubled(self) -> bool:
+        """Whether a case may be open for this listing, to be closed by the next success."""
+        return self.troubles > self.mended
 
     @property
     def unexplained(self) -> Quantity:

@@ -127,8 +127,6 @@ class DeadLetterDesk:
         case = push_failed_case(hint.channel, hint.sku)
         if self._cases.has_part(case, letter.id):
             return
-        for location in channel.locations:
-            self._listings.trouble(channel.id, StockKey(hint.sku, location))
         now = self._clock()
         self._cases.file(
             Case(
@@ -146,9 +144,11 @@ class DeadLetterDesk:
                 },
             )
         )
-        self._cases.add_part(
-            case, letter.id, now
-        )  # last: whoever is cut short before it files the letter again
+        # The listing is told of its case once that is there, or a success in between would find nothing to close; and
+        # the letter is noted last, so that whoever is cut short before it files it again.
+        for location in channel.locations:
+            self._listings.trouble(channel.id, StockKey(hint.sku, location))
+        self._cases.add_part(case, letter.id, now)
 
     def _unnamed(self, queue: str, letter: DeadLetter) -> Case:
         now = self._clock()

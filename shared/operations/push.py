@@ -222,7 +222,7 @@ class Pusher:
                 reason = (
                     "the outcome of the last push is unknown" if in_doubt else "another push is on its way"
                 )
-                work.put_off(key, settled_at - now, reason, failed=False)
+                work.put_off(key, settled_at - now, reason, failed=in_doubt)
         self._resolve(unknown, work)
         took_at = self._clock()
         taken = self._listings.take(self._channel.id, free, took_at + SLOT_HELD_FOR, took_at)
@@ -459,13 +459,14 @@ class Pusher:
         now = self._clock()
         self._cases.close(push_failed_case(self._channel.id, key.sku), resolution, now)
         self._cases.close(push_case(CaseKind.PUSH_REFUSED, key, self._channel.id), resolution, now)
-        return replace(state, troubled=False)
+        return replace(state, mended=state.troubles)
 
     def _refused(self, key: StockKey, outcome: Refused, state: ListingState) -> None:
         facts: dict[str, Fact] = {"channel": self._channel.id, "code": outcome.code}
         title = f"{self._channel.id} refuses the quantity of {key.sku} at {key.location}: {outcome.reason}"
         self._file(CaseKind.PUSH_REFUSED, key, title, outcome.remedy, facts)
-        self._listings.settle(self._channel.id, {key: replace(state, troubled=True)})
+        self._listings.trouble(self._channel.id, key)
+        self._listings.settle(self._channel.id, {key: state})
 
     def _ask_a_person(self, key: StockKey, state: ListingState) -> ListingState:
         """The lead was never explained by an order: publish our number again, and say so in a case."""

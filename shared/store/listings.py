@@ -68,8 +68,8 @@ class Listings:
         )
 
     def trouble(self, channel: ChannelId, key: StockKey) -> None:
-        """Remember that a case is open for a listing."""
-        self._table.write([Update(listing_state_key(channel, key), set={"troubled": True})])
+        """Remember that a case is open for a listing, whatever is stored of it at the same time."""
+        self._table.write([Update(listing_state_key(channel, key), add={"troubles": 1})])
 
     def _write(self, updates: Mapping[StockKey, Update]) -> set[StockKey]:
         done = write_each(self._table, list(updates.values()))
@@ -181,7 +181,7 @@ def _settle(channel: ChannelId, key: StockKey, state: ListingState) -> Update:
             "shown_at": None if state.shown_at is None else instant(state.shown_at),
             "ahead": state.ahead,
             "ahead_since": None if state.ahead_since is None else instant(state.ahead_since),
-            "troubled": state.troubled,
+            "mended": state.mended,
             "doubted_at": None if state.doubted_at is None else instant(state.doubted_at),
             "pushes": [_push_value(push) for push in state.pushes],
         },
@@ -203,7 +203,8 @@ def _state(item: Item) -> ListingState:
         shown_at_sales=cast(int, item.get("shown_at_sales", 0)),
         ahead=cast(int, item.get("ahead", 0)),
         ahead_since=_instant_or_none(item, "ahead_since"),
-        troubled=cast(bool, item.get("troubled", False)),
+        troubles=cast(int, item.get("troubles", 0)),
+        mended=cast(int, item.get("mended", 0)),
         doubted_at=_instant_or_none(item, "doubted_at"),
         external_id=cast("str | None", item.get("external_id")),
         pushes=tuple(_push(row) for row in cast("list[list[Value]]", item.get("pushes", []))),

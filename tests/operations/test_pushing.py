@@ -12,6 +12,7 @@ from shared.channels.contract import Offer
 from shared.domain.cases import CaseKind, CaseStatus
 from shared.domain.network import Channel
 from shared.domain.stock import Sku, StockKey
+from shared.operations.dead_letters import DeadLetter
 from shared.operations.fan_out import Hint, Lane
 from shared.store.table import Action, UnknownOutcomeError
 from tests.operations.house import (
@@ -31,6 +32,9 @@ from tests.operations.scripted_channel import ScriptedChannel
 from tests.operations.shop import Shop
 
 LATENESS = timedelta(seconds=30)
+
+
+LETTER = '{"channel":"shop","sku":"TEA","since":"2026-11-01T12:00:00.000000Z"}'
 
 
 @pytest.fixture
@@ -407,6 +411,29 @@ def test_a_channel_that_cannot_be_asked_is_pushed_again_after_an_unknown_outcome
     assert shop.shown == 10
 
 
+def test_while_an_outcome_stays_unknown_each_look_counts_as_a_failure() -> None:
+    """Or a channel that only ever fails in this way would be waited for without end."""
+    shop = Shop(reads_back=False, fenced=False)
+    shop.house.settle()
+    shop.channel.answers.append("unheard")
+    pusher = shop.house.pusher(shop.channel)
+    assert [later.failed for later in pusher.push([TEA])] == [True]
+    assert [later.failed for later in pusher.push([TEA])] == [True]
+
+
+def test_a_case_that_is_filed_while_a_push_is_on_its_way_is_closed_by_its_success(shop: Shop) -> None:
+    house = shop.house
+    def file(_offers: Sequence[Offer]) -> None:
+        house.letters.queues["push-shop-bulk-dead"] = [DeadLetter("1", LETTER)]
+        house.desk.file()
+
+    shop.channel.before = file
+    house.post(movement("r", 1, 5))
+    shop.work()
+    [case] = house.cases.list(CaseStatus.RESOLVED)
+    assert (case.kind, house.open_cases()) == (CaseKind.PUSH_FAILED, [])
+
+
 # ---- several workers --------------------------------------------------------------------------------------------
 
 
@@ -606,14 +633,11 @@ def test_a_channel_that_refuses_one_listing_is_not_silent(shop: Shop) -> None:
 
 
 def test_a_dead_letter_becomes_a_case_that_the_redriven_push_closes(shop: Shop) -> None:
-    from shared.operations.dead_letters import DeadLetter
-
     shop.channel.down = True
     shop.house.post(movement("r", 1, 5))
     shop.house.settle()
     shop.house.lanes.due()
-    body = '{"channel":"shop","sku":"TEA","since":"2026-11-01T12:00:00.000000Z"}'
-    shop.house.letters.queues["push-shop-bulk-dead"] = [DeadLetter("1", body)]
+    shop.house.letters.queues["push-shop-bulk-dead"] = [DeadLetter("1", LETTER)]
     shop.house.sweep.run()
     shop.house.sweep.run()
     [case] = shop.house.cases.list(CaseStatus.OPEN)
