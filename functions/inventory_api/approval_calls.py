@@ -37,7 +37,10 @@ log = logging.getLogger(__name__)
 
 
 class ApproveAction(Request):
-    """What the approver saw of a count beyond its limit, or the instant at which a suspended one was taken."""
+    """What the approver saw, and the instant at which a suspended count was taken.
+
+    ``seen`` is the ledger's number for a count, and the base units that an adjustment comes to.
+    """
 
     seen: Annotated[int, Field(strict=True)] | None = None
     at: AwareDatetime | None = None
@@ -65,7 +68,7 @@ def approve_case(asked: Asked[ApproveAction]) -> Answer:
     replayed: int | None = 0
     try:
         if not _is_count(name):
-            replayed = desk.approve_file(name, asked.client)
+            replayed = desk.approve_file(name, asked.client, wanted.seen)
         elif not desk.approve_count(name, asked.client, wanted.seen, wanted.at):
             replayed = None
     except ChangedSinceSeenError as changed:

@@ -173,7 +173,9 @@ def _agreed(action: str, number: int) -> bool:
 @click.option("--sku", help="map: which SKU the unknown code stands for.")
 @click.option("--code", help="map: which code, where a file waits for many.")
 @click.option(
-    "--seen", type=int, help="approve: the ledger's number that you saw, for a count beyond its limit."
+    "--seen",
+    type=int,
+    help="approve: the ledger's number that you saw, for a count beyond its limit; an adjustment's units.",
 )
 @click.option("--at", help="approve: when a suspended count was taken (2026-11-01T06:00:00Z).")
 @click.option("--owner", help="assign: who takes it on; an empty name gives it back.")

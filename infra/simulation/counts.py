@@ -75,7 +75,10 @@ class CountAuditor:
             cast("int | None", item["seen"]),
             None if at is None else parse_instant(at),
         )
-        if decided not in self._told[name]:
+        told = (
+            decided if decided.at is None else decided._replace(seen=None)
+        )  # the ledger's number then is noted
+        if told not in self._told[name]:
             raise Violation(Invariant.AUTHORITY, f"count {name} was decided as nobody did: {decided}")
         if name not in slot.waiting:
             raise Violation(Invariant.ONCE, f"count {name} does not wait, and was decided")

@@ -67,6 +67,14 @@ class ChangedSinceSeenError(Exception):
         self.known = known
 
 
+class SeenNeededError(ValueError):
+    """What a decision would change is beyond the limit, and it does not say which number was seen."""
+
+    def __init__(self, known: Quantity, quantity: Quantity) -> None:
+        super().__init__(f"the count says {quantity} where the ledger says {known} as of that instant")
+        self.known = known
+
+
 class InstantNeededError(ValueError):
     """A suspended count is decided by an instant within its window; any other count by none."""
 
@@ -88,7 +96,8 @@ class Decision:
     accept
         False drops the count for good.
     seen
-        For an approval: the ledger's own number as of the count, as the approver saw it.
+        The ledger's own number as of the count, as the approver saw it. Of a suspended count it need be said only where
+        the count, taken ``at`` that instant, is beyond the limit.
     at
         For a suspended count: the exact instant at which it was taken.
     """
@@ -179,7 +188,7 @@ def fold(
 
     Raises
     ------
-    NoLongerWaitsError, ChangedSinceSeenError, InstantNeededError
+    NoLongerWaitsError, ChangedSinceSeenError, InstantNeededError, SeenNeededError
         When a decision does not fit.
     """
     draft = _Draft(state)
@@ -566,13 +575,23 @@ class _Draft:
             at = decision.at
         elif decision.at is not None:
             raise InstantNeededError(None)
-        if count.why is Why.APPROVAL and decision.seen is not None and decision.seen != count.known:
-            raise ChangedSinceSeenError(decision.seen, count.known)
+        mark = count.mark._replace(as_of=at)
+        if decision.accept:
+            self.must_be_seen(decision, count, mark)
         del self.waiting[decision.count]
         if decision.accept:
-            mark = count.mark._replace(as_of=at)
             self.accept(self.slot(count.slot), count, mark, count.quantity, None)
         self.judge(count.slot.counter)
+
+    def must_be_seen(self, decision: Decision, count: Waiting, mark: CountMark) -> None:
+        """Hold an approval to the number that the approver saw."""
+        draft, limit = self.slot(count.slot), self.rules.approve_beyond
+        known = count.known if count.why is Why.APPROVAL else self.known_before(draft, mark)
+        if decision.seen is not None and decision.seen != known:
+            raise ChangedSinceSeenError(decision.seen, known)
+        if decision.seen is None and count.why is Why.SUSPENDED and limit is not None:
+            if limit.is_exceeded(count.quantity - known, of=known):
+                raise SeenNeededError(known, count.quantity)
 
     # ---- the posting ----------------------------------------------------------------------------------------------
 

@@ -121,12 +121,13 @@ class MessageApplier:
             source = self._registry.network(fresh=True).source(message.source)
         if source is None:
             raise _UndeclaredSourceError(f"source {message.source} is not declared any more")
-        decision = self._inbox.files.kept(message.id).decision if source.id == MANUAL.id else ""
-        if decision == REJECTED:
+        kept = self._inbox.files.kept(message.id) if source.id == MANUAL.id else None
+        if kept is not None and kept.decision == REJECTED:
             self._inbox.mark(message.id, MessageStatus.POSTED, {REJECTED: 1}, since)
             return MessageStatus.POSTED
         reports = translator(source.connector).translate(message, source)
-        recorded = self._recorder.record(reports, source, message, is_approved=decision == APPROVED)
+        approved = kept.units if kept is not None and kept.decision == APPROVED else None
+        recorded = self._recorder.record(reports, source, message, approved=approved)
         status = MessageStatus.PARKED if recorded.case_ids else MessageStatus.POSTED
         if not self._inbox.mark(message.id, status, recorded.outcomes, since):
             return MessageStatus.PENDING

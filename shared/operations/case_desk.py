@@ -7,14 +7,16 @@ time and says where to go on.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 from shared.domain.cases import OURSELVES, RETRIED, Case, CaseKind, CaseStatus, Deed
 from shared.domain.events import instant
-from shared.domain.fold import Decision, InstantNeededError, NoLongerWaitsError
+from shared.domain.fold import Decision, InstantNeededError, NoLongerWaitsError, SeenNeededError
 from shared.domain.stock import ChannelId, EventKey, MessageId, Quantity, Sku, SourceId
+from shared.operations.adjustments import AdjustmentChangedError, comes_to
 from shared.operations.case_selection import Selection
 from shared.operations.count_desk import DECIDED_HERE, CountDesk
 from shared.operations.fan_out import Hint, Lane, Lanes
@@ -80,6 +82,30 @@ class NotPossibleError(ValueError):
 
 REOPENED_ANEW = 5
 """Times that a retry begins anew because others keep filing the case; then it is left open, with its messages."""
+
+
+class UnseenError(NotPossibleError):
+    """A suspended count is beyond the limit at the instant that was given: the approval must say what was seen."""
+
+    def __init__(self, error: SeenNeededError) -> None:
+        super().__init__(
+            f"{error}, beyond the location's limit; approve it with that number too (seen = {error.known}, "
+            f"--seen {error.known}) if it is right"
+        )
+        self.known = error.known
+
+
+@contextmanager
+def _said_plainly() -> Iterator[None]:
+    """Say why a decision about a count does not fit, and what does."""
+    try:
+        yield
+    except NoLongerWaitsError as error:
+        raise NotPossibleError("the count does not wait any more; look at the stock's journal") from error
+    except InstantNeededError as error:
+        raise NotPossibleError(f"{error} (at)") from error
+    except SeenNeededError as error:
+        raise UnseenError(error) from error
 
 
 class CaseDesk:
@@ -185,17 +211,38 @@ class CaseDesk:
             raise NotPossibleError(f"{reason}; the case lists those of most rows")
         return waiting[0]
 
-    def approve_file(self, case_id: str, actor: str) -> int | None:
-        """Apply a file that was held, as it is; return how many messages that were, None if a second word is needed.
+    def approve_file(self, case_id: str, actor: str, seen: Quantity | None = None) -> int | None:
+        """Apply what was held whole; return how many messages that were, None if a second word is needed.
+
+        A file is applied as it is. An adjustment by hand is approved for the base units that the approver has ``seen``
+        it come to: those that the case says, unless others are named.
 
         Raises
         ------
-        CaseNotFoundError, NotPossibleError
+        CaseNotFoundError, NotPossibleError, AdjustmentChangedError
         """
-        if not self._is_approved(self._held_file(case_id), actor, "as it is"):
+        case, units, state = self._held_file(case_id), None, "as it is"
+        if case.kind is CaseKind.ADJUSTMENT_APPROVAL:
+            units = self._seen_adjustment(case, seen)
+            state = f"seen {units:+d}"
+        elif seen is not None:
+            raise NotPossibleError("a file is approved as it is; leave out what you saw (seen)")
+        if not self._is_approved(case, actor, state, None if units is None else abs(units)):
             return None
-        self._decide_file(case_id, APPROVED, actor)
+        self._decide_file(case_id, APPROVED, actor, units)
         return self.retry(case_id, actor)
+
+    def _seen_adjustment(self, case: Case, seen: Quantity | None) -> Quantity:
+        """Return the base units that an adjustment comes to, if they are what was seen; else show the case anew."""
+        shown = int(str(case.facts["quantity"])) if seen is None else seen
+        message = MessageId(str(case.message_id))
+        units = comes_to(self._inbox.load(message).message, self._registry, self._clock())
+        if units is None or units == shown:
+            return shown
+        if self._sweep.apply_again(message) is MessageStatus.POSTED:  # small enough by now to need nobody
+            self._cases.unpark(case.id, message)
+            self._cases.close(case.id, "it is within the limit now, and posted", self._clock())
+        raise AdjustmentChangedError(shown, units)
 
     def reject_file(self, case_id: str, reason: str, actor: str) -> None:
         """Drop a file that was held: none of it will ever be applied, and a corrected file is another one.
@@ -218,11 +265,13 @@ class CaseDesk:
             raise NotPossibleError(f"the case is {case.status} already; only an open one can be decided")
         return case
 
-    def _decide_file(self, case_id: str, decision: str, actor: str) -> list[MessageId]:
+    def _decide_file(
+        self, case_id: str, decision: str, actor: str, units: Quantity | None = None
+    ) -> list[MessageId]:
         self._held_file(case_id)
         messages = list(self._cases.parked(case_id))
         for message in messages:
-            self._inbox.files.decide(message, decision, actor, self._clock())
+            self._inbox.files.decide(message, decision, actor, self._clock(), units)
         return messages
 
     def approve_count(
@@ -231,7 +280,8 @@ class CaseDesk:
         """Apply a count that waits; return False where that needs a second person's word first.
 
         One beyond its limit is approved against the ledger's number that the approver has ``seen``; one that is
-        suspended is given the instant ``at`` which it was taken.
+        suspended is given the instant ``at`` which it was taken, and where that makes it one beyond the limit, what was
+        ``seen`` too. How many people it needs follows from what it would change now.
 
         Raises
         ------
@@ -249,9 +299,13 @@ class CaseDesk:
             )
         decision = Decision(EventKey(str(case.facts.get("event_key"))), accept=True, seen=seen, at=at)
         self._must_wait(case)
-        state = f"seen {seen}" if at is None else f"taken at {instant(at)}"
-        if not self._is_approved(case, actor, state):
-            return False
+        with _said_plainly():
+            foreseen = self._counts.foresee(case, decision)
+        if foreseen is not None:
+            decision = replace(decision, seen=foreseen.known)
+            taken = "" if at is None else f"taken at {instant(at)}, "
+            if not self._is_approved(case, actor, f"{taken}seen {foreseen.known}", abs(foreseen.change)):
+                return False
         self._decide_count(case, decision, actor)
         return True
 
@@ -268,12 +322,8 @@ class CaseDesk:
 
     def _decide_count(self, case: Case, decision: Decision, actor: str, reason: str = "") -> None:
         self._must_wait(case)
-        try:
+        with _said_plainly():
             self._counts.decide(case, decision, actor, reason)
-        except NoLongerWaitsError as error:
-            raise NotPossibleError("the count does not wait any more; look at the stock's journal") from error
-        except InstantNeededError as error:
-            raise NotPossibleError(f"{error} (at)") from error
 
     def _must_wait(self, case: Case) -> None:
         if case.kind not in DECIDED_HERE:
@@ -281,10 +331,10 @@ class CaseDesk:
         if case.status is not CaseStatus.OPEN:
             raise NotPossibleError(f"the case is {case.status} already; only an open one can be decided")
 
-    def _is_approved(self, case: Case, actor: str, state: str) -> bool:
+    def _is_approved(self, case: Case, actor: str, state: str, units: Quantity | None) -> bool:
         """Take an approver's word; return whether the change may be made now."""
         try:
-            return self._four_eyes.approve(case, actor, state)
+            return self._four_eyes.approve(case, actor, state, units)
         except SamePersonError as error:
             raise NotPossibleError(str(error)) from error
         except ApprovedMeanwhileError as error:

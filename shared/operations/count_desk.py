@@ -6,14 +6,16 @@ crash kept from being filed is filed when the message is recorded again, and one
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
 from datetime import datetime
 
 from shared.domain.cases import Case, CaseKind, CaseStatus, Fact, case_id
 from shared.domain.events import instant
 from shared.domain.fold import ChangedSinceSeenError, Decision, NoLongerWaitsError
-from shared.domain.ledger import Posting, Why
-from shared.domain.stock import EventKey, LocationId, Sku, StockKey
+from shared.domain.ledger import Cause, Posting, Why
+from shared.domain.stock import EventKey, LocationId, Quantity, Sku, StockKey
 from shared.operations.facts import Note, NoteKind, Outcome, Result
 from shared.operations.post import Poster, waiting_note
 from shared.store.cases import Cases
@@ -95,6 +97,22 @@ def show_all(
             show(key, count, poster, cases, now)
 
 
+@dataclass(frozen=True, slots=True)
+class Foreseen:
+    """What accepting a count would do now.
+
+    Attributes
+    ----------
+    known
+        The ledger's own number as of the count.
+    change
+        By how much the count changes it.
+    """
+
+    known: Quantity
+    change: Quantity
+
+
 class CountDesk:
     """Carries out decisions about counts that wait."""
 
@@ -105,6 +123,29 @@ class CountDesk:
         self._registry = registry
         self._cases = cases
         self._clock = clock
+
+    def foresee(self, case: Case, decision: Decision) -> Foreseen | None:
+        """Say what accepting the count of a case would change now; None where it has been decided already.
+
+        Raises
+        ------
+        NoLongerWaitsError, ChangedSinceSeenError, InstantNeededError, SeenNeededError
+            As ``decide`` would.
+        """
+        if self._poster.is_known(_decision_key(decision.count)):
+            return None
+        key = _stock_key(case)
+        with self._case_kept_true(case, key, decision):
+            posting = self._poster.foresee(key, self._registry.network(), decision)
+        change = sum(
+            line.quantity
+            for line in posting.lines
+            if line.event_key == decision.count and line.cause is Cause.COUNT
+        )
+        said = next(
+            (count.quantity for count in posting.counts if count.mark.event_key == decision.count), change
+        )
+        return Foreseen(said - change, change)
 
     def decide(self, case: Case, decision: Decision, actor: str, reason: str = "") -> None:
         """Accept or reject the count of a case, and close the case.
@@ -117,31 +158,48 @@ class CountDesk:
             When the ledger's number is no longer what was seen; the case shows the new one then.
         InstantNeededError
             When a suspended count is not given an instant of its window, or another count is given one.
+        SeenNeededError
+            When a suspended count is beyond the limit at its instant, and it is not said what was seen.
         PostingContendedError
             When others kept changing the stock key.
         """
-        key = StockKey(Sku(str(case.facts["sku"])), LocationId(str(case.facts["location"])))
+        key = _stock_key(case)
         record = _record(key, decision, actor, reason, self._clock())
-        try:
+        with self._case_kept_true(case, key, decision):
             posting = self._poster.amend(key, self._registry.network(), record, (), decision)
-        except NoLongerWaitsError:
-            show_all(key, None, self._poster, self._cases, self._clock(), decision.count)
-            self._cases.close(case.id, "the count does not wait any more", self._clock())
-            raise
-        except ChangedSinceSeenError as changed:
-            self._cases.amend(case.id, {"known": changed.known}, self._clock())
-            raise
         # The case is closed last: as long as it is open, somebody comes back to it after a crash.
         show_all(key, posting, self._poster, self._cases, self._clock(), decision.count)
         verdict = "accepted" if decision.accept else "rejected"
         because = f": {reason}" if reason else ""
         self._cases.close(case.id, f"{verdict} by {actor}{because}", self._clock(), by=actor)
 
+    @contextmanager
+    def _case_kept_true(self, case: Case, key: StockKey, decision: Decision) -> Iterator[None]:
+        """Bring a case up to date where a decision does not fit what it is about any more."""
+        try:
+            yield
+        except NoLongerWaitsError:
+            show_all(key, None, self._poster, self._cases, self._clock(), decision.count)
+            self._cases.close(case.id, "the count does not wait any more", self._clock())
+            raise
+        except ChangedSinceSeenError as changed:
+            if case.kind is CaseKind.COUNT_APPROVAL:
+                self._cases.amend(case.id, {"known": changed.known}, self._clock())
+            raise
+
+
+def _stock_key(case: Case) -> StockKey:
+    return StockKey(Sku(str(case.facts["sku"])), LocationId(str(case.facts["location"])))
+
+
+def _decision_key(count: EventKey) -> EventKey:
+    return EventKey(f"onecount/decision/{count}")
+
 
 def _record(key: StockKey, decision: Decision, actor: str, reason: str, now: datetime) -> Put:
     """Return what is kept of a decision for ever: who decided what, why, and on which figures."""
     return Put(
-        event_key(EventKey(f"onecount/decision/{decision.count}")),
+        event_key(_decision_key(decision.count)),
         {
             "effect": "accept" if decision.accept else "reject",
             "sku": key.sku,

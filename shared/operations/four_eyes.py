@@ -10,7 +10,8 @@ from collections.abc import Callable
 from datetime import datetime
 
 from shared.domain.cases import Approval, Case, Deed
-from shared.domain.exposure import sku_of, units_at_risk
+from shared.domain.exposure import sku_of
+from shared.domain.stock import Quantity
 from shared.store.cases import Cases
 from shared.store.registry import Registry
 
@@ -31,23 +32,26 @@ class FourEyesGuard:
         self._registry = registry
         self._clock = clock
 
-    def why(self, case: Case) -> str | None:
-        """Say why what waits in a case needs two people; None where one is enough."""
+    def why(self, case: Case, units: Quantity | None) -> str | None:
+        """Say why a change of so many units that waits in a case needs two people; None where one is enough."""
         rule = self._registry.network().rules.four_eyes
         if rule is None:
             return None
         sku = sku_of(case)
         item = None if sku is None else self._registry.items.find([sku]).get(sku)
-        return rule.why(units_at_risk(case), None if item is None else item.price)
+        return rule.why(units, None if item is None else item.price)
 
-    def approve(self, case: Case, actor: str, state: str) -> bool:
+    def approve(self, case: Case, actor: str, state: str, units: Quantity | None) -> bool:
         """Take one person's word for a state; return whether that is enough.
+
+        ``units`` are those that the change, made now, comes to; None where nobody can say. What the case remembers may
+        be long out of date.
 
         Raises
         ------
         SamePersonError, ApprovedMeanwhileError
         """
-        why = self.why(case)
+        why = self.why(case, units)
         if why is None:
             return True
         requester = case.facts.get("requested_by")

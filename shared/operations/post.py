@@ -281,7 +281,7 @@ class Poster:
 
         Raises
         ------
-        NoLongerWaitsError, ChangedSinceSeenError, PostingContendedError
+        NoLongerWaitsError, ChangedSinceSeenError, InstantNeededError, SeenNeededError, PostingContendedError
         """
         for attempt in range(ATTEMPTS):
             if self._table.get(record.key) is not None:
@@ -301,6 +301,16 @@ class Poster:
             else:
                 return posting
         raise PostingContendedError([], [])
+
+    def foresee(self, key: StockKey, network: Network, decision: Decision) -> Posting:
+        """Say what a decision about a count would write now, and write nothing.
+
+        Raises
+        ------
+        NoLongerWaitsError, ChangedSinceSeenError, InstantNeededError, SeenNeededError
+        """
+        balance = self._ledger.balances([key])[key]
+        return fold(self._ledger.state(balance, (), count_rules(network, key.location)), (), decision)
 
     def _make_way(self, refused: WriteRefusedError) -> bool:
         """Gather the allotments that a decrease could eat into; say whether there were any."""

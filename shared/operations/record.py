@@ -70,11 +70,12 @@ class Recorder:
         message: Message,
         *,
         unlisted: int = 0,
-        is_approved: bool = False,
+        approved: Quantity | None = None,
     ) -> Recorded:
         """Record every report of one message, or of one chunk of a file, and ``unlisted`` more faults as a number.
 
-        An entry by hand that is larger than its location allows waits in a case unless it ``is_approved``.
+        An adjustment by hand that is larger than its location allows waits in a case, unless it comes to the base units
+        that were ``approved``.
 
         Raises
         ------
@@ -85,8 +86,8 @@ class Recorder:
         network, now = self._registry.network(), self._clock()
         resolution = resolve(reports, source, self._registry, network, now)
         facts, waiting = resolution.facts, list[tuple[Movement, Quantity]]()
-        if source.id == MANUAL.id and not is_approved:
-            facts, waiting = parted(facts, self._poster, network)
+        if source.id == MANUAL.id:
+            facts, waiting = parted(facts, self._poster, network, approved)
         results = self._poster.post(facts, network)
         self._damper.corrected(results)
         self._observations.record(resolution.observations, now, agreed=_counted(results))
@@ -106,7 +107,7 @@ class Recorder:
         settled = self._settled_meanwhile(resolution, source)
         if settled:
             # Mapped between our look-up and our filing: whoever mapped it did not see this message parked.
-            recorded = self.record(reports, source, message, unlisted=unlisted, is_approved=is_approved)
+            recorded = self.record(reports, source, message, unlisted=unlisted, approved=approved)
             self._release(settled, message, now)
             return recorded
         outcomes = tally(resolution, [result.outcome for result in results])

@@ -52,11 +52,15 @@ class WaitingCode:
 
 @dataclass(frozen=True, slots=True)
 class Kept:
-    """What was kept of a file that was read: when, what its reader keeps, and what an operator decided about it."""
+    """What was kept of a file that was read: when, what its reader keeps, and what an operator decided about it.
+
+    ``units`` are those that an approver saw an adjustment come to, in base units.
+    """
 
     at: datetime | None
     reading: Mapping[str, Value] | None
     decision: str
+    units: int | None = None
 
 
 class Files:
@@ -73,6 +77,7 @@ class Files:
             None if at is None else parse_instant(at),
             cast("Mapping[str, Value] | None", item.get("reading")),
             cast(str, item.get("decision", "")),
+            cast("int | None", item.get("approved_units")),
         )
 
     def keep(self, message: MessageId, reading: Mapping[str, Value] | None, at: datetime) -> None:
@@ -83,9 +88,13 @@ class Files:
         remove = ("reading",) if reading is None else ()
         self._table.write([Update(message_key(message), set=set_, remove=remove, conditions=(Exists(),))])
 
-    def decide(self, message: MessageId, decision: str, actor: str, at: datetime) -> None:
-        """Remember an operator's word on a file that was held."""
+    def decide(
+        self, message: MessageId, decision: str, actor: str, at: datetime, units: int | None = None
+    ) -> None:
+        """Remember an operator's word on a file that was held, or on an adjustment that was seen to come to ``units``."""
         said: dict[str, Value] = {"decision": decision, "decided_by": actor, "decided_at": instant(at)}
+        if units is not None:
+            said["approved_units"] = units
         self._table.write([Update(message_key(message), set=said, conditions=(Exists(),))])
 
     # ---- what was accepted before ---------------------------------------------------------------------------

@@ -22,7 +22,8 @@ from shared.operations.case_selection import NOBODY, Selection
 from shared.operations.ingest import Drop
 from shared.operations.work_queue import WorkQueue
 from shared.store.cases import CaseNotFoundError
-from tests.operations.house import EAST, NOON, TEA, WMS, House, at, count, movement, network
+from tests.operations.deliveries import body
+from tests.operations.house import EAST, ERP, NOON, TEA, WMS, House, at, count, movement, network
 
 EURO = "EUR"
 
@@ -320,6 +321,77 @@ def test_one_person_is_enough_to_reject() -> None:
     house, case = careful(FourEyes(units=0))
     house.case_desk.reject_count(case, "wrong shelf", "ann")
     assert (house.on_hand(), house.cases.get(case).status) == (100, CaseStatus.RESOLVED)
+
+
+def test_how_many_people_it_needs_follows_from_what_it_would_change_now() -> None:
+    house, case = careful(FourEyes(units=50))
+    house.post(movement("LATE", -45, 900))  # tells no case of itself
+    assert house.cases.get(case).facts["known"] == 100
+
+    assert house.case_desk.approve_count(case, "ann", seen=1000) is False
+    assert (house.on_hand(), house.cases.get(case).approvals[0].state) == (1000, "seen 1000")
+    assert house.case_desk.approve_count(case, "ben", seen=1000) is True
+    assert house.on_hand() == 50
+
+
+def test_a_number_that_is_not_true_any_more_is_no_first_word_either() -> None:
+    house, case = careful(FourEyes(units=0))
+    house.post(movement("LATE", -45, 900))
+
+    with pytest.raises(ChangedSinceSeenError):
+        house.case_desk.approve_count(case, "ann", seen=100)
+
+    found = house.cases.get(case)
+    assert (found.approvals, found.facts["known"]) == ((), 1000)
+
+
+def suspended(limit: Tolerance | None) -> tuple[House, str]:
+    """A count of 10 where there are 1003, so near a receipt of 3 that its outcomes are 3 apart."""
+    declared = network()
+    sources = {
+        name: replace(source, clock_skew=timedelta(minutes=5)) for name, source in declared.sources.items()
+    }
+    place = Location(EAST, WMS, ERP, approve_beyond=limit)
+    house = House(
+        replace(
+            declared,
+            sources=sources,
+            locations={**declared.locations, EAST: place},
+            rules=Rules(FourEyes(units=50)),
+        )
+    )
+    house.post(movement("R1", -600, 1000))
+    line = {"sku": "TEA", "quantity": 3}
+    house.applier.apply(house.store("erp", body("receipt", "E1", line, occurred_at=at(-30))))
+    line = {"sku": "TEA", "quantity": 10}
+    house.applier.apply(house.store("wms", body("count", "C1", line, occurred_at=at(-30))))
+    [case] = house.cases.list(CaseStatus.OPEN)
+    assert case.kind is CaseKind.COUNT_SUSPENDED
+    return house, case.id
+
+
+def test_a_suspended_count_is_weighed_by_what_it_changes_and_not_by_how_far_its_outcomes_are_apart() -> None:
+    house, case = suspended(None)
+
+    assert house.case_desk.approve_count(case, "ann", at=at(-29)) is False
+    assert house.on_hand() == 1003
+    assert house.case_desk.approve_count(case, "ben", at=at(-29)) is True
+    assert house.on_hand() == 10
+    house.assert_exact()
+
+
+def test_a_suspended_count_beyond_the_limit_is_approved_with_the_number_that_was_seen() -> None:
+    house, case = suspended(Tolerance(percent_hundredths=1_000))
+
+    with pytest.raises(NotPossibleError, match="seen = 1003"):
+        house.case_desk.approve_count(case, "ann", at=at(-29))
+    with pytest.raises(ChangedSinceSeenError):
+        house.case_desk.approve_count(case, "ann", at=at(-29), seen=1000)
+    assert house.case_desk.approve_count(case, "ann", at=at(-31), seen=1000) is False
+    assert house.case_desk.approve_count(case, "ben", at=at(-29), seen=1003) is False
+    assert house.case_desk.approve_count(case, "ann", at=at(-29), seen=1003) is True
+    assert house.on_hand() == 10
+    house.assert_exact()
 
 
 # ---- mapped -----------------------------------------------------------------------------------------------------

@@ -4,18 +4,23 @@ from __future__ import annotations
 
 from contextlib import suppress
 from dataclasses import replace
+from fractions import Fraction
 
 import pytest
 
 from shared.domain.cases import CaseKind, CaseStatus
+from shared.domain.item_changes import Declaration, changed
+from shared.domain.items import Change
 from shared.domain.network import MANUAL, Tolerance
 from shared.domain.stock import MessageId, Sku, StockKey
+from shared.operations.adjustments import AdjustmentChangedError
 from shared.operations.case_desk import NotPossibleError
 from shared.operations.manual_desk import EntryBusyError, RefusedEntryError
 from shared.operations.reservations import IdempotencyConflictError, UnknownItemError
 from shared.operations.undo import Undone
 from shared.sources.contract import Report
 from shared.sources.manual import CONNECTOR, ManualEntry
+from shared.store.files import APPROVED
 from shared.store.inbox import MessageStatus
 from shared.store.layout import message_key
 from shared.store.table import Delete, ThrottledError
@@ -194,6 +199,59 @@ def test_an_adjustment_beyond_the_limit_waits_and_posts_when_it_is_approved() ->
     assert house.on_hand() == 70
     assert house.open_cases() == []
     house.assert_exact()
+
+
+def packed(house: House, units: int) -> None:
+    """Say how much a pallet of tea holds from now on."""
+    [before] = house.registry.items.find([Sku("TEA")]).values()
+    after = changed(
+        before, Declaration(Sku("TEA"), packs={"pallet": Fraction(units)}), Change("ann", house.clock())
+    )
+    house.registry.items.change([(before, after)])
+
+
+def test_an_adjustment_is_approved_for_the_base_units_that_were_seen() -> None:
+    house = strict()
+    packed(house, 48)
+    case = str(house.manual_desk.enter(entry(1, unit="pallet"), "k1").case_id)
+    packed(house, 480)
+
+    with pytest.raises(AdjustmentChangedError, match=r"\+48 units when it was shown, and comes to \+480 now"):
+        house.case_desk.approve_file(case, "ben")
+
+    assert house.on_hand() == 100
+    assert house.cases.get(case).facts["quantity"] == 480
+    assert "+480" in house.cases.get(case).title
+    with pytest.raises(AdjustmentChangedError):
+        house.case_desk.approve_file(case, "ben", seen=48)
+    assert house.case_desk.approve_file(case, "ben", seen=480) == 1
+    assert house.on_hand() == 580
+    house.assert_exact()
+
+
+def test_an_approved_adjustment_that_comes_to_something_else_when_it_is_applied_waits_again() -> None:
+    house = strict()
+    packed(house, 48)
+    entered = house.manual_desk.enter(entry(1, unit="pallet"), "k1")
+    house.inbox.files.decide(entered.message_id, APPROVED, "ben", house.clock(), 48)  # and cut short
+    packed(house, 480)
+
+    house.sweep.apply_again(entered.message_id)
+
+    assert house.on_hand() == 100
+    assert house.cases.get(only_case(house)).facts["quantity"] == 480
+
+
+def test_an_adjustment_that_is_small_enough_by_now_posts_by_itself_when_somebody_looks_at_it() -> None:
+    house = strict()
+    packed(house, 48)
+    case = str(house.manual_desk.enter(entry(1, unit="pallet"), "k1").case_id)
+    packed(house, 4)
+
+    with pytest.raises(AdjustmentChangedError):
+        house.case_desk.approve_file(case, "ben")
+
+    assert (house.on_hand(), house.open_cases()) == (104, [])
 
 
 def test_one_within_the_limit_needs_nobody() -> None:
