@@ -589,9 +589,9 @@ class _Draft:
         known = count.known if count.why is Why.APPROVAL else self.known_before(draft, mark)
         if decision.seen is not None and decision.seen != known:
             raise ChangedSinceSeenError(decision.seen, known)
-        if decision.seen is None and count.why is Why.SUSPENDED and limit is not None:
-            if limit.is_exceeded(count.quantity - known, of=known):
-                raise SeenNeededError(known, count.quantity)
+        must_say = decision.seen is None and count.why is Why.SUSPENDED and not count.was_accepted
+        if must_say and limit is not None and limit.is_exceeded(count.quantity - known, of=known):
+            raise SeenNeededError(known, count.quantity)
 
     # ---- the posting ----------------------------------------------------------------------------------------------
 
