@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from datetime import UTC, datetime
 from typing import Any
 
 import click
@@ -10,6 +11,7 @@ import click
 from infra.cli.console import CommandError, Session, command, fields, table
 from infra.cli.fresh_look import queue_fresh_look
 from shared.domain.stock import ChannelId
+from shared.store.listings import Paces
 
 LONGEST_LIFETIME_S = 30 * 24 * 3600
 
@@ -120,7 +122,7 @@ def _reservation(made: Mapping[str, Any]) -> list[str]:
 @click.option("--resync", is_flag=True, required=True, help="Look at every listing of the channel.")
 @click.pass_obj
 def push(session: Session, channel: str, resync: bool) -> None:
-    """Look at every listing of a channel; push what differs."""
+    """Read what a channel shows of every listing; push what differs."""
     del resync  # required, so that nobody pushes a whole channel by mistyping something smaller
     target = session.target
     declared = target.registry.network(fresh=True).channels
@@ -129,6 +131,7 @@ def push(session: Session, channel: str, resync: bool) -> None:
         raise CommandError(
             f"channel {channel!r} is not declared", f"declared: {listed}; declare it with `onecount apply`"
         )
+    Paces(target.stock).look_anew(ChannelId(channel), datetime.now(UTC))
     queued = queue_fresh_look(
         target.lanes,
         ChannelId(channel),

@@ -146,7 +146,7 @@ def _flat(entry: Declared) -> dict[str, object]:
     if isinstance(entry, Rules):
         return _leaves("rules", rules_words(entry))
     flat: dict[str, object] = {}
-    for name in (declared.name for declared in dataclass_fields(entry)):
+    for name in (declared.name for declared in dataclass_fields(entry) if declared.compare):
         value = _in_words(getattr(entry, name))
         if name == "id":
             continue

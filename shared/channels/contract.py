@@ -60,7 +60,10 @@ class Transport(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class ListingAt:
-    """One listing at one location, in our codes and in the channel's; ``pack`` is what it sells it by, if by packs."""
+    """One listing at one location, in our codes and in the channel's; ``pack`` is what it sells it by, if by packs.
+
+    ``times_taken_off`` is how often the location was taken off the channel before.
+    """
 
     channel: ChannelId
     sku: Sku
@@ -68,11 +71,17 @@ class ListingAt:
     external_id: str
     external_location: str
     pack: Pack | None = None
+    times_taken_off: int = 0
 
     @property
     def identity(self) -> str:
-        """What tells it from another listing: under another id, or by another pack, its numbers are not the same."""
-        return self.external_id if self.pack is None else f"{self.external_id} by {self.pack.size}"
+        """What tells it from another listing: under another id, place or pack, its numbers are not the same.
+
+        Nor are they after it was nobody's for a while, when anybody may have written there.
+        """
+        by = "" if self.pack is None else f" by {self.pack.size}"
+        anew = f" anew {self.times_taken_off}" if self.times_taken_off else ""
+        return f"{self.external_id} at {self.external_location}{by}{anew}"
 
 
 @dataclass(frozen=True, slots=True)

@@ -141,10 +141,14 @@ def number_to_publish(available_to_promise: Quantity, state: ListingState) -> Qu
 
 
 def known_as(state: ListingState, external_id: str) -> ListingState:
-    """What we know of the listing under its present id: nothing, where the channel has listed the item anew."""
+    """What we know of the listing under its present id: nothing, where the channel has listed the item anew.
+
+    What is on its way to the old one says nothing of what the new one will show; it is only waited for.
+    """
     if state.external_id in (None, external_id):
         return replace(state, external_id=external_id)
-    return replace(forget(state), inflight=state.inflight, external_id=external_id)
+    underway = None if state.inflight is None else replace(state.inflight, quantity=None)
+    return replace(forget(state), inflight=underway, external_id=external_id)
 
 
 def taken(state: ListingState, quantity: Quantity | None, deadline: datetime, at: datetime) -> ListingState:

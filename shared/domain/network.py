@@ -169,6 +169,9 @@ class Channel:
         How long a push waits for a channel that is down before it becomes a dead letter.
     calls_per_minute
         The rate that all workers together keep to.
+    times_taken_off
+        How often each location was taken off it, or it was itself, before it was declared there again: nobody declares
+        that. What it showed before is not known any more.
     """
 
     id: ChannelId
@@ -186,6 +189,7 @@ class Channel:
     sourcing: tuple[LocationId, ...] = ()
     priority: int = 100
     stale_percent: int = 0
+    times_taken_off: Mapping[LocationId, int] = field(default_factory=dict, compare=False)
 
     @property
     def served_from(self) -> tuple[LocationId, ...]:

@@ -146,10 +146,12 @@ class Pusher:
         self._cases = cases
         self._clock = clock
         self._pause = pause
+        self._look_from: datetime | None = None
 
     def push(self, skus: Iterable[Sku]) -> list[Later]:
         """Bring what the channel shows of some SKUs up to date; return those to look at again later."""
         work = _Work(self._places(skus))
+        self._look_from = self._paces.look_from(self._channel.id)
         waiting: Collection[StockKey] = work.places
         for _ in range(ROUNDS):
             work.again = set()
@@ -192,7 +194,13 @@ class Pusher:
             del listings[sku]
         return {
             StockKey(sku, location): ListingAt(
-                self._channel.id, sku, location, listing.external_id, theirs, packs.get(sku)
+                self._channel.id,
+                sku,
+                location,
+                listing.external_id,
+                theirs,
+                packs.get(sku),
+                self._channel.times_taken_off.get(location, 0),
             )
             for sku, listing in listings.items()
             for location, theirs in self._channel.locations.items()
@@ -211,6 +219,8 @@ class Pusher:
         standings = self._standings(keys, work)
         for key, stored in states.items():
             state = known_as(stored, work.places[key].identity)
+            if not self._connector.reads_back and self._is_older_than_look(state):
+                state = replace(forget(state), inflight=state.inflight)
             settled_at = state.settled_after(self._channel.lateness)
             if settled_at is None:
                 if not self._is_right(state, standings[key]):
@@ -243,13 +253,17 @@ class Pusher:
     def _is_unseen(self, state: ListingState) -> bool:
         """Whether the channel must be read before anything is decided: we never knew its number, or doubt it.
 
-        A lead whose time is up is read once more too, before a person is asked.
+        So it is when somebody asked for all of it to be looked at since then. A lead whose time is up is read once more too, before a person is asked.
         """
         if not self._connector.reads_back:
             return False
-        if state.shown is None or state.in_doubt(self._clock()):
+        if state.shown is None or state.in_doubt(self._clock()) or self._is_older_than_look(state):
             return True
         return self._is_overdue(state) and not self._is_overdue(state, state.shown_at)
+
+    def _is_older_than_look(self, state: ListingState) -> bool:
+        """Whether what is known of a listing is older than the last time that a look at all of them was asked for."""
+        return self._look_from is not None and (state.shown_at is None or state.shown_at < self._look_from)
 
     def _is_overdue(self, state: ListingState, at: datetime | None = None) -> bool:
         """Whether a lead had waited long enough for its orders, now or at an instant."""

@@ -2,7 +2,7 @@
 
 What a channel alone could sell is given back to all first, for afterwards nobody could claim it. Journal, messages and
 cases name a source or channel by its id and are read as before. Listings stay too: a channel that is declared again
-sells what it sold.
+sells what it sold. What it showed is not believed then: anybody may have written there meanwhile.
 """
 
 from __future__ import annotations

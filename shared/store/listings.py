@@ -85,7 +85,10 @@ class Silence:
 
 
 class Paces:
-    """One clock for each channel that all workers share: when the next call may start; and since when it fails us."""
+    """One clock for each channel that all workers share: when the next call may start; and since when it fails us.
+
+    And from when on what we know of its numbers counts, where somebody asked for all of them to be looked at.
+    """
 
     def __init__(self, table: Table) -> None:
         self._table = table
@@ -110,6 +113,15 @@ class Paces:
                 continue
             return start
         return None
+
+    def look_anew(self, channel: ChannelId, at: datetime) -> None:
+        """Trust nothing that was known before an instant of what a channel shows."""
+        self._table.write([Update(pace_key(channel), set={"look_from": instant(at)})])
+
+    def look_from(self, channel: ChannelId) -> datetime | None:
+        """Return since when what is known of what a channel shows may be trusted; None where it always may."""
+        item = self._table.get(pace_key(channel))
+        return None if item is None else _instant_or_none(item, "look_from")
 
     def pause(self, channel: ChannelId, until: datetime) -> None:
         """Let nobody call the channel before an instant."""

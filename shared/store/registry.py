@@ -23,7 +23,7 @@ from shared.store.items import Items, read_item
 from shared.store.layout import SHARDS, cross_reference_key, item_key, listing_key, shard
 from shared.store.references import References, read_references
 from shared.store.rules import read_rules, rules_text
-from shared.store.table import Delete, Item, Key, Put, Table
+from shared.store.table import Delete, Item, Key, Put, Table, Update
 
 __all__ = ["REMEMBERED_S", "Code", "Known", "Network", "Registry"]
 
@@ -88,6 +88,7 @@ class Registry:
 
     def declare(self, network: Network) -> None:
         """Write the rules and every source, location and channel of ``network``; what is gone from it stays."""
+        times = self._taken_off(network.channels)
         puts = [
             Put(Key("RULES"), {"declared": rules_text(network.rules)}),
             *(Put(Key("SOURCE", s.id), {"declared": _source_text(s)}) for s in network.sources.values()),
@@ -95,7 +96,10 @@ class Registry:
                 Put(Key("LOCATION", x.id), {"declared": _location_text(x)})
                 for x in network.locations.values()
             ),
-            *(Put(Key("CHANNEL", c.id), {"declared": _channel_text(c)}) for c in network.channels.values()),
+            *(
+                Put(Key("CHANNEL", c.id), {"declared": _channel_text(c, times.get(c.id, {}))})
+                for c in network.channels.values()
+            ),
         ]
         for put in puts:
             self._table.write([put])
@@ -103,6 +107,8 @@ class Registry:
 
     def undeclare(self, gone: Network) -> None:
         """Take every source, location and channel of ``gone`` off; items, codes and listings stay."""
+        for channel in gone.channels.values():
+            self._take_off(channel.id, channel.locations)
         names = [
             *(Key("SOURCE", source) for source in gone.sources),
             *(Key("LOCATION", location) for location in gone.locations),
@@ -111,6 +117,28 @@ class Registry:
         for name in names:
             self._table.write([Delete(name)])
         self._network = None
+
+    def _taken_off(self, said: Mapping[ChannelId, Channel]) -> dict[ChannelId, dict[str, int]]:
+        """Count what channels that are declared anew leave out; return how often each of their locations was."""
+        for known in map(_channel, self._table.query("CHANNEL")) if said else ():
+            if known.id in said:
+                self._take_off(known.id, known.locations.keys() - said[known.id].locations.keys())
+        found = self._table.get_many([_taken_off_key(channel) for channel in said])
+        times = {channel: found.get(_taken_off_key(channel), {}) for channel in said}
+        return {
+            channel: {
+                name.removeprefix(_AT): cast(int, value)
+                for name, value in item.items()
+                if name.startswith(_AT)
+            }
+            for channel, item in times.items()
+        }
+
+    def _take_off(self, channel: ChannelId, locations: Iterable[LocationId]) -> None:
+        """Count that a channel sells at some locations no more: what it shows there is anybody's from then on."""
+        counted = {f"{_AT}{location}": 1 for location in locations}
+        if counted:
+            self._table.write([Update(_taken_off_key(channel), add=counted)])
 
     def skus(self, codes: Iterable[Code]) -> dict[Code, Sku]:
         """Return the SKU that each code which is known stands for in its newest terms."""
@@ -199,6 +227,13 @@ class Registry:
         for number in range(SHARDS):
             for key in self._table.query_index("by_channel", _channel_index(channel, number)):
                 yield Sku(key.pk.removeprefix("LISTING#").replace("%23", "#").replace("%25", "%"))
+
+
+_AT = "at|"
+
+
+def _taken_off_key(channel: ChannelId) -> Key:
+    return Key("TAKEN_OFF", channel)
 
 
 def _listing(channel: ChannelId, sku: Sku, item: Item) -> Listing:
@@ -302,7 +337,7 @@ def _location(item: Item) -> Location:
     )
 
 
-def _channel_text(channel: Channel) -> str:
+def _channel_text(channel: Channel, times_taken_off: Mapping[str, int]) -> str:
     return json.dumps(
         {
             "connector": channel.connector,
@@ -319,6 +354,9 @@ def _channel_text(channel: Channel) -> str:
             "patience_s": int(channel.patience.total_seconds()),
             "calls_per_minute": channel.calls_per_minute,
             "options": dict(channel.options),
+            "times_taken_off": {
+                place: times_taken_off[place] for place in channel.locations if place in times_taken_off
+            },
         },
         sort_keys=True,
     )
@@ -342,4 +380,7 @@ def _channel(item: Item) -> Channel:
         patience=timedelta(seconds=said["patience_s"]),
         calls_per_minute=said["calls_per_minute"],
         options=said["options"],
+        times_taken_off={
+            LocationId(place): times for place, times in said.get("times_taken_off", {}).items()
+        },
     )

@@ -92,6 +92,16 @@ def test_with_remove_what_is_not_in_the_file_is_shown_and_taken_off(bench: Bench
     assert SourceId("wms") in left.sources
 
 
+def test_a_channel_that_is_put_back_is_looked_at_and_then_nothing_differs(bench: Bench) -> None:
+    bench.registry.add_listings([Listing(ChannelId("shop"), Sku("S1"), "1")])
+    bench.run("apply", edited(bench, (", channel: shop", ""), WITHOUT_SHOP), "--remove", "--yes")
+
+    said = bench.json("apply", edited(bench), "--yes")
+
+    assert said["queued"] == {"shop": 1}
+    assert "nothing to change" in bench.run("apply", edited(bench)).stdout
+
+
 def test_a_removal_asks_first_and_a_no_removes_nothing(bench: Bench) -> None:
     result = bench.run("apply", edited(bench, WITHOUT_ERP), "--remove", stdin="n\n")
 

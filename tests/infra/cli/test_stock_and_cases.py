@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from datetime import UTC, datetime
 
 from infra.local.doctor import Finding
 from shared.domain.network import Listing
@@ -252,6 +253,17 @@ def test_a_resync_queues_a_look_at_every_listing_of_that_channel(bench: Bench) -
     assert said == {"channel": "shop", "queued": 1200}
     assert len(set(bench.lanes.skus)) == 1200
     assert {(lane, hint.channel) for lane, hint, _ in bench.lanes.sent} == {(Lane.BULK, "shop")}
+
+
+def test_after_a_resync_nothing_that_was_known_before_is_believed(bench: Bench) -> None:
+    bench.registry.add_listings([Listing(ChannelId("shop"), Sku("S1"), "1")])
+    before = datetime.now(UTC)
+
+    bench.json("push", "--channel", "shop", "--resync")
+
+    since = Paces(bench.stock).look_from(ChannelId("shop"))
+    assert since is not None
+    assert before <= since <= min(hint.since for _, hint, _ in bench.lanes.sent)
 
 
 def test_a_resync_of_an_undeclared_channel_says_which_there_are(bench: Bench) -> None:
