@@ -24,6 +24,7 @@ from shared.domain.stock import ChannelId, Sku
 from shared.operations.fan_out import Lanes
 from shared.operations.master_data import Judged, MasterData
 from shared.sources.contract import Fault
+from shared.store.channel_ids import ListingTakenError
 from shared.store.ledger import Ledger
 from shared.store.registry import Registry
 
@@ -84,6 +85,9 @@ class ItemImport:
         return done
 
     def _write(self, rows: Sequence[ItemRow], done: Imported, workers: ThreadPoolExecutor) -> None:
+        taken = self._taken(rows)
+        self._keep_faults(rows, taken, done)
+        rows = [row for row in rows if row.sku not in taken]
         said = [row.said for row in rows]
         self._seen |= {row.sku for row in rows}
         if self._is_dry:
@@ -100,7 +104,13 @@ class ItemImport:
             mapping = workers.submit(self._registry.map_codes, codes, self._owner, change)
             listing = workers.submit(self._registry.add_listings, fresh)
             mapping.result()
-            listing.result()
+            try:
+                listing.result()
+            except ListingTakenError as error:
+                lost = _taken_faults(error.holders)
+                self._keep_faults(rows, lost, done)
+                fresh = [one for one in fresh if one not in error.holders]
+                rows = [row for row in rows if row.sku not in lost]
             self._look_anew(fresh)
         done.items += len(rows)
         done.new += len(judged.new)
@@ -118,6 +128,12 @@ class ItemImport:
         ]
         done.bad_rows += len(bad)
         done.faults += bad[: FAULTS_KEPT - len(done.faults)]
+
+    def _taken(self, rows: Sequence[ItemRow]) -> dict[Sku, InvalidItemError]:
+        """Return why items cannot be listed under the id that their row names."""
+        return _taken_faults(
+            self._registry.channel_ids.taken(listing for row in rows for listing in row.listings)
+        )
 
     def _unsellable(self, rows: Sequence[ItemRow], judged: Judged) -> dict[Sku, InvalidItemError]:
         """Return why items cannot be listed by the pack that their row names."""
@@ -161,6 +177,19 @@ class ItemImport:
             }
             fresh += [listing for sku, listing in wanted.items() if known.get(sku) != listing]
         return fresh
+
+
+def _taken_faults(holders: Mapping[Listing, Sku]) -> dict[Sku, InvalidItemError]:
+    return {
+        listing.sku: InvalidItemError(
+            listing.sku,
+            f"channel:{listing.channel}",
+            f"{listing.external_id!r} is the id of {holder!r} there",
+            f"an id there shows one item's stock: correct this row, or give {holder!r} another id there first "
+            "(a row of it above this one will do)",
+        )
+        for listing, holder in holders.items()
+    }
 
 
 def _chunks(rows: Iterable[ItemRow | Fault]) -> Iterator[list[ItemRow | Fault]]:

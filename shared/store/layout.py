@@ -36,6 +36,7 @@ registry      XREF#source#kind#code           ``-``, V#n                   a sou
 cases         DAILY#what                      ``-``                        the last day for which it was done
 registry      RULES                           ``-``                        rules of the whole house
 registry      LISTING#sku                     channel                      an item that a channel sells
+registry      LISTED#channel#external id      ``-``                        whose id of the channel it is
 cases         CASE#id                         ``-``, MSG#message           a case, and the messages parked on it
 cases         CASE#id                         DEED#instant#action#who      one thing that was done about it
 ============  ==============================  ===========================  =====================================
@@ -232,6 +233,10 @@ def cross_reference_key(source: SourceId, kind: str, code: str) -> Key:
 
 def listing_key(sku: Sku, channel: ChannelId) -> Key:
     return Key(f"LISTING#{part(sku)}", part(channel))
+
+
+def listed_key(channel: ChannelId, external_id: str) -> Key:
+    return Key(f"LISTED#{part(channel)}#{part(external_id)}")
 
 
 def case_key(case_id: str) -> Key:

@@ -19,8 +19,9 @@ from shared.domain.money import parse_money
 from shared.domain.network import MANUAL, Channel, Grain, Listing, Location, Source, Tolerance
 from shared.domain.rules import Rules
 from shared.domain.stock import ChannelId, LocationId, Sku, SourceId
+from shared.store.channel_ids import ChannelIds, channel_index
 from shared.store.items import Items, read_item
-from shared.store.layout import SHARDS, cross_reference_key, item_key, listing_key, shard
+from shared.store.layout import SHARDS, cross_reference_key, item_key, listing_key
 from shared.store.references import References, read_references
 from shared.store.rules import read_rules, rules_text
 from shared.store.table import Delete, Item, Key, Put, Table, Update
@@ -67,6 +68,7 @@ class Registry:
         self._network: tuple[float, Network] | None = None
         self.items = Items(table)
         self.references = References(table)
+        self.channel_ids = ChannelIds(table)
 
     def network(self, *, fresh: bool = False) -> Network:
         """Return the declared network; at most ``REMEMBERED_S`` old unless ``fresh``."""
@@ -187,22 +189,16 @@ class Registry:
         return self.references.change(wanted, owner, change or Change(owner, datetime.now(UTC)))
 
     def add_listings(self, listings: Iterable[Listing]) -> None:
-        """Write which channel sells which item under which id."""
-        _write_all(
-            self._table,
-            [
-                Put(
-                    listing_key(listing.sku, listing.channel),
-                    {
-                        "external_id": listing.external_id,
-                        "unit": listing.unit,
-                        "by_channel_pk": _channel_index(listing.channel, shard(listing.sku)),
-                        "by_channel_sk": listing.sku,
-                    },
-                )
-                for listing in listings
-            ],
-        )
+        """Write which channel sells which item under which id; one id of a channel is one item's.
+
+        Raises
+        ------
+        ListingTakenError
+            When ids are other items'; every other listing is written.
+        ListingChangedError
+            When others keep changing the same listings; those written by then stay.
+        """
+        self.channel_ids.write(listings)
 
     def listings_of(self, skus: Iterable[Sku]) -> dict[Sku, list[Listing]]:
         """Return the declared channels that sell each item."""
@@ -225,7 +221,7 @@ class Registry:
     def skus_of_channel(self, channel: ChannelId) -> Iterator[Sku]:
         """Yield every item that a channel sells; read through an index that may lag behind."""
         for number in range(SHARDS):
-            for key in self._table.query_index("by_channel", _channel_index(channel, number)):
+            for key in self._table.query_index("by_channel", channel_index(channel, number)):
                 yield Sku(key.pk.removeprefix("LISTING#").replace("%23", "#").replace("%25", "%"))
 
 
@@ -238,17 +234,6 @@ def _taken_off_key(channel: ChannelId) -> Key:
 
 def _listing(channel: ChannelId, sku: Sku, item: Item) -> Listing:
     return Listing(channel, sku, cast(str, item["external_id"]), cast(str, item.get("unit", "")))
-
-
-def _channel_index(channel: ChannelId, number: int) -> str:
-    return f"{channel}#{number}"
-
-
-def _write_all(table: Table, puts: list[Put]) -> None:
-    unique = {put.key: put for put in puts}
-    chunk = list(unique.values())
-    for start in range(0, len(chunk), 100):
-        table.write(chunk[start : start + 100])
 
 
 def _source_text(source: Source) -> str:

@@ -197,3 +197,27 @@ def test_many_rows_are_written_in_chunks_without_losing_one(bench: Bench) -> Non
     assert "2345 items" in result.stderr
     assert len(set(bench.lanes.skus)) == 2345
     assert bench.skus("erp", "sku", "E-0", "E-2344") == ["00000", "02344"]
+
+
+def test_an_id_of_a_channel_that_is_another_items_is_refused_across_files(bench: Bench) -> None:
+    bench.run("items", "import", bench.file("i.csv", "sku,channel:shop\nMUG,9009\n"))
+    taken = bench.file("j.csv", "sku,channel:shop\nHAT,9009\nTEA,9010\n")
+
+    dry = bench.json("items", "import", taken, "--dry-run")
+    result = bench.run("items", "import", taken)
+
+    assert result.exit_code == 1
+    assert "'9009' is the id of 'MUG' there" in result.stdout
+    assert "give 'MUG' another id there first" in result.stdout
+    assert (dry["bad_rows"], dry["listings"], dry["faults"][0]["field"]) == (1, 1, "channel:shop")
+    assert [listing(bench, sku) for sku in ("MUG", "HAT", "TEA")] == ["9009", None, "9010"]
+    assert not bench.registry.is_item(Sku("HAT"))
+
+
+def test_an_id_moves_to_another_item_when_the_file_gives_its_holder_another(bench: Bench) -> None:
+    bench.run("items", "import", bench.file("i.csv", "sku,channel:shop\nMUG,9009\n"))
+
+    result = bench.run("items", "import", bench.file("j.csv", "sku,channel:shop\nHAT,9009\nMUG,9010\n"))
+
+    assert result.exit_code == 0
+    assert [listing(bench, sku) for sku in ("MUG", "HAT")] == ["9010", "9009"]
