@@ -23,7 +23,7 @@ from infra.network_file import NetworkFileError, read_network
 from shared.domain.stock import ChannelId
 from shared.operations.set_aside import SetAsideBusyError
 from shared.operations.stock_view import StockView
-from shared.operations.withdraw import has_history, withdraw
+from shared.operations.withdraw import give_back, has_history, withdraw
 from shared.store.registry import REMEMBERED_S, Network
 
 RULES_SETTLE_S = int(REMEMBERED_S) + 5
@@ -58,6 +58,7 @@ def apply(session: Session, file: Path, yes: bool, remove: bool) -> None:
         if not yes and not _agreed():
             raise CommandError("nothing was written", "answer y, or pass --yes where nobody can answer")
         target.registry.declare(diff.only_written(said))
+        _give_back_where_taken_off(target, declared, diff.only_written(said))
         if diff.removed:
             _withdraw(target, diff.only_removed(declared))
         queued = {str(channel): _look_anew(target, channel) for channel in diff.channels()}
@@ -84,6 +85,20 @@ def _withdraw(target: Target, gone: Network) -> None:
             f"{error} is too busy to have what is set aside there given back; not everything was removed",
             "run the same command again: it does the rest",
         ) from error
+
+
+def _give_back_where_taken_off(target: Target, before: Network, written: Network) -> None:
+    """Give back to all what channels alone could sell at locations that they sell from no more."""
+    for channel in written.channels.values():
+        was = before.channels.get(channel.id)
+        left = [] if was is None else [place for place in was.locations if place not in channel.locations]
+        try:
+            give_back(channel.id, left, target.stock, target.registry, _now)
+        except SetAsideBusyError as error:
+            raise CommandError(
+                f"{error} is too busy to have what is set aside there for {channel.id} given back; the rest is applied",
+                f"give it back with `onecount set-aside SKU 0 --channel {channel.id} --location LOCATION`",
+            ) from error
 
 
 def _look_anew(target: Target, channel: ChannelId) -> int:

@@ -76,16 +76,24 @@ def settled(
     return said if is_last else {**said, **marks(reservation, now)}
 
 
-def freed(lines: Iterable[OrderLine], now: datetime) -> list[Update]:
-    """Return the writes that make what some lines hold available again, to whom it was set aside where it was."""
+def freed(lines: Iterable[OrderLine], channels: Mapping[ChannelId, Channel], now: datetime) -> list[Update]:
+    """Return the writes that make what some lines hold available again, to whom it was set aside where it was.
+
+    Where its channel sells no more it goes to all: nobody else could claim it.
+    """
     return [
         with_own(
             promise_action(line.stock_key, line.releasable, now),
             cast(ChannelId, line.channel),
-            line.given_back,
+            line.given_back if _still_sells(line, channels) else 0,
         )
         for line in lines
     ]
+
+
+def _still_sells(line: OrderLine, channels: Mapping[ChannelId, Channel]) -> bool:
+    channel = None if line.channel is None else channels.get(line.channel)
+    return channel is not None and line.stock_key.location in channel.locations
 
 
 def line_of(

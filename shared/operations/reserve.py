@@ -527,9 +527,15 @@ class Reserver:
                 remove=("expiring_pk", "expiring_sk") if is_last else (),
                 conditions=tuple(as_read(item, "status", "first_line", "expiring_sk")),
             )
+            # A channel that was removed a moment ago must not be given units that nobody could claim then.
+            channels = self._registry.network(fresh=any(line.given_back for line in some)).channels
             try:
                 self._table.write(
-                    [header, *(line_put(released(line, now), now) for line in some), *freed(some, now)]
+                    [
+                        header,
+                        *(line_put(released(line, now), now) for line in some),
+                        *freed(some, channels, now),
+                    ]
                 )
             except (WriteRefusedError, WriteConflictError, ThrottledError, UnknownOutcomeError):
                 self._back_off(attempt)

@@ -11,6 +11,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from datetime import datetime
 
+from shared.domain.network import Channel
 from shared.domain.stock import ChannelId, Quantity, StockKey
 from shared.operations.allotments import Allotments
 from shared.operations.reservations import (
@@ -47,7 +48,8 @@ class SetAside:
         Raises
         ------
         InvalidReservationError
-            When the channel does not sell from there, or the units are no number of units.
+            When the channel does not sell from there, and there is nothing to give back; or the units are no number
+            of units.
         UnknownItemError
             When there is no such item, and nothing was ever posted to it.
         InsufficientStockError
@@ -55,8 +57,8 @@ class SetAside:
         SetAsideBusyError, TableError
         """
         channel = self._registry.network().channels.get(channel_id)
-        is_over = channel is None and units == 0  # what a channel that is gone kept can be given back to all
-        if not is_over and (channel is None or key.location not in channel.locations):
+        sells_there = channel is not None and key.location in channel.locations
+        if not sells_there and not (units == 0 and self._is_over(channel, channel_id, key)):
             raise InvalidReservationError(
                 "location" if channel else "channel",
                 f"{channel_id!r} does not sell from {key.location!r}",
@@ -83,3 +85,7 @@ class SetAside:
             else:
                 return before
         raise SetAsideBusyError(str(key))
+
+    def _is_over(self, channel: Channel | None, channel_id: ChannelId, key: StockKey) -> bool:
+        """Whether a channel is gone, or keeps units where it sells no more: they can be given back to all."""
+        return channel is None or channel_id in standings(self._table, [key])[key].set_aside

@@ -1,17 +1,17 @@
 """Taking systems out of the network: their door answers 404, nothing is published to them, what they said stays.
 
-What a channel alone could sell is given back to all first, for afterwards nobody could claim it. Journal, messages and
+What a channel alone could sell is given back to all first, wherever it is kept, for afterwards nobody could claim it;
+and once more afterwards, for a reservation may have been released meanwhile. Journal, messages and
 cases name a source or channel by its id and are read as before. Listings stay too: a channel that is declared again
 sells what it sold. What it showed is not believed then: anybody may have written there meanwhile.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from datetime import datetime
 
-from shared.domain.network import Channel
-from shared.domain.stock import LocationId, Sku, StockKey
+from shared.domain.stock import ChannelId, LocationId, Sku, StockKey
 from shared.operations.set_aside import SetAside
 from shared.operations.stock_view import StockView
 from shared.store.promises import standings
@@ -29,11 +29,32 @@ def withdraw(gone: Network, table: Table, registry: Registry, clock: Callable[[]
     SetAsideBusyError, TableError
         Part of it may be done; doing it again does the rest.
     """
-    view, aside = StockView(table, registry, clock), SetAside(table, registry, clock)
-    for channel in gone.channels.values():
-        for key in _kept_for(channel, view, table):
-            aside.keep(channel.id, key, 0)
+    places = list(dict.fromkeys([*registry.network(fresh=True).locations, *gone.locations]))
+    for channel in gone.channels:
+        give_back(channel, places, table, registry, clock)
     registry.undeclare(gone)
+    for channel in gone.channels:
+        give_back(channel, places, table, registry, clock)
+
+
+def give_back(
+    channel: ChannelId,
+    locations: Iterable[LocationId],
+    table: Table,
+    registry: Registry,
+    clock: Callable[[], datetime],
+) -> None:
+    """Give what is set aside for a channel at some locations, where it sells no more, back to all.
+
+    Raises
+    ------
+    SetAsideBusyError, TableError
+        Part of it may be done; doing it again does the rest.
+    """
+    view, aside = StockView(table, registry, clock), SetAside(table, registry, clock)
+    for location in locations:
+        for key in _kept_for(channel, location, view, table):
+            aside.keep(channel, key, 0)
 
 
 def has_history(location: LocationId, view: StockView) -> bool:
@@ -41,10 +62,9 @@ def has_history(location: LocationId, view: StockView) -> bool:
     return any(view.keys_at(location, None, 1))
 
 
-def _kept_for(channel: Channel, view: StockView, table: Table) -> Iterator[StockKey]:
-    for location in channel.locations:
-        last: Sku | None = None
-        while keys := list(view.keys_at(location, last, _AT_ONCE)):
-            last = keys[-1].sku
-            found = standings(table, keys)
-            yield from (key for key in keys if found[key].set_aside.get(channel.id))
+def _kept_for(channel: ChannelId, location: LocationId, view: StockView, table: Table) -> Iterator[StockKey]:
+    last: Sku | None = None
+    while keys := list(view.keys_at(location, last, _AT_ONCE)):
+        last = keys[-1].sku
+        found = standings(table, keys)
+        yield from (key for key in keys if channel in found[key].set_aside)

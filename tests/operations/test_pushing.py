@@ -423,6 +423,7 @@ def test_while_an_outcome_stays_unknown_each_look_counts_as_a_failure() -> None:
 
 def test_a_case_that_is_filed_while_a_push_is_on_its_way_is_closed_by_its_success(shop: Shop) -> None:
     house = shop.house
+
     def file(_offers: Sequence[Offer]) -> None:
         house.letters.queues["push-shop-bulk-dead"] = [DeadLetter("1", LETTER)]
         house.desk.file()

@@ -15,11 +15,13 @@ from shared.domain.handoffs import DeclaredPath
 from shared.domain.money import parse_money
 from shared.domain.network import Listing, Tolerance
 from shared.domain.rules import FourEyes, Rules
-from shared.domain.stock import ChannelId, Sku, SourceId
+from shared.domain.stock import ChannelId, LocationId, Sku, SourceId, StockKey
 from shared.operations.fan_out import Lane
+from shared.operations.set_aside import SetAside
 from shared.sources.registry import FILE_CONNECTORS, WEBHOOK_CONNECTORS, source_options
+from shared.store.promises import standings
 from shared.store.registry import REMEMBERED_S
-from tests.infra.cli.arrange import NETWORK, Bench
+from tests.infra.cli.arrange import NETWORK, NOON, Bench
 
 
 def edited(bench: Bench, *changes: tuple[str, str]) -> str:
@@ -100,6 +102,23 @@ def test_a_channel_that_is_put_back_is_looked_at_and_then_nothing_differs(bench:
 
     assert said["queued"] == {"shop": 1}
     assert "nothing to change" in bench.run("apply", edited(bench)).stdout
+
+
+def test_what_a_channel_alone_could_sell_at_a_location_that_is_taken_off_it_is_everyones_again(
+    bench: Bench,
+) -> None:
+    west = ("  east: {counts: wms}", "  east: {counts: wms}\n  west: {counts: wms}")
+    both = ("{east: EAST}", "{east: EAST, west: WEST}")
+    bench.run("apply", edited(bench, west, both), "--yes")
+    kept = {"east": StockKey(Sku("A"), LocationId("east")), "west": StockKey(Sku("B"), LocationId("west"))}
+    for place, key in kept.items():
+        bench.count(key.sku, 5, at=place)
+        SetAside(bench.stock, bench.registry, lambda: NOON).keep(ChannelId("shop"), key, 2)
+
+    bench.run("apply", edited(bench, west), "--yes")
+
+    found = standings(bench.stock, kept.values())
+    assert [found[kept[place]].set_aside for place in ("east", "west")] == [{"shop": 2}, {}]
 
 
 def test_a_removal_asks_first_and_a_no_removes_nothing(bench: Bench) -> None:
