@@ -7,10 +7,10 @@ from collections.abc import Iterable
 from datetime import timedelta
 from typing import Annotated, Any
 
-from pydantic import AwareDatetime, Field
+from pydantic import Field
 
 from functions.inventory_api.edge import Asked, RefusedError, call, case_now, house
-from functions.inventory_api.requests import Reason, Request
+from functions.inventory_api.requests import Instant, Reason, Request
 from shared.domain.cases import CaseKind
 from shared.domain.fold import ChangedSinceSeenError
 from shared.domain.network import Source
@@ -43,7 +43,7 @@ class ApproveAction(Request):
     """
 
     seen: Annotated[int, Field(strict=True)] | None = None
-    at: AwareDatetime | None = None
+    at: Instant | None = None
 
 
 class RejectAction(Request):

@@ -1,7 +1,8 @@
 """Calls by which people enter stock by hand: an adjustment, or what they counted; each with a reason, and who it was.
 
 An entry changes the ledger wherever it is made, beside the systems that are believed there. One larger than its
-location allows (``approve_beyond``) is held in a case until an approver decides.
+location allows (``approve_beyond``) is held in a case until an approver decides. Whoever repeats a request whose answer
+was lost, and which was rejected meanwhile, is answered 200 ``rejected`` with the case that says why.
 """
 
 from __future__ import annotations
@@ -10,10 +11,11 @@ import logging
 from datetime import datetime
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, AwareDatetime, Field
+from pydantic import AfterValidator, Field
 
 from functions.inventory_api.edge import OPERATORS, Asked, RefusedError, call, house
 from functions.inventory_api.requests import (
+    Instant,
     InvalidFieldError,
     Name,
     Reason,
@@ -48,7 +50,7 @@ def _no_slash(value: str) -> str:
     return value
 
 
-Instant = Annotated[AwareDatetime, AfterValidator(_of_our_time)]
+Happened = Annotated[Instant, AfterValidator(_of_our_time)]
 Counted = Literal["on_hand", "quality_hold", "damaged"]
 
 
@@ -68,14 +70,14 @@ class MovementRequest(_Entry):
     """A signed change of one counter, in base units or in ``unit``; it happened now unless ``occurred_at`` is there."""
 
     quantity: Annotated[int, Field(strict=True, ge=-MOST, le=MOST), AfterValidator(_not_zero)]
-    occurred_at: Instant | None = None
+    occurred_at: Happened | None = None
 
 
 class CountRequest(_Entry):
     """What is there of one counter, in base units or in ``unit``; counted now unless ``counted_at`` is there."""
 
     quantity: Annotated[int, Field(strict=True, ge=0, le=MOST)]
-    counted_at: Instant | None = None
+    counted_at: Happened | None = None
 
 
 @call("POST /v1/movements", OPERATORS, body=MovementRequest)
@@ -123,7 +125,7 @@ def _enter(asked: Asked[Any], what: str, said: MovementRequest | CountRequest, a
         },
     )
     return answer(
-        201 if entered.case_id is None else 202,
+        {"posted": 201, "held": 202, "rejected": 200}[entered.status],
         {
             "status": entered.status,
             "case": entered.case_id,

@@ -10,11 +10,11 @@ import logging
 from fractions import Fraction
 from typing import Annotated, Any
 
-from pydantic import AwareDatetime, Field, StringConstraints
+from pydantic import Field, StringConstraints
 
 from functions.inventory_api import registry_views
 from functions.inventory_api.edge import WATCHERS, Asked, RefusedError, call, changed_meanwhile, house
-from functions.inventory_api.requests import InvalidFieldError, Name, Request, Units
+from functions.inventory_api.requests import Instant, InvalidFieldError, Name, Request, Units
 from shared.domain.item_changes import Declaration
 from shared.domain.items import BEGINNING, Change, Code, Component, Item, Reference
 from shared.domain.money import BadMoneyError, Money, parse_money
@@ -59,7 +59,7 @@ class ItemRequest(Request):
     base_unit: Label = ""
     packs: Annotated[dict[Name, Factor], Field(max_length=50, default_factory=dict)]
     components: Annotated[list[KitComponent], Field(max_length=20, default_factory=list)]
-    effective_from: AwareDatetime | None = None
+    effective_from: Instant | None = None
     version: Annotated[int, Field(strict=True, ge=0)] | None = None
     price: Annotated[str, StringConstraints(max_length=40)] | None = None
 
@@ -70,7 +70,7 @@ class ReferenceRequest(Request):
     sku: Name
     unit: Label = ""
     owner: Label = ""
-    effective_from: AwareDatetime | None = None
+    effective_from: Instant | None = None
 
 
 @call("GET /v1/registry/items", WATCHERS, query=("sku",))

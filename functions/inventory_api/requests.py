@@ -17,6 +17,7 @@ from pydantic import (
     AfterValidator,
     AwareDatetime,
     BaseModel,
+    BeforeValidator,
     ConfigDict,
     Field,
     StringConstraints,
@@ -213,6 +214,18 @@ def _prose(text: str) -> str:
 
 Name = Annotated[str, StringConstraints(min_length=1, max_length=LONGEST_NAME), AfterValidator(_printable)]
 Reason = Annotated[str, StringConstraints(min_length=3, max_length=1000), AfterValidator(_prose)]
+
+
+def _written_instant(value: object) -> object:
+    """Let pass only text: a bare number, also one in quotes, could be seconds, milliseconds or anything else."""
+    if not isinstance(value, (str, datetime)) or (isinstance(value, str) and not re.match(r"\d{4}-", value)):
+        raise PydanticCustomError(
+            "instant", "it is no instant; write it like 2026-11-01T12:00:00Z, with its zone"
+        )
+    return value
+
+
+Instant = Annotated[AwareDatetime, BeforeValidator(_written_instant)]
 Units = Annotated[int, Field(strict=True, ge=1, le=1_000_000_000)]
 
 
@@ -264,7 +277,7 @@ class AssignAction(Request):
     """Who takes a case on (nobody, where ``owner`` is empty), until when, and why."""
 
     owner: Annotated[str, StringConstraints(max_length=LONGEST_NAME), AfterValidator(_printable)]
-    due_at: AwareDatetime | None = None
+    due_at: Instant | None = None
     reason: Reason | None = None
 
 

@@ -64,4 +64,6 @@ def _enter(session: Session, what: str, body: Mapping[str, Any], key: str) -> No
     lines = [f"posted: {where}; take it back with `onecount undo {done['message_id']} --reason TEXT`"]
     if done["status"] == "held":
         lines = [f"held: {where} changes when an approver decides `onecount case {done['case']}`"]
+    if done["status"] == "rejected":
+        lines = [f"rejected: {where} does not change; `onecount case {done['case']}` says why"]
     session.show(done, lines)

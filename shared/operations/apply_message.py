@@ -152,6 +152,9 @@ class MessageApplier:
         source: str = "",
         remedy: str = _FAULT_OF_OURS,
     ) -> MessageStatus:
+        if self._inbox.is_posted(message_id):  # a stream that delivers again what has been done long ago
+            log.warning("posted_delivered_again", extra={"message_id": message_id, "reason": reason})
+            return MessageStatus.POSTED
         now = self._clock()
         if source:
             self._recorder.traffic.failed(source, OURSELVES, reason)

@@ -17,7 +17,7 @@ from shared.domain.fold import ChangedSinceSeenError, Decision, NoLongerWaitsErr
 from shared.domain.ledger import Cause, Posting, Why
 from shared.domain.stock import EventKey, LocationId, Quantity, Sku, StockKey
 from shared.operations.facts import Note, NoteKind, Outcome, Result
-from shared.operations.post import Poster, waiting_note
+from shared.operations.post import Poster, decision_key, waiting_note
 from shared.store.cases import Cases
 from shared.store.layout import event_key
 from shared.store.registry import Registry
@@ -132,7 +132,7 @@ class CountDesk:
         NoLongerWaitsError, ChangedSinceSeenError, InstantNeededError, SeenNeededError
             As ``decide`` would.
         """
-        if self._poster.is_known(_decision_key(decision.count)):
+        if self._poster.is_known(decision_key(decision.count)):
             return None
         key = _stock_key(case)
         with self._case_kept_true(case, key, decision):
@@ -192,14 +192,10 @@ def _stock_key(case: Case) -> StockKey:
     return StockKey(Sku(str(case.facts["sku"])), LocationId(str(case.facts["location"])))
 
 
-def _decision_key(count: EventKey) -> EventKey:
-    return EventKey(f"onecount/decision/{count}")
-
-
 def _record(key: StockKey, decision: Decision, actor: str, reason: str, now: datetime) -> Put:
     """Return what is kept of a decision for ever: who decided what, why, and on which figures."""
     return Put(
-        event_key(_decision_key(decision.count)),
+        event_key(decision_key(decision.count)),
         {
             "effect": "accept" if decision.accept else "reject",
             "sku": key.sku,

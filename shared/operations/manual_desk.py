@@ -25,15 +25,21 @@ from shared.domain.stock import EventKey, MessageId, Sku
 from shared.operations.adjustments import adjustment_case_id
 from shared.operations.apply_message import MessageApplier
 from shared.operations.facts import Outcome
+from shared.operations.post import Poster
 from shared.operations.reservations import IdempotencyConflictError, UnknownItemError
 from shared.operations.resolve import Resolution, resolve
 from shared.sources.manual import CONNECTOR, COUNT, ManualEntry, manual_key
 from shared.store.cases import Cases
+from shared.store.files import REJECTED
 from shared.store.inbox import Inbox, MessageNotFoundError, MessageStatus, message_id
 from shared.store.registry import Registry
 
 KIND = "manual"
 """The kind of message that an entry is."""
+
+
+_REJECTED = "rejected "
+"""How the answer of an entry that was rejected begins; the case follows, whose id has no space."""
 
 
 class RefusedEntryError(ValueError):
@@ -50,15 +56,18 @@ class EntryBusyError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Entered:
-    """What became of an entry: posted, or held in a case."""
+    """What became of an entry: posted, held in a case, or rejected by whoever decided that case."""
 
     message_id: MessageId
     event_key: EventKey
     case_id: str | None
+    is_rejected: bool = False
 
     @property
     def status(self) -> str:
-        """``posted`` or ``held``."""
+        """``posted``, ``held`` or ``rejected``."""
+        if self.is_rejected:
+            return "rejected"
         return "posted" if self.case_id is None else "held"
 
 
@@ -70,12 +79,14 @@ class ManualDesk:
         inbox: Inbox,
         registry: Registry,
         applier: MessageApplier,
+        poster: Poster,
         cases: Cases,
         clock: Callable[[], datetime],
     ) -> None:
         self._inbox = inbox
         self._registry = registry
         self._applier = applier
+        self._poster = poster
         self._cases = cases
         self._clock = clock
 
@@ -104,7 +115,8 @@ class ManualDesk:
         if answered is None:
             self._applier.apply(name)
             answered = self._inbox.keep_answer(name, self._became(kept, entry))
-        return Entered(name, manual_key(kept), answered or None)
+        is_rejected = answered.startswith(_REJECTED)
+        return Entered(name, manual_key(kept), answered.removeprefix(_REJECTED) or None, is_rejected)
 
     def _kept(self, name: MessageId) -> Message | None:
         try:
@@ -113,13 +125,15 @@ class ManualDesk:
             return None
 
     def _became(self, message: Message, entry: ManualEntry) -> str:
-        """Return the open case that an entry waits in, empty where it is posted."""
+        """Return the open case that an entry waits in, empty where it is posted, marked where it was rejected in it."""
         status, outcomes = self._inbox.load(message.id).status, self._inbox.outcomes(message.id)
         if status is MessageStatus.PENDING:
             raise EntryBusyError(message.id)
         if outcomes.get(Outcome.REFUSED):
             raise IdempotencyConflictError(message.id)  # it was used for another entry, long ago
         key = manual_key(message)
+        if outcomes.get(REJECTED):
+            return _REJECTED + adjustment_case_id(key)
         waits = self._cases.which_open(
             [
                 adjustment_case_id(key),
@@ -131,6 +145,10 @@ class ManualDesk:
             self._cases.amend(case, {"requested_by": entry.actor, "reason": entry.reason}, self._clock())
         if not waits and status is MessageStatus.PARKED:
             raise EntryBusyError(message.id)  # something changed since it was checked; its case says what
+        if not waits and entry.what == COUNT and self._poster.is_rejected(key):
+            kinds = (CaseKind.COUNT_APPROVAL, CaseKind.COUNT_SUSPENDED)
+            known = self._cases.find_many(case_id(kind, key) for kind in kinds)
+            return _REJECTED + max(known, key=lambda case: case.updated_at).id if known else _REJECTED
         return next(iter(waits), "")
 
     def _check(self, message: Message) -> None:

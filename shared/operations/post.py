@@ -302,6 +302,11 @@ class Poster:
                 return posting
         raise PostingContendedError([], [])
 
+    def is_rejected(self, count: EventKey) -> bool:
+        """Whether somebody decided that a count will never be applied."""
+        decision = self._table.get(event_key(decision_key(count)))
+        return decision is not None and decision["effect"] == "reject"
+
     def foresee(self, key: StockKey, network: Network, decision: Decision) -> Posting:
         """Say what a decision about a count would write now, and write nothing.
 
@@ -326,6 +331,11 @@ class Poster:
     def _back_off(self, attempt: int) -> None:
         """Wait a random time that doubles with each attempt, 10 ms to about a second."""
         self._pause(random.uniform(0.5, 1) * min(1.0, 0.01 * 2**attempt))  # noqa: S311
+
+
+def decision_key(count: EventKey) -> EventKey:
+    """Name the event that a decision about a count is in the ledger."""
+    return EventKey(f"onecount/decision/{count}")
 
 
 def count_rules(network: Network, location: LocationId) -> Rules:

@@ -364,7 +364,7 @@ class Tracer:
             kinds = (CaseKind.BAD_MESSAGE, CaseKind.BAD_ROWS, CaseKind.HELD)
             names += [case_id(kind, fact.source, fact.message) for kind in kinds]
             names.append(failed_case(fact.message))
-        names += [case_id(kind, fact.event) for kind in (CaseKind.COUNT_APPROVAL, CaseKind.COUNT_SUSPENDED)]
+        names += [case_id(kind, fact.event) for kind in _OF_ONE_EVENT]
         elements = self._view.compared_elements()
         for key, _ in fact.keys[:MOST_KEYS]:
             names.append(case_id(CaseKind.OVERSOLD, key.sku, key.location))
@@ -376,6 +376,9 @@ class Tracer:
     def _case_states(self, names: Sequence[str]) -> tuple[tuple[str, str, str], ...]:
         found = self._cases.find_many(dict.fromkeys(names))
         return tuple((case.id, str(case.status), case.title) for case in found)
+
+
+_OF_ONE_EVENT = (CaseKind.COUNT_APPROVAL, CaseKind.COUNT_SUSPENDED, CaseKind.ADJUSTMENT_APPROVAL)
 
 
 def _push_cases(channel: ChannelId, key: StockKey) -> list[str]:

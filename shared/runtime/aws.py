@@ -239,7 +239,7 @@ class SqsDeadLetters:
         """Send letters back to the queue where they died, each deleted only once it has been sent."""
         moved = 0
         while self._now() < until and moved < most:
-            messages = self._receive(queue, HIDDEN_WHILE_MOVED, min(PAGE, most - moved))
+            messages = self._receive(queue, HIDDEN_WHILE_MOVED, min(PAGE, per_second, most - moved))
             if not messages:
                 if self._count(queue) == 0:
                     break

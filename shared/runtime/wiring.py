@@ -207,7 +207,7 @@ class House(Ground):
 
     @cached_property
     def manual_desk(self) -> ManualDesk:
-        return ManualDesk(self.inbox, self.registry, self.applier, self.cases, now)
+        return ManualDesk(self.inbox, self.registry, self.applier, self.poster, self.cases, now)
 
     @cached_property
     def case_desk(self) -> CaseDesk:

@@ -201,9 +201,13 @@ class Cases:
         self._do(case_id, deed, {}, Exists())
 
     def assign(self, case_id: str, owner: str, due_at: datetime | None, deed: Deed) -> bool:
-        """Give an open case to somebody (or to nobody), until an instant if one is named; False if it is not open."""
+        """Give an open case to somebody, or to nobody, until an instant if one is named; False if it is not open.
+
+        What was agreed with its owner about the time goes with the owner where nobody takes it on.
+        """
         due: dict[str, Value] = {} if due_at is None else {"due_at": instant(due_at)}
-        return self._do(case_id, deed, {"owner": owner, **due}, Equals("status", CaseStatus.OPEN))
+        gone = () if owner or due else ("due_at",)
+        return self._do(case_id, deed, {"owner": owner, **due}, Equals("status", CaseStatus.OPEN), gone=gone)
 
     def escalate(self, case_id: str, deed: Deed) -> bool:
         """Raise an open case; False if it is not open, or was raised before."""
@@ -249,10 +253,20 @@ class Cases:
         items = self._table.query(case_key(case_id).pk, prefix="DEED#", descending=True, limit=limit)
         return tuple(reversed([_read_deed(item) for item in items]))
 
-    def _do(self, case_id: str, deed: Deed, written: Mapping[str, Value], *conditions: Condition) -> bool:
+    def _do(
+        self,
+        case_id: str,
+        deed: Deed,
+        written: Mapping[str, Value],
+        *conditions: Condition,
+        gone: tuple[str, ...] = (),
+    ) -> bool:
         """Change a case and write down who did, in one write."""
         change = Update(
-            case_key(case_id), set={**written, "updated_at": instant(deed.at)}, conditions=conditions
+            case_key(case_id),
+            set={**written, "updated_at": instant(deed.at)},
+            remove=gone,
+            conditions=conditions,
         )
         try:
             self._table.write([change, _deed(case_id, deed)])

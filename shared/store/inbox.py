@@ -179,6 +179,11 @@ class Inbox:
             return False
         return True
 
+    def is_posted(self, message_id: MessageId) -> bool:
+        """Whether all of a message is done, and nobody has asked for it to be applied again."""
+        item = self._table.get(message_key(message_id))
+        return item is not None and item["status"] == MessageStatus.POSTED and "pending_sk" not in item
+
     def outcomes(self, message_id: MessageId) -> dict[str, int]:
         """Return what became of a message's events when it was last applied, each outcome with how many."""
         item = self._table.get(message_key(message_id))

@@ -340,7 +340,9 @@ class House:
         self.case_desk = CaseDesk(
             self.cases, self.inbox, self.registry, self.sweep, self.lanes, self.count_desk, self.clock
         )
-        self.manual_desk = ManualDesk(self.inbox, self.registry, self.applier, self.cases, self.clock)
+        self.manual_desk = ManualDesk(
+            self.inbox, self.registry, self.applier, self.poster, self.cases, self.clock
+        )
         self.undoer = Undoer(self.stock, self.registry, self.poster, self.cases, self.clock)
         self.verifier = Verifier(self.stock)
         self._stock_read = 0

@@ -234,6 +234,18 @@ def test_a_ranking_of_more_cases_than_it_looks_at_says_so() -> None:
     assert queue(house).ranked(Selection()).is_all is True
 
 
+def test_what_was_agreed_with_an_owner_goes_when_nobody_owns_the_case_any_more() -> None:
+    house = House()
+    case = opened(house, "a")
+    until = NOON + timedelta(hours=1)
+    life(house).assign(case, "ben", "ann", until)
+
+    assert life(house).assign(case, "cy", "ann").due_at == until
+    given_back = life(house).assign(case, "", "ann")
+    assert (given_back.owner, given_back.due_at) == ("", None)
+    assert life(house).assign(case, "", "ann", until).due_at == until
+
+
 # ---- two people -------------------------------------------------------------------------------------------------
 
 

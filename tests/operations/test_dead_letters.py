@@ -105,6 +105,12 @@ def test_letters_are_sent_no_faster_than_asked_and_no_more_of_them(service: Queu
     assert service.now() - begun >= timedelta(seconds=25 / 5)
 
 
+def test_one_letter_a_second_is_never_ten_at_once(service: QueueService) -> None:
+    letters_of(service).redrive(DEAD, service.now() + timedelta(seconds=3), 10_000, 1)
+
+    assert len(service.bodies(DEAD)) == 32
+
+
 def test_a_slow_redrive_stops_when_its_time_is_over_and_the_next_goes_on(service: QueueService) -> None:
     first = letters_of(service).redrive(DEAD, service.now() + timedelta(seconds=4), 10_000, 5)
     second = letters_of(service).redrive(DEAD, service.now() + timedelta(seconds=60), 10_000, 1_000)

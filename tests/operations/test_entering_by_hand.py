@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import replace
 from fractions import Fraction
@@ -23,7 +24,7 @@ from shared.sources.manual import CONNECTOR, ManualEntry
 from shared.store.files import APPROVED
 from shared.store.inbox import MessageStatus
 from shared.store.layout import message_key
-from shared.store.table import Delete, ThrottledError
+from shared.store.table import Action, Delete, ThrottledError, Update
 from tests.operations.house import EAST, Crash, House, Interruption, at, count, movement, network
 from tests.operations.test_kits import kit
 
@@ -252,6 +253,30 @@ def test_an_adjustment_that_is_small_enough_by_now_posts_by_itself_when_somebody
         house.case_desk.approve_file(case, "ben")
 
     assert (house.on_hand(), house.open_cases()) == (104, [])
+
+
+@pytest.mark.parametrize(("what", "quantity"), [("adjustment", -50), ("count", 50)])
+def test_who_never_got_an_answer_and_was_rejected_meanwhile_is_told_so(what: str, quantity: int) -> None:
+    house = strict()
+    house.inbox_table.faults = Interruption(before=_crash_at_the_answer)
+    with suppress(Crash):
+        house.manual_desk.enter(entry(quantity, what), "k1")
+    house.inbox_table.faults = None
+    case = only_case(house)
+    if what == "count":
+        house.case_desk.reject_count(case, "the wrong shelf", "ben")
+    else:
+        house.case_desk.reject_file(case, "the wrong shelf", "ben")
+
+    for _ in range(2):
+        entered = house.manual_desk.enter(entry(quantity, what), "k1")
+        assert (entered.status, entered.case_id) == ("rejected", case)
+    assert house.on_hand() == 100
+
+
+def _crash_at_the_answer(_number: int, actions: Sequence[Action]) -> None:
+    if any(isinstance(action, Update) and "answer" in action.defaults for action in actions):
+        raise Crash
 
 
 def test_one_within_the_limit_needs_nobody() -> None:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
 
 from shared.domain.listing import KEPT_PUSHES
-from shared.domain.network import Channel
+from shared.domain.network import Channel, Tolerance
 from shared.domain.stock import ChannelId, EventKey, LocationId, MessageId, Sku
 from shared.domain.trace import Chain, Stage
 from shared.operations.fan_out import Hint, Lane
@@ -15,6 +16,7 @@ from shared.operations.message_view import MessageView
 from shared.operations.reserve import Wanted
 from shared.operations.stock_view import UnknownSkuError
 from shared.operations.trace import MOST_CHAINS, NothingToTraceError, Tracer
+from shared.sources.manual import ManualEntry
 from shared.store.inbox import MessageNotFoundError
 from shared.store.layout import message_key
 from shared.store.table import Delete
@@ -242,3 +244,15 @@ def test_two_channels_are_followed_each_by_itself() -> None:
         if step.stage is Stage.PUSHING and step.took
     }
     assert began == {"shop": timedelta(seconds=3), "market": timedelta(seconds=7)}
+
+
+def test_an_adjustment_that_waits_for_an_approver_names_its_case() -> None:
+    declared = network()
+    place = replace(declared.locations[EAST], approve_beyond=Tolerance(100, 5))
+    house = House(replace(declared, locations={**declared.locations, EAST: place}))
+    entry = ManualEntry("adjustment", "TEA", "east", -50, "ann", "broken")
+    entered = house.manual_desk.enter(entry, "k")
+
+    [chain] = tracer(house).message(entered.message_id).chains
+
+    assert (entered.case_id, "open") in [(name, status) for name, status, _ in chain.cases]

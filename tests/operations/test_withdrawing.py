@@ -67,6 +67,18 @@ def test_a_message_of_it_that_was_still_to_be_applied_is_a_case_that_says_so(hou
     assert "declare the source again" in case.remedy
 
 
+def test_what_is_posted_and_delivered_again_by_a_stream_stays_posted(house: House) -> None:
+    message = house.store(WMS, receipt("r1", units=5))
+    house.settle()
+    assert house.on_hand() == 5
+    without(house, WMS)
+
+    assert house.applier.apply(message) is MessageStatus.POSTED
+
+    assert house.inbox.load(message).status is MessageStatus.POSTED
+    assert house.open_cases() == []
+
+
 def test_a_message_of_a_source_that_is_declared_again_posts_by_a_retry(house: House) -> None:
     declared = house.registry.network(fresh=True)
     message = house.store(WMS, receipt("r1", units=5))
