@@ -15,7 +15,10 @@ from infra.cli.target import Target
 from shared.domain.cases import CaseKind
 from shared.operations.release import WAITING, releasable
 from shared.sources.reading import UnreadableError
+from shared.store.channel_ids import ListingChangedError
+from shared.store.items import ItemChangedError
 from shared.store.ledger import Ledger
+from shared.store.references import ReferenceChangedError
 
 CASES_LOOKED_AT = 10_000
 
@@ -29,13 +32,15 @@ def items() -> None:
 @click.argument("file", type=click.File("rb"))
 @click.option("--dry-run", is_flag=True, help="Say what would change, and write nothing.")
 @click.option("--owner", default="items import", show_default=True, help="Who answers for the codes.")
+@click.option("--move-codes", is_flag=True, help="Let rows take codes that stand for another item now.")
 @click.pass_obj
-def import_items(session: Session, file: BinaryIO, dry_run: bool, owner: str) -> None:
+def import_items(session: Session, file: BinaryIO, dry_run: bool, owner: str, move_codes: bool) -> None:
     """Import items, listings and codes from a CSV file.
 
     Columns: sku; description, class, owner, tracks_lots, tracks_expiry, hot; base_unit and pack:<unit> for its units;
     components for a kit; effective_from; channel:<channel> for the channel's own id and unit:<channel> for the pack
-    that it sells; code:<source>:<kind> for the source's code. A bad row is skipped and named, and the exit code is 1.
+    that it sells; code:<source>:<kind> for the source's code. A bad row is skipped and named, and the exit code is 1;
+    so is one that takes a channel's id from another item, or its code without --move-codes.
     """
     target = session.target
     try:
@@ -46,8 +51,13 @@ def import_items(session: Session, file: BinaryIO, dry_run: bool, owner: str) ->
         raise CommandError(f"{name}: {fault.field} {fault.reason}", fault.remedy) from error
     if content.columns.ignored:
         session.say(f"columns passed over: {', '.join(content.columns.ignored)}")
-    items = ItemImport(target.registry, target.lanes, Ledger(target.stock), owner, is_dry=dry_run)
-    done = items.run(content.rows(), lambda number: session.say(f"{number} items"))
+    ledger = Ledger(target.stock)
+    items = ItemImport(target.registry, target.lanes, ledger, owner, is_dry=dry_run, moves_codes=move_codes)
+    try:
+        done = items.run(content.rows(), lambda number: session.say(f"{number} items"))
+    except (ItemChangedError, ListingChangedError, ReferenceChangedError) as error:
+        reason = f"others keep changing the same items, listings or codes: {error}"
+        raise CommandError(reason, "run the same command again: what was written stays") from error
     released = 0 if dry_run else release_waiting(target)
     files = 0 if dry_run else files_waiting(target)
     told = {**asdict(done), "messages_released": released, "files_waiting": files, "dry_run": dry_run}
@@ -58,6 +68,7 @@ def import_items(session: Session, file: BinaryIO, dry_run: bool, owner: str) ->
 
 def _dry_summary(done: Imported) -> Iterator[str]:
     yield from _faults(done)
+    yield from map(str, done.moved_codes)
     yield (
         f"{done.changed:,} items change, {done.new:,} are new, {done.items - done.changed - done.new:,} stay; "
         f"{done.codes:,} codes, {done.listings:,} listings new or changed, {done.bad_rows:,} rows refused; "
@@ -77,6 +88,7 @@ def _faults(done: Imported) -> Iterator[str]:
 
 def _summary(done: Imported, released: int, files: int) -> Iterator[str]:
     yield from _faults(done)
+    yield from map(str, done.moved_codes)
     yield (
         f"{done.items} items imported, {done.codes} codes mapped, "
         f"{done.listings} new or changed listings on their way to their channels"

@@ -20,7 +20,7 @@ from infra.cli.item_file import ItemRow
 from shared.domain.item_changes import InvalidItemError
 from shared.domain.items import Change
 from shared.domain.network import Listing
-from shared.domain.stock import ChannelId, Sku
+from shared.domain.stock import ChannelId, Sku, SourceId
 from shared.operations.fan_out import Lanes
 from shared.operations.master_data import Judged, MasterData
 from shared.sources.contract import Fault
@@ -37,6 +37,20 @@ FAULTS_KEPT = 1000
 _ACTOR = "items import"
 
 
+@dataclass(frozen=True, slots=True)
+class MovedCode:
+    """A source's code that stood for one item and is, or would be, another's from now on."""
+
+    source: SourceId
+    kind: str
+    code: str
+    before: Sku
+    after: Sku
+
+    def __str__(self) -> str:
+        return f"{self.code}: {self.before} -> {self.after}"
+
+
 @dataclass(slots=True)
 class Imported:
     """What an import did, or would do. ``listings`` counts the new and changed ones, on their way to their channels.
@@ -51,18 +65,33 @@ class Imported:
     codes: int = 0
     bad_rows: int = 0
     faults: list[Fault] = field(default_factory=list)
+    moved_codes: list[MovedCode] = field(default_factory=list)
 
 
 class ItemImport:
-    """Writes item rows to the registry."""
+    """Writes item rows to the registry.
+
+    Parameters
+    ----------
+    moves_codes
+        Whether a code that stands for another item may be taken from it; else its row is refused.
+    """
 
     def __init__(
-        self, registry: Registry, lanes: Lanes, ledger: Ledger, owner: str, *, is_dry: bool = False
+        self,
+        registry: Registry,
+        lanes: Lanes,
+        ledger: Ledger,
+        owner: str,
+        *,
+        is_dry: bool = False,
+        moves_codes: bool = False,
     ) -> None:
         self._registry = registry
         self._lanes = lanes
         self._owner = owner
         self._is_dry = is_dry
+        self._moves_codes = moves_codes
         self._master = MasterData(registry, ledger, lanes, lambda: datetime.now(UTC))
         self._seen: set[Sku] = set()
 
@@ -85,7 +114,8 @@ class ItemImport:
         return done
 
     def _write(self, rows: Sequence[ItemRow], done: Imported, workers: ThreadPoolExecutor) -> None:
-        taken = self._taken(rows)
+        moved = self._moved(rows)
+        taken = self._taken(rows) | ({} if self._moves_codes else _moved_faults(moved))
         self._keep_faults(rows, taken, done)
         rows = [row for row in rows if row.sku not in taken]
         said = [row.said for row in rows]
@@ -116,6 +146,8 @@ class ItemImport:
         done.new += len(judged.new)
         done.changed += len({after.sku for _, after in judged.changes} - {item.sku for item in judged.new})
         done.codes += len(codes)
+        written = {row.sku for row in rows}
+        done.moved_codes += [one for one in moved if one.after in written]
         done.listings += len(fresh)
 
     def _keep_faults(
@@ -134,6 +166,18 @@ class ItemImport:
         return _taken_faults(
             self._registry.channel_ids.taken(listing for row in rows for listing in row.listings)
         )
+
+    def _moved(self, rows: Sequence[ItemRow]) -> list[MovedCode]:
+        """Return the codes of some rows that stand for another item now."""
+        wanted = {code: row.sku for row in rows for code in row.codes}
+        now = datetime.now(UTC)
+        known = self._registry.known(wanted)
+        stands_for = {code: known[code].at(now)[0].sku for code in wanted if code in known}
+        return [
+            MovedCode(code.source, code.kind, code.code, before, wanted[code])
+            for code, before in stands_for.items()
+            if before != wanted[code]
+        ]
 
     def _unsellable(self, rows: Sequence[ItemRow], judged: Judged) -> dict[Sku, InvalidItemError]:
         """Return why items cannot be listed by the pack that their row names."""
@@ -189,6 +233,18 @@ def _taken_faults(holders: Mapping[Listing, Sku]) -> dict[Sku, InvalidItemError]
             "(a row of it above this one will do)",
         )
         for listing, holder in holders.items()
+    }
+
+
+def _moved_faults(moved: Sequence[MovedCode]) -> dict[Sku, InvalidItemError]:
+    return {
+        one.after: InvalidItemError(
+            one.after,
+            f"code:{one.source}:{one.kind}",
+            f"{one} takes a code from another item",
+            f"correct this row, or pass --move-codes where {one.code!r} is no longer {one.before!r}",
+        )
+        for one in moved
     }
 
 

@@ -79,8 +79,15 @@ def compare(fact: Fact, known_effect: str, notes: Sequence[Note] = (), *, uncert
     return Result(
         fact,
         Outcome.REFUSED,
-        f"event {fact.event.key} is in the ledger already with another effect; a correction needs a new version",
+        f"event {fact.event.key} is in the ledger already with another effect; {correction_of(fact.event)}",
     )
+
+
+def correction_of(event: Event) -> str:
+    """Say how what is posted of an event is corrected; another version of a movement would move the stock again."""
+    if isinstance(event, Movement):
+        return "a correction is an adjustment under a document of its own"
+    return "a correction needs a new version"
 
 
 def stock_keys(event: Event) -> list[StockKey]:

@@ -29,10 +29,10 @@ from datetime import datetime
 from itertools import islice
 from typing import cast
 
-from shared.domain.events import Count, Demand, Movement, instant
+from shared.domain.events import Count, Demand, Event, Movement, instant
 from shared.domain.network import Source
 from shared.domain.stock import EventKey, StockKey
-from shared.operations.facts import Fact, order_line_of, stock_keys
+from shared.operations.facts import Fact, correction_of, order_line_of, stock_keys
 from shared.operations.footprint import touched, undo_keys
 from shared.operations.resolve import Resolution, resolve
 from shared.sources.contract import Fault, Report
@@ -144,12 +144,12 @@ class MessageView:
         applied = self._orders.lines({name: keys[0]})[name].applied.get(event.key)
         if applied is None:
             return None
-        return ("posted", "") if applied == fact.effect else ("conflict", _ANOTHER_EFFECT)
+        return ("posted", "") if applied == fact.effect else ("conflict", _another_effect(event))
 
     def _as_posted(self, report: Report, item: Item, stored: StoredMessage) -> tuple[str, str]:
         """Return how the ledger holds an event that it knows."""
         if item["effect"] != report.effect:
-            return "conflict", _ANOTHER_EFFECT
+            return "conflict", _another_effect(report.event)
         if self._table.get_many([event_key(name) for name in undo_keys(report.event.key, item).values()]):
             return "undone", "it was taken back by compensating entries; a replay changes nothing"
         if item["message_id"] != stored.message.id:
@@ -157,7 +157,8 @@ class MessageView:
         return "posted", ""
 
 
-_ANOTHER_EFFECT = "the ledger has this event with another effect; a correction needs a new version"
+def _another_effect(event: Event) -> str:
+    return f"the ledger has this event with another effect; {correction_of(event)}"
 
 
 def _unposted(resolution: Resolution) -> tuple[str, str]:

@@ -20,6 +20,7 @@ from shared.domain.stock import Quantity
 from shared.operations.adjustments import adjustment_case, parted
 from shared.operations.count_desk import tell as tell_of_counts
 from shared.operations.damping import Damper
+from shared.operations.facts import correction_of
 from shared.operations.kit_stock import kit_stock_case, kit_stock_cases
 from shared.operations.measure import Unmeasured
 from shared.operations.post import Outcome, Poster, Result
@@ -267,7 +268,7 @@ def _conflicts(results: Sequence[Result], message: Message, now: datetime) -> li
             id=case_id(CaseKind.CONFLICT, result.fact.event.key, result.fact.effect),
             kind=CaseKind.CONFLICT,
             title=f"not posted: {result.reason}",
-            remedy="ask the sender which is right; a correction must carry a new version or document id",
+            remedy=f"ask the sender which is right; {correction_of(result.fact.event)}",
             opened_at=now,
             updated_at=now,
             facts={"event_key": result.fact.event.key, "sku": result.fact.event.sku, "reason": result.reason},

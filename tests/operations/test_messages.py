@@ -343,6 +343,9 @@ def test_the_same_document_with_another_quantity_is_a_conflict_case_and_does_not
     [case] = house.cases.list(CaseStatus.OPEN)
     assert case.kind is CaseKind.CONFLICT
     assert case.message_id is not None
+    for said in (case.title, case.remedy):
+        assert "a correction is an adjustment under a document of its own" in said
+        assert "version" not in said
 
 
 def test_a_conflict_of_the_longest_names_is_a_case_too() -> None:

@@ -75,6 +75,8 @@ def test_a_conflicting_event_does_not_hold_back_its_neighbours() -> None:
         "s": Outcome.POSTED,
         "d2": Outcome.POSTED,
     }
+    [refused] = [result for result in results if result.outcome is Outcome.REFUSED]
+    assert refused.reason.endswith("a correction is an adjustment under a document of its own")
     assert (house.on_hand(), house.available()) == (15, 10)
     house.assert_exact()
 

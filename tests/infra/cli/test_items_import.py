@@ -221,3 +221,36 @@ def test_an_id_moves_to_another_item_when_the_file_gives_its_holder_another(benc
 
     assert result.exit_code == 0
     assert [listing(bench, sku) for sku in ("MUG", "HAT")] == ["9010", "9009"]
+
+
+@pytest.fixture
+def moving(bench: Bench) -> str:
+    """A file that takes MUG's code for X3, and is fine otherwise."""
+    bench.run("items", "import", bench.file("i.csv", "sku,code:erp:sku\nMUG,W-MUG\n"))
+    return bench.file("j.csv", "sku,code:erp:sku\nX3,W-MUG\nTEA,W-TEA\n")
+
+
+def test_a_code_is_not_taken_from_another_item_without_being_told_to(bench: Bench, moving: str) -> None:
+    result = bench.run("items", "import", moving)
+
+    assert result.exit_code == 1
+    assert "W-MUG: MUG -> X3 takes a code from another item" in result.stdout
+    assert "pass --move-codes where 'W-MUG' is no longer 'MUG'" in result.stdout
+    assert "1 items imported, 1 codes mapped" in result.stdout
+    assert bench.skus("erp", "sku", "W-MUG", "W-TEA") == ["MUG", "TEA"]
+
+
+def test_a_code_that_moves_is_named_in_the_dry_run_and_in_the_result(bench: Bench, moving: str) -> None:
+    refused = bench.run("items", "import", moving, "--dry-run")
+    dry = bench.run("items", "import", moving, "--dry-run", "--move-codes")
+    assert "W-MUG: MUG -> X3" in refused.stdout
+    assert "W-MUG: MUG -> X3\n" in dry.stdout
+    assert (refused.exit_code, dry.exit_code) == (1, 0)
+    assert bench.skus("erp", "sku", "W-MUG") == ["MUG"]
+
+    done = bench.run("items", "import", moving, "--move-codes")
+
+    assert "W-MUG: MUG -> X3\n" in done.stdout
+    assert bench.skus("erp", "sku", "W-MUG") == ["X3"]
+    again = bench.json("items", "import", moving)
+    assert (again["moved_codes"], again["bad_rows"]) == ([], 0)
