@@ -76,14 +76,18 @@ class Auditor:
         promises: set[StockKey] = set()
         touched: set[StockKey] = set()
         changed: list[SlotName] = []
+        counted: set[SlotName] = set()
         for change in changes:
             if change.key.pk.startswith("EVENT#"):
                 changed += self._event(change)
+        for change in sorted(changes, key=lambda change: change.new is not None):
+            if change.key.pk.startswith("CNT#"):  # one that moves in time is deleted and written
+                counted.add(self.counts.stands(change))
         touched.update(stock_key for stock_key, _ in changed)
         for change in changes:
             if change.key.pk.startswith("BAL#") and change.key.sk == "WAITING":
                 touched.add(self.counts.waits(change))
-        self.counts.check(changed)
+        self.counts.check([*changed, *counted.difference(changed)])
         for change in changes:
             family = change.key.pk.partition("#")[0]
             item = change.new

@@ -1,7 +1,8 @@
 """Checks what waits for a decision, at every commit: nothing waits without a reason, and nothing applies without one.
 
-A count that waits is in the ledger and changes nothing. Which ones wait is read from the ledger; whether they may, what
-an approver is shown, and whether a decision is one that somebody made on the figures that stand, is worked out here.
+A count that waits is in the ledger and changes nothing. Which ones wait, and which version of a document stands, is read
+from the ledger; whether they may, what an approver is shown, and whether a decision is one that somebody made on the
+figures that stand, is worked out here.
 """
 
 from __future__ import annotations
@@ -82,7 +83,7 @@ class CountAuditor:
             raise Violation(Invariant.AUTHORITY, f"count {name} was decided as nobody did: {decided}")
         if name not in slot.waiting:
             raise Violation(Invariant.ONCE, f"count {name} does not wait, and was decided")
-        known = slot.as_of(slot.judged(fact).at)
+        known = slot.as_of(slot.judged(fact).at, without=fact)
         if decided.accept and not is_undecided(slot, fact) and decided.seen != known:
             raise Violation(
                 Invariant.AUTHORITY,
@@ -105,6 +106,14 @@ class CountAuditor:
             self._check_row(key, row)
         return key
 
+    def stands(self, change: Change) -> SlotName:
+        """Take note of a count that stands now, or does so no more."""
+        sku, location, _, counter = change.key.pk.split("#")[1:]
+        name = (StockKey(Sku(sku), LocationId(location)), Counter(counter))
+        item = cast(Item, change.new or change.old)
+        self._oracle.slot(name).stand(str(item["event_key"]), change.new is not None)
+        return name
+
     def _check_row(self, key: StockKey, row: Sequence[object]) -> None:
         """What an approver is shown of a count is what is true."""
         _, counter, mark, _, _, _, _, why, known, outcomes, _ = row
@@ -115,11 +124,12 @@ class CountAuditor:
         judged = slot.judged(fact)
         must: tuple[str, Quantity, list[Quantity]] = (
             "approval",
-            slot.as_of(judged.at),
+            slot.as_of(judged.at, without=fact),
             [judged.quantity, judged.quantity],
         )
         if is_undecided(slot, fact):
-            must = ("suspended", must[1], [judged.lowest, judged.highest])
+            lowest = judged.lowest
+            must = ("suspended", lowest + slot.lost_at_worst(fact), [lowest, judged.highest])
         if (why, known, outcomes) != must:
             raise Violation(
                 Invariant.ORDER_DOES_NOT_MATTER,
@@ -135,6 +145,8 @@ class CountAuditor:
             for count in slot.waiting:
                 self._check_reason(slot, slot.counts[count])
             standing = {entry.key for entry in slot.entries() if entry.is_count}
+            for key in (*slot.counts, *self._standing[name]):
+                self._check_version(slot, slot.counts[key], was_standing=key in self._standing[name])
             begun = standing - self._standing[name]
             if len(begun) == 1 and facts == 1 and begun.isdisjoint(self._stood):
                 [count] = begun
@@ -142,9 +154,29 @@ class CountAuditor:
             self._standing[name] = standing
             self._stood |= standing
 
+    def _check_version(self, slot: Slot, fact: Counted, *, was_standing: bool) -> None:
+        """A version gives way to a newer one only: to any that is told while it waits, to one that stands once it stood."""
+        if fact.key in slot.out | slot.standing | slot.waiting or not fact.document:
+            if fact.key in slot.standing:
+                self._check_stands(slot, fact)
+            return
+        newer = [other for other in slot.versions(fact) if other.rank > fact.rank]
+        if not newer or (was_standing and not any(other.key in slot.standing for other in newer)):
+            raise Violation(
+                Invariant.CONSERVED,
+                f"count {fact.key} stands no more, and no newer version does in its place",
+            )
+
+    def _check_stands(self, slot: Slot, fact: Counted) -> None:
+        for other in slot.versions(fact):
+            if other.rank > fact.rank and other.key in self._stood | slot.standing:
+                raise Violation(
+                    Invariant.ORDER_DOES_NOT_MATTER, f"count {fact.key} stands, and {other.key} corrected it"
+                )
+
     def _check_reason(self, slot: Slot, fact: Counted) -> None:
         has_stood = fact.key in self._stood
-        known = slot.as_of(slot.judged(fact).at)
+        known = slot.as_of(slot.judged(fact).at, without=fact)
         may = is_undecided(slot, fact) or (not has_stood and is_surprise(slot, fact, known))
         if slot.is_history(fact) or fact.key in slot.out or fact.key in slot.decided or not may:
             raise Violation(Invariant.ORDER_DOES_NOT_MATTER, f"count {fact.key} waits for nothing")
@@ -153,7 +185,7 @@ class CountAuditor:
         is_alone = len(slot.entries()) == 1
         if fact.key in slot.decided or slot.is_history(fact) or is_alone:
             return
-        known = slot.as_of(slot.judged(fact).at, without=fact.key)
+        known = slot.as_of(slot.judged(fact).at, without=fact)
         if is_undecided(slot, fact):
             raise Violation(
                 Invariant.ORDER_DOES_NOT_MATTER,

@@ -112,13 +112,15 @@ class Judged(NamedTuple):
 class Slot:
     """The facts of one counter of one stock key.
 
-    Of a count document the newest version counts. Counts that wait, or are out for good (rejected, undone), do not.
+    Counts that wait, or are out for good (rejected, undone), do not count. Of a count document one version at most
+    stands: which, is read from the ledger, and ``counts.py`` judges whether it may.
     """
 
     def __init__(self, rules: CountRules) -> None:
         self.rules = rules
         self.counts: dict[str, Counted] = {}
         self.waiting: frozenset[str] = frozenset()
+        self.standing: set[str] = set()
         self.out: set[str] = set()
         self.decided: dict[str, datetime] = {}
         self._moves: list[_Entry] = []
@@ -141,6 +143,11 @@ class Slot:
         self.waiting = frozenset(counts)
         self._entries = None
 
+    def stand(self, count: str, stands: bool) -> None:
+        """A count stands in the ledger now, or does so no more."""
+        (self.standing.add if stands else self.standing.discard)(count)
+        self._entries = None
+
     def decide(self, count: str, at: datetime | None) -> None:
         """Somebody said at what instant a count was taken; None: it is out for good."""
         if at is None:
@@ -156,12 +163,22 @@ class Slot:
         entries = self.entries()
         return _balance(entries, len(entries))
 
-    def as_of(self, at: datetime, without: str = "") -> Quantity:
-        """Return what the facts valid at or before an instant leave, one count apart if it is named."""
-        entries = self.entries()
-        if without:
-            entries = [entry for entry in entries if entry.key != without]
+    def as_of(self, at: datetime, without: Counted | None = None) -> Quantity:
+        """Return what the facts valid at or before an instant leave, all versions of one count's document apart."""
+        entries = self.entries() if without is None else self._entries_without(without)
         return _balance(entries, bisect_right(entries, at, key=lambda entry: entry.at))
+
+    def lost_at_worst(self, fact: Counted) -> Quantity:
+        """Return how far the lowest outcome of a count that waits lies below what the facts leave now."""
+        without = self._entries_without(fact)
+        judged = self.judged(fact)
+        moved_since = _balance(without, len(without)) - self.as_of(judged.at, without=fact)
+        return self.balance() - (judged.lowest + moved_since)
+
+    def versions(self, fact: Counted) -> list[Counted]:
+        """Return all versions of a count's document that were told, in order."""
+        told = (other for other in self.counts.values() if _document(other) == _document(fact))
+        return sorted(told, key=lambda other: other.rank)
 
     def instants(self) -> Iterator[datetime]:
         """Yield every instant at which something happened."""
@@ -171,17 +188,18 @@ class Slot:
     def entries(self) -> list[_Entry]:
         """Return what counts, in order."""
         if self._entries is None:
-            counts = [self._entry(fact) for fact in self._newest() if fact.key not in self.waiting]
+            counts = [self._entry(fact) for fact in self.counts.values() if self._counts(fact)]
             self._entries = sorted([*self._moves, *counts])
         return self._entries
 
-    def _newest(self) -> Iterator[Counted]:
-        newest: dict[str, Counted] = {}
-        for fact in self.counts.values():
-            name = fact.document or fact.key
-            if name not in newest or newest[name].rank < fact.rank:
-                newest[name] = fact
-        return (fact for fact in newest.values() if fact.key not in self.out)
+    def _counts(self, fact: Counted) -> bool:
+        if fact.document:
+            return fact.key in self.standing
+        return fact.key not in self.waiting and fact.key not in self.out
+
+    def _entries_without(self, fact: Counted) -> list[_Entry]:
+        versions = {version.key for version in self.versions(fact)}
+        return [entry for entry in self.entries() if entry.key not in versions]
 
     def _entry(self, fact: Counted) -> _Entry:
         at, quantity = self.decided.get(fact.key), fact.quantity
@@ -217,7 +235,7 @@ class Slot:
     def is_history(self, fact: Counted) -> bool:
         """Whether a newer count stands than one that waits."""
         own = _Entry(fact.at, True, fact.version, fact.key, fact.quantity)
-        return any(entry.is_count and entry > own and entry.key != fact.key for entry in self.entries())
+        return any(entry.is_count and entry > own for entry in self._entries_without(fact))
 
 
 def _balance(entries: Sequence[_Entry], end: int) -> Quantity:
@@ -231,6 +249,10 @@ def _balance(entries: Sequence[_Entry], end: int) -> Quantity:
 
 def _begins_instant(entries: Sequence[_Entry], position: int) -> bool:
     return position == 0 or entries[position - 1].at < entries[position].at
+
+
+def _document(fact: Counted) -> str:
+    return fact.document or fact.key
 
 
 def source_of(key: str) -> str:
@@ -342,12 +364,14 @@ class Oracle:
         slot = self.slots.get((key, Counter.ON_HAND))
         if slot is None:
             return 0
-        total = 0
+        most: dict[str, Quantity] = {}
         for name in slot.waiting:
-            judged = slot.judged(slot.counts[name])
+            fact = slot.counts[name]
+            judged = slot.judged(fact)
             if slot.rules.undecided_within.is_exceeded(judged.highest - judged.lowest, of=judged.quantity):
-                total += max(0, slot.as_of(judged.at) - judged.lowest)
-        return total
+                # Of the versions of one document no more than one comes to stand.
+                most[_document(fact)] = max(most.get(_document(fact), 0), slot.lost_at_worst(fact))
+        return sum(most.values())
 
 
 def promised(available: Quantity, set_aside: Mapping[ChannelId, Quantity], channel: Channel) -> Quantity:

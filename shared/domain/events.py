@@ -98,7 +98,8 @@ class Count:
     count changes the ledger or is only compared with it is decided by the declared authority, not by the event.
     ``since`` is given where the clock is coarse: the count was taken at some instant from ``since`` to ``as_of``.
     ``document`` names one line of one count document: a later ``version`` of it, compared as text, takes the place of
-    an earlier one whatever its ``as_of``. Counts without a document stand for themselves.
+    an earlier one whatever its ``as_of``, once it is accepted; with ``since``, one that says the same number again adds
+    nothing. Counts without a document stand for themselves.
     """
 
     key: EventKey

@@ -7,6 +7,9 @@ applies at all:
 * **Approval.** A count whose variance is beyond what the location declares waits, and changes nothing. Each posting to
   its slot judges it anew: within the limit now, it applies; overtaken by a newer accepted count, it applies as history,
   which moves no balance. What was once accepted stays accepted.
+* **Versions.** A newer version of a count document is judged as if the older ones were out. While it waits, what was
+  accepted before stands; once it is accepted, the same posting takes the older out. A version that is told takes the
+  place of an older one that still waits, unless that had stood before.
 * **Suspension.** Where clocks leave it open whether a movement came before a count, every possible instant leads to an
   outcome. If they are near enough to each other the count applies as if all undecided movements had preceded it;
   otherwise it waits, also if it had been accepted before, and the lowest outcome is what is promised::
@@ -23,6 +26,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from itertools import groupby
 from types import MappingProxyType
+from typing import Any
 
 from shared.domain.events import Count, Event, Movement, event_source, instant
 from shared.domain.ledger import (
@@ -47,6 +51,7 @@ from shared.domain.ledger import (
     count_slot,
     is_opened_by,
     slots_of,
+    waiting_document,
 )
 from shared.domain.network import MANUAL
 from shared.domain.stock import WHOLE, Counter, EventKey, Quantity, SourceId, StockKey
@@ -153,6 +158,11 @@ def needs(
             retracted.add(counted)
             stretches.setdefault(counted, []).append((start, end))
 
+    def older(document: CountDocument | None) -> None:
+        if document is not None and document in documents:
+            look(document.slot, documents[document].as_of)
+            retracted.add(document.slot)
+
     for slot, at in touched:
         look(slot, at)
         if rules.widest:
@@ -162,15 +172,13 @@ def needs(
             balance_at(count_slot(event), event.as_of)
             if rules.widest:
                 stretch(count_slot(event), _said(event)[0] - 2 * rules.widest, event.as_of + 2 * rules.widest)
-            document = count_document(event)
-            if document is not None and document in documents:
-                look(document.slot, documents[document].as_of)
-                retracted.add(document.slot)
+            older(count_document(event))
     counters = {slot.counter for slot, _ in touched}
     for count in waiting:
         if not touched or count.slot.counter in counters:
             look(count.slot, count.said[0])
             balance_at(count.slot, count.said[1])
+            older(waiting_document(count))
             if rules.widest:
                 stretch(count.slot, count.said[0] - 2 * rules.widest, count.said[1] + 2 * rules.widest)
     return Needs(
@@ -215,6 +223,12 @@ def _with_whole(slot: Slot) -> Iterator[Slot]:
 
 def _said(event: Count) -> tuple[datetime, datetime]:
     return (event.as_of if event.since is None else event.since, event.as_of)
+
+
+def _is_repeated(known: Standing | Waiting, count: Waiting) -> bool:
+    """Whether a count says of the same time what is known; somebody may have decided when that one was taken."""
+    is_same_time = known.said is None or known.said[0] == count.said[0]
+    return is_same_time and known.quantity == count.quantity
 
 
 def _merged(stretches: list[tuple[datetime, datetime]]) -> list[tuple[datetime, datetime]]:
@@ -262,6 +276,16 @@ class _SlotDraft:
         self.lines: list[Line] = []
         self.as_of = state.as_of
         self.stretches = state.stretches.get(slot, ())
+
+    def as_it_is(self) -> dict[str, Any]:
+        """Return all that judging a count may change, to ``restore`` it."""
+        now = {name: getattr(self, name) for name in ("balance", "last_count", "last_valid_at")}
+        copied = {name: getattr(self, name).copy() for name in ("accepted", "lines", "marks", "standing")}
+        return now | copied
+
+    def restore(self, before: Mapping[str, Any]) -> None:
+        for name, value in before.items():
+            setattr(self, name, value)
 
     def push(self, line: Line) -> None:
         self.lines.append(line)
@@ -382,30 +406,116 @@ class _Draft:
     def count(self, event: Count) -> None:
         draft = self.slot(count_slot(event))
         mark = CountMark(event.as_of, event.version, event.key)
-        document = count_document(event)
-        if document is not None:
-            newest = self.documents.get(document)
-            if newest is not None and newest[1:] > mark[1:]:
-                return
-            if newest is not None:
-                self.withdraw(draft, newest.event_key, event.key)
-            self.documents[document] = mark
-        self.propose(
-            Waiting(draft.slot, mark, event.quantity, event.origin.source, event.document, _said(event))
-        )
+        said = _said(event)
+        count = Waiting(draft.slot, mark, event.quantity, event.origin.source, event.document, said)
+        if not event.document:
+            self.propose(count)
+        elif event.since is None or not self.repeat(draft, count):
+            self.tell_version(count)
         if self.waiting:
             self.judge(draft.slot.counter)
 
+    def tell_version(self, count: Waiting) -> None:
+        """Judge one version of a document, unless a newer one has been accepted."""
+        if self.is_corrected(count):
+            return
+        self.drop_older(count)
+        self.propose(count)
+        if any(other.rank > count.rank for other in self.versions_waiting(count)):
+            self.waiting.pop(count.mark.event_key, None)
+
+    def repeat(self, draft: _SlotDraft, count: Waiting) -> bool:
+        """Let what a dated document says again stand, or wait, as it did; False if it says something else.
+
+        It was true already when it was first written, and saying it again brings nothing new.
+        """
+        accepted = self.accepted_version(count)
+        stands = None if accepted is None else draft.standing[accepted]
+        if stands is not None and _is_repeated(stands, count):
+            self.drop_older(count)
+            self.say_again(draft, stands, count)
+            return True
+        told = [other for other in self.versions_waiting(count) if _is_repeated(other, count)]
+        same = max(told, key=lambda other: other.was_accepted, default=None)
+        if same is None or (self.is_corrected(count) and not same.was_accepted):
+            return False
+        self.drop_older(count, same)
+        version, said = max(same.mark.version, count.mark.version), min(same.said, count.said)
+        mark = same.mark._replace(as_of=said[1], version=version)
+        self.waiting[mark.event_key] = same._replace(mark=mark, said=said)
+        return True
+
+    def say_again(self, draft: _SlotDraft, stands: Standing, count: Waiting) -> None:
+        """Let an accepted version stand for one that says the same; at the earlier time, of the two."""
+        mark = stands.mark._replace(version=max(stands.mark.version, count.mark.version))
+        if stands.said is None or stands.said <= count.said:
+            del draft.standing[stands.mark]
+            draft.marks.remove(stands.mark)
+            draft.accepted.discard(stands.mark)
+            draft.standing[mark] = stands._replace(mark=mark)
+            draft.accepted.add(mark)
+            insort(draft.marks, mark)
+            if draft.last_count == stands.mark:
+                draft.last_count = mark
+            self.documents[CountDocument(count.slot, count.source, count.document)] = mark
+        else:
+            earlier = mark._replace(as_of=count.said[1])
+            self.retract(draft, stands.mark, count.mark.event_key)
+            self.propose(count._replace(mark=earlier, was_accepted=True))
+
+    def is_corrected(self, count: Waiting) -> bool:
+        """Whether a newer version of its document has been accepted."""
+        document = waiting_document(count)
+        newest = None if document is None else self.documents.get(document)
+        return newest is not None and newest[1:] > count.rank
+
+    def accepted_version(self, count: Waiting) -> CountMark | None:
+        """Return the version of a count's document that stands."""
+        document = waiting_document(count)
+        newest = None if document is None else self.documents.get(document)
+        if newest is None:
+            return None
+        marks = self.slot(count.slot).marks
+        return next((mark for mark in marks if mark.event_key == newest.event_key), None)
+
+    def versions_waiting(self, count: Waiting) -> list[Waiting]:
+        """Return the other versions of a count's document that wait."""
+        document = waiting_document(count)
+        return [
+            other
+            for other in self.waiting.values()
+            if document is not None and waiting_document(other) == document and other.rank != count.rank
+        ]
+
+    def drop_older(self, count: Waiting, but: Waiting | None = None) -> None:
+        """Let a version take the place of older ones that wait and never stood."""
+        for other in self.versions_waiting(count):
+            if other.rank < count.rank and other is not but and not other.was_accepted:
+                del self.waiting[other.mark.event_key]
+
     def withdraw(self, draft: _SlotDraft, count: EventKey, key: EventKey) -> None:
-        """Undo a count that another takes the place of, whether it stands or waits."""
+        """Undo a count, whether it stands or waits."""
         if self.waiting.pop(count, None) is None:
             stands = next((mark for mark in draft.marks if mark.event_key == count), None)
             if stands is not None:
                 self.retract(draft, stands, key)
 
     def propose(self, count: Waiting) -> None:
-        """Apply a count, or let it wait."""
-        judged = self.judgement(count)
+        """Apply a count in the place of its document's older version, or let it wait while that stands."""
+        draft, older = self.slot(count.slot), self.accepted_version(count)
+        if older is None:
+            judged = self.judgement(count)
+        else:
+            drafts = [draft, self.whole(draft)]
+            before = [each.as_it_is() for each in drafts]
+            standing = draft.balance
+            self.retract(draft, older, count.mark.event_key)
+            judged = self.judgement(count)
+            if judged is not None:
+                if judged.why is Why.SUSPENDED:
+                    judged = judged._replace(known=judged.known + standing - draft.balance)
+                for each, was in zip(drafts, before, strict=True):
+                    each.restore(was)
         if judged is None:
             self.waiting.pop(count.mark.event_key, None)
         else:
@@ -417,7 +527,7 @@ class _Draft:
         while before != len(self.waiting):
             before = len(self.waiting)
             for count in sorted(self.waiting.values(), key=lambda waiting: waiting.mark):
-                if count.slot.counter is counter:
+                if count.slot.counter is counter and count.mark.event_key in self.waiting:
                     self.propose(count)
 
     def judgement(self, count: Waiting) -> Waiting | None:
@@ -511,6 +621,12 @@ class _Draft:
         if draft.last_count is None or draft.last_count < mark:
             draft.last_count = mark
         insort(draft.marks, mark)
+        document = waiting_document(count)
+        if document is not None:
+            self.documents[document] = mark
+        for other in self.versions_waiting(count):
+            if other.rank < count.rank:
+                del self.waiting[other.mark.event_key]
 
     def retract(self, draft: _SlotDraft, mark: CountMark, key: EventKey) -> None:
         """Undo an accepted count, as if it had never been taken."""
@@ -576,11 +692,14 @@ class _Draft:
         elif decision.at is not None:
             raise InstantNeededError(None)
         mark = count.mark._replace(as_of=at)
+        draft, older = self.slot(count.slot), self.accepted_version(count)
         if decision.accept:
+            if older is not None:
+                self.retract(draft, older, count.mark.event_key)
             self.must_be_seen(decision, count, mark)
         del self.waiting[decision.count]
         if decision.accept:
-            self.accept(self.slot(count.slot), count, mark, count.quantity, None)
+            self.accept(draft, count, mark, count.quantity, None)
         self.judge(count.slot.counter)
 
     def must_be_seen(self, decision: Decision, count: Waiting, mark: CountMark) -> None:

@@ -27,8 +27,9 @@ at whichever counts had seen it: on its own leaf by the leaf's count, on ``-`` b
 
 At one instant movements come first, then counts of leaves, then counts of the whole.
 
-**Corrected counts.** A count that names its document is retracted when a newer version of that document arrives, by
-lines that undo its variance and all that rested on it; an older version that arrives later stands nowhere.
+**Corrected counts.** A count that names its document is retracted when a newer version of that document is accepted,
+by lines that undo its variance and all that rested on it; an older version that arrives after that stands nowhere.
+While the newer version waits, the older one stands.
 """
 
 from __future__ import annotations
@@ -115,9 +116,12 @@ class Waiting(NamedTuple):
     said
         When it says it was taken, from and to: one instant unless its clock is coarse.
     known
-        ``as_of`` that instant when it was last judged: what an approver sees, and what the approval is bound to.
+        ``as_of`` that instant when it was last judged: what an approver sees, and what the approval is bound to. Of a
+        version that corrects one which stands, it is reckoned without that one; but while it is suspended, with it.
     outcomes
         The balances of the slot that the possible instants would lead to, lowest and highest.
+    was_accepted
+        Whether it stood before it came to wait.
     """
 
     slot: Slot
@@ -130,6 +134,11 @@ class Waiting(NamedTuple):
     known: Quantity = 0
     outcomes: tuple[Quantity, Quantity] = (0, 0)
     was_accepted: bool = False
+
+    @property
+    def rank(self) -> tuple[str, EventKey]:
+        """The order of the versions of one document."""
+        return self.mark.version, self.mark.event_key
 
 
 @dataclass(frozen=True, slots=True)
@@ -231,7 +240,7 @@ class LedgerState:
     as_of
         The balance at instants that lie before ``last_valid_at`` of their slot, as ``needs`` asked for.
     documents
-        The version of each count document that stands or waits now.
+        The newest version of each count document that was accepted, of those that the batch or what waits names.
     waiting
         The counts that wait for a decision.
     stretches
@@ -260,7 +269,7 @@ class LedgerState:
     @property
     def withheld(self) -> Quantity:
         """Units withheld from promises before the batch."""
-        return sum(withheld_by(count) for count in self.waiting)
+        return withheld_by(self.waiting)
 
 
 @dataclass(frozen=True, slots=True)
@@ -314,7 +323,7 @@ class Posting:
     retracted
         Counts accepted before this batch that no longer stand.
     documents
-        The version of each count document that stands after this batch, where it changed.
+        The version of each count document that this batch accepted.
     waiting, began_to_wait, settled
         All counts that wait after this batch; those that did not before, or for another reason; those that do so no more.
     """
@@ -337,7 +346,7 @@ class Posting:
     @property
     def withheld(self) -> Quantity:
         """Units that are not promised while counts wait whose lowest outcome is below the balance."""
-        return sum(withheld_by(count) for count in self.waiting)
+        return withheld_by(self.waiting)
 
     @property
     def available_delta(self) -> Quantity:
@@ -346,11 +355,17 @@ class Posting:
         return moved - (self.withheld - self.withheld_before)
 
 
-def withheld_by(count: Waiting) -> Quantity:
-    """Return by how much a suspended count's lowest outcome is below what the ledger says without it."""
-    if count.why is not Why.SUSPENDED or count.slot.counter is not Counter.ON_HAND:
-        return 0
-    return max(0, count.known - count.outcomes[0])
+def withheld_by(waiting: Iterable[Waiting]) -> Quantity:
+    """Return by how much the lowest outcomes of suspended counts are below what the ledger says without them.
+
+    Of one document's versions only one can come to stand: the lowest of all that they may lead to counts.
+    """
+    most: dict[CountDocument | EventKey, Quantity] = {}
+    for count in waiting:
+        if count.why is Why.SUSPENDED and count.slot.counter is Counter.ON_HAND:
+            name = waiting_document(count) or count.mark.event_key
+            most[name] = max(most.get(name, 0), count.known - count.outcomes[0])
+    return sum(most.values())
 
 
 def slots_of(key: StockKey, events: Iterable[Event]) -> Iterator[tuple[Slot, datetime]]:
@@ -372,3 +387,8 @@ def count_slot(event: Count) -> Slot:
 def count_document(event: Count) -> CountDocument | None:
     """Return the document that may be corrected later; None where the count names none."""
     return CountDocument(count_slot(event), event.origin.source, event.document) if event.document else None
+
+
+def waiting_document(count: Waiting) -> CountDocument | None:
+    """Return the document that a count which waits is a version of; None where it names none."""
+    return CountDocument(count.slot, count.source, count.document) if count.document else None

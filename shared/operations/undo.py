@@ -8,8 +8,8 @@ being interrupted in the middle, is harmless:
 ===========  ================================================================================================
 movement     the same legs with the opposite sign at the same instant; a count since then had seen the goods, and
              stands, as with any late fact; of whole kits, one event for each component (``.../SKU``), as each moved
-count        retracted, as if it had never been taken; one that corrected an earlier version stays, as nothing
-             would stand in its place
+count        retracted, as if it had never been taken; one that took the place of an earlier version stays, as nothing
+             would stand in its place; while it only waits it is dropped, and the earlier one stands
 order        not undone here: cancel the order at its source, which lets its units go
 ===========  ================================================================================================
 
@@ -42,6 +42,8 @@ from shared.store.layout import event_key
 from shared.store.ledger import Ledger
 from shared.store.registry import Network, Registry
 from shared.store.table import Absent, Item, Put, Table
+
+_NOTHING_STANDS = "it corrected an earlier version, which would not stand again; send a newer one"
 
 CHUNK = 500
 """Reports that are undone together."""
@@ -206,15 +208,16 @@ class Undoer:
         done: Undone,
     ) -> None:
         if any(line.cause is Cause.RETRACTED for _, line in lines):
-            done.kept[event.key] = (
-                "it corrected an earlier version, which would not stand again; send a newer one"
-            )
+            done.kept[event.key] = _NOTHING_STANDS
             return
         (at,) = touched(item)
         within = max(count_rules(network, at.location).widest, event.as_of - (event.since or event.as_of))
         found = standing_count(self._ledger, event, at, lines, within)
         if found is None:
             done.kept[event.key] = "the count does not stand any more: it was corrected or rejected"
+            return
+        if self._ledger.has_replaced(at, found[0], event, within):
+            done.kept[event.key] = _NOTHING_STANDS
             return
         steps.retractions.setdefault(at, []).append(Retraction(undo_key(event.key), *found))
         done.events += 1

@@ -16,7 +16,8 @@ is the drop: when the file was written, then its sequencer. It is in the event k
     {source}/snapshot/{as_of}/{sku}/{location}/{element}/{written_at}.{sequencer}
 
 * The same drop announced twice: the same keys, all duplicates.
-* The same content dropped again: newer counts of the same number at the same instant, whose variance is 0.
+* The same content dropped again: newer counts of the same number at the same instant, whose variance is 0. Where only a
+  date is known, the file was written at another instant: the count stands, or waits, as it did before.
 * A corrected file, and a file corrected back (5, then 6, then 5 again): the newest drop stands. A key made of the
   quantity would have refused the third file as a duplicate of the first, and left 6 in the ledger.
 

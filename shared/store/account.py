@@ -127,7 +127,7 @@ class Account:
     @property
     def withheld(self) -> Quantity:
         """Units that the counts which wait keep from being promised."""
-        return sum(withheld_by(count) for count in self.waiting or ())
+        return withheld_by(self.waiting or ())
 
     @property
     def claimable(self) -> Quantity:
@@ -149,11 +149,15 @@ class Account:
 
     @property
     def standing(self) -> dict[CountDocument, CountMark]:
-        """The newest version of each count document that stands or waits."""
+        """The newest version of each count document that was accepted: it stands, or waits again."""
         marks: dict[CountDocument, CountMark] = {}
         stands = [(slot, count) for slot, counts in self.counts.items() for count in counts]
         said = [(CountDocument(slot, SourceId(c.source), c.document), c.mark) for slot, c in stands]
-        said += [(CountDocument(w.slot, w.source, w.document), w.mark) for w in self.waiting or ()]
+        said += [
+            (CountDocument(w.slot, w.source, w.document), w.mark)
+            for w in self.waiting or ()
+            if w.was_accepted
+        ]
         for name, mark in said:
             if name.document and (name not in marks or marks[name][1:] < mark[1:]):
                 marks[name] = mark

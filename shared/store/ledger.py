@@ -46,6 +46,7 @@ from shared.domain.ledger import (
     is_new,
     opened_by,
     slots_of,
+    waiting_document,
 )
 from shared.domain.stock import (
     WHOLE,
@@ -155,7 +156,13 @@ class Ledger:
         leaves = {slot.leaf for slot, _ in slots_of(key, told)} | {count.slot.leaf for count in waiting}
         leaves.update(event.slot.leaf for event in events if isinstance(event, Retraction))
         clocks = {**balance.clocks, **self._leaf_clocks(key, leaves)}
-        documents = self._documents(key, told)
+        documents = self._documents(
+            key,
+            [
+                *(count_document(event) for event in told if isinstance(event, Count)),
+                *(waiting_document(count) for count in waiting),
+            ],
+        )
         wanted = needs(key, clocks, events, documents, waiting, rules)
         counts = {
             slot: [
@@ -212,6 +219,18 @@ class Ledger:
                         return slot, count_mark(item)
         return None
 
+    def has_replaced(self, key: StockKey, slot: Slot, event: Count, within: timedelta) -> bool:
+        """Whether a count took an earlier version of its document out, in whichever posting it was accepted.
+
+        It stands in ``slot``, up to ``within`` from the time that it names.
+        """
+        first, last = (event.since or event.as_of) - within, event.as_of + within
+        return any(
+            line.event_key == event.key and line.cause is Cause.RETRACTED
+            for recorded in self._entries_between(key, slot, first, last)
+            for line in recorded.lines
+        )
+
     def leaves(self, key: StockKey, at: datetime | None = None) -> dict[Leaf, dict[Counter, Quantity]]:
         """Return what lies on each bin or lot that was ever named, now or as of an instant.
 
@@ -264,12 +283,10 @@ class Ledger:
         found = self._table.get_many(named) if named else {}
         return {slot: clock for item in found.values() for slot, clock in clocks_of(item).items()}
 
-    def _documents(self, key: StockKey, events: Iterable[Movement | Count]) -> dict[CountDocument, CountMark]:
-        named = {
-            count_document_key(key, document): document
-            for event in events
-            if isinstance(event, Count) and (document := count_document(event))
-        }
+    def _documents(
+        self, key: StockKey, documents: Iterable[CountDocument | None]
+    ) -> dict[CountDocument, CountMark]:
+        named = {count_document_key(key, document): document for document in documents if document}
         found = self._table.get_many(list(named)) if named else {}
         return {named[at]: count_mark(item) for at, item in found.items()}
 
@@ -303,6 +320,18 @@ class Ledger:
     def _stretch(self, key: StockKey, slot: Slot, clock: Clock, start: datetime, end: datetime) -> Stretch:
         """Return every line of a slot from ``start`` up to ``end``, through the buckets of those minutes."""
         before = self._as_of(key, slot, clock, start - timedelta(microseconds=1))
+        lines = [
+            line
+            for recorded in self._entries_between(key, slot, start, end)
+            for line in recorded.lines
+            if _counts_in(line, slot) and start <= line.valid_at < end
+        ]
+        return Stretch(start, end, before, lines)
+
+    def _entries_between(
+        self, key: StockKey, slot: Slot, start: datetime, end: datetime
+    ) -> Iterator[JournalEntry]:
+        """Yield the journal entries that touch a minute of a slot, from ``start``'s up to ``end``'s."""
         spans: list[tuple[int, int]] = []
         partition = bucket_partition(key, slot.leaf)
         for bucket in self._table.query(partition, first=bucket_hour(start), last=bucket_hour(end)):
@@ -313,13 +342,7 @@ class Ledger:
                 if counter == slot.counter and bound == "lo" and instant(start)[:16] <= stamp <= instant(end):
                     spans.append((cast(int, bucket[name]), cast(int, bucket[f"{counter}|{minute}|hi"])))
         seqs = sorted({seq for low, high in spans for seq in range(low, high + 1)})
-        lines = [
-            line
-            for recorded in self._some_entries(key, seqs)
-            for line in recorded.lines
-            if _counts_in(line, slot) and start <= line.valid_at < end
-        ]
-        return Stretch(start, end, before, lines)
+        return self._some_entries(key, seqs)
 
     def _some_entries(self, key: StockKey, seqs: Sequence[int]) -> Iterator[JournalEntry]:
         for first in range(0, len(seqs), 100):

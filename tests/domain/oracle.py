@@ -28,6 +28,7 @@ from shared.domain.ledger import (
     count_document,
     opened_by,
     slots_of,
+    waiting_document,
 )
 from shared.domain.stock import (
     WHOLE,
@@ -163,6 +164,7 @@ class Book:
 
     def _fold(self, fresh: Sequence[Fact], decision: Decision | None) -> None:
         named = [count_document(fact) for fact in fresh if isinstance(fact, Count)]
+        named += [waiting_document(count) for count in self.waiting]
         documents = {name: self.documents[name] for name in named if name in self.documents}
         leaves = {slot.leaf for slot, _ in slots_of(KEY, fresh)} | {count.slot.leaf for count in self.waiting}
         clocks = {slot: clock for slot, clock in self.clocks.items() if slot.leaf in (WHOLE, *leaves)}

@@ -300,7 +300,9 @@ def test_the_map_of_handoffs_counts_what_came_and_says_by_what_right(aws: Aws) -
     ]
     wms = paths[0]
     assert (wms["events_last_hour"], wms["authority"]) == (1, ["movements at east"])
-    arriving = wms["arriving_ms"]  # it happened before this module was loaded; how long ago is not ours to say
+    arriving = wms[
+        "arriving_ms"
+    ]  # it happened before this module was loaded; how long ago is not ours to say
     assert arriving["count"] == 1
     assert arriving["p50"] == arriving["p95"] == arriving["p99"] >= 600_000
     assert wms["posting_ms"]["count"] == 1

@@ -21,7 +21,7 @@ from shared.store.inbox import MessageStatus
 from shared.store.registry import Network
 from shared.store.table import Action, ThrottledError
 from tests.operations.deliveries import drop, rows
-from tests.operations.house import NOON, TEA, WEST, Crash, House, Interruption, movement, network
+from tests.operations.house import NOON, TEA, WEST, Crash, House, Interruption, at, movement, network
 from tests.operations.test_units import declare
 
 AT_WEST = StockKey(TEA, WEST)
@@ -333,6 +333,39 @@ def test_a_dated_count_of_a_day_without_movements_applies_at_once_and_a_correcte
 
     assert house.open_cases() == []
     assert house.on_hand(key) == 44
+    house.assert_exact()
+
+
+def dropped_twice(second: str) -> tuple[House, StockKey]:
+    """Return a house where a file of today says 50, 7 are received, and the file is dropped again later that day."""
+    house, key = by_date(), StockKey(TEA, WEST)
+    house.ingester.ingest(drop(house, "stock_20261101.csv", rows(("TEA", 50))))
+    house.clock.advance(hours=2)
+    house.post(movement("receipt", (house.clock() - at(0)).total_seconds() / 60, 7, key=key))
+    house.clock.advance(hours=2)
+    house.ingester.ingest(drop(house, "stock_20261101.csv", second, sequencer="02"))
+    return house, key
+
+
+def test_a_dated_file_dropped_again_changes_nothing_whatever_moved_meanwhile() -> None:
+    house, key = dropped_twice(rows(("TEA", 50)))
+
+    assert house.on_hand(key) == house.available(key) == 57
+    assert house.open_cases() == []
+    house.assert_exact()
+
+
+def test_a_dated_file_dropped_again_with_another_number_waits_while_the_first_stands() -> None:
+    house, key = dropped_twice(rows(("TEA", 52)))
+
+    assert (house.on_hand(key), house.available(key)) == (57, 52)
+    (case,) = house.cases.list(CaseStatus.OPEN)
+    assert (case.facts["lowest"], case.facts["highest"]) == (52, 59)
+    house.assert_exact()
+
+    house.case_desk.approve_count(case.id, "ann", at=house.clock())
+
+    assert house.on_hand(key) == house.available(key) == 52
     house.assert_exact()
 
 

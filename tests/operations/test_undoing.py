@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from shared.domain.cases import CaseKind
+from shared.domain.cases import CaseKind, CaseStatus
 from shared.domain.events import Demand, DemandEffect, Origin
 from shared.domain.messages import Message
 from shared.domain.network import Grain, Source, Tolerance
@@ -35,6 +35,7 @@ from tests.operations.house import (
     network,
 )
 from tests.operations.test_kits import kit, post
+from tests.operations.test_waiting_counts import LIMIT, careful
 
 
 def bins() -> House:
@@ -144,6 +145,46 @@ def test_undoing_a_count_that_waits_closes_its_case() -> None:
     assert house.open_cases() != []
     undo(house, mistake)
     assert (house.on_hand(), house.open_cases()) == (100, [])
+
+
+def two_versions() -> tuple[House, MessageId, MessageId]:
+    """Return a house where a count says 95 and stands, and its newer version says 5 and waits for an approver."""
+    house = House(careful(approve_beyond=LIMIT))
+    told(house, "receipt", "R1", 0, 90)
+    first, second = (
+        house.store("wms", body("count", "C1", {"sku": "TEA", "quantity": n}, occurred_at=at(5), version=v))
+        for v, n in (("1", 95), ("2", 5))
+    )
+    for message in (first, second):
+        house.applier.apply(message)
+    return house, first, second
+
+
+def test_undoing_a_version_that_waits_lets_the_accepted_one_stand() -> None:
+    house, _, second = two_versions()
+    undo(house, second)
+    assert (house.on_hand(), house.open_cases()) == (95, [])
+    house.assert_exact()
+
+
+def test_undoing_the_accepted_version_leaves_the_newer_waiting() -> None:
+    house, first, _ = two_versions()
+    undo(house, first)
+    assert (house.on_hand(), house.open_cases()) == (90, [CaseKind.COUNT_APPROVAL])
+    [case] = house.cases.list(CaseStatus.OPEN)
+    house.case_desk.approve_count(case.id, "ann", seen=90)
+    assert house.on_hand() == 5
+    house.assert_exact()
+
+
+def test_a_version_that_was_approved_later_stays_as_nothing_would_stand_in_its_place() -> None:
+    house, first, second = two_versions()
+    [case] = house.cases.list(CaseStatus.OPEN)
+    house.case_desk.approve_count(case.id, "ann", seen=90)
+    for message in (first, second):
+        assert list(undo(house, message).kept.values())
+    assert house.on_hand() == 5
+    house.assert_exact()
 
 
 def test_a_count_that_corrected_another_stays_because_nothing_would_stand_in_its_place() -> None:
