@@ -34,6 +34,9 @@ LONGEST_NAME = 200
 """Characters of an identifier of ours or of a caller's, as everywhere else at the edge."""
 
 LONGEST_CASE_ID = 1_000
+LONGEST_BYTES = 1_000
+"""Bytes of whatever becomes a key of the tables by itself, an event's or a case's, which the characters of others keep to."""
+
 LONGEST_NUMBER = 15
 """Digits of a number in a query."""
 
@@ -63,6 +66,9 @@ def identifier(field: str, text: str, longest: int = LONGEST_NAME) -> str:
     if not text.isprintable():
         reason = "it holds a character that cannot be printed"
         raise InvalidFieldError(field, reason, "send printable characters, percent-encoded as UTF-8")
+    if (size := len(text.encode())) > LONGEST_BYTES:
+        reason = f"it has {size} bytes as UTF-8"
+        raise InvalidFieldError(field, reason, f"use at most {LONGEST_BYTES}; no key of the tables is longer")
     return text
 
 

@@ -164,6 +164,8 @@ def _refuse(found: Resolution, locations: list[str]) -> None:
             listed = ", ".join(locations)
             raise RefusedEntryError("location", f"{code.code!r} is not declared", f"use one of: {listed}")
         raise UnknownItemError([Sku(code.code)], "sku")
+    for fault in found.faults:
+        raise RefusedEntryError(fault.field, fault.reason, fault.remedy)
     for waiting in found.unmeasured:
         raise RefusedEntryError(waiting.field, waiting.reason, waiting.remedy)
     if found.kit_stock:

@@ -8,6 +8,7 @@ observation     an absolute number, whoever says it: kept beside the ledger and 
 told            a movement by someone who is not the authority for movements there: noted, changes nothing
 unknown         a code that nobody has mapped: it waits for the mapping
 kit_stock       stock of a kit, which has none of its own: it waits for the item to be changed
+fault           what cannot be meant, or names too long to be kept: a case says which field
 unmeasured      a quantity that cannot be said in whole base units of the item: it waits for the item to be changed
 held            dated further in the future than the source's clock may be off
 ==============  ==========================================================================================
@@ -25,6 +26,7 @@ from shared.domain.network import MANUAL, Source
 from shared.domain.stock import Counter, EventKey, LocationId, Sku
 from shared.operations.facts import Fact
 from shared.operations.fulfilments import moved_or_claimed
+from shared.operations.key_lengths import too_long
 from shared.operations.kit_stock import KitStock, stock_of_kit
 from shared.operations.measure import Unmeasured, happened_at, in_base_units
 from shared.sources.contract import Fault, Report
@@ -83,7 +85,9 @@ def resolve(
             place = Code(source.id, "location", unknown.code)
             resolution.unknown[place] = resolution.unknown.get(place, 0) + 1
             continue
-        if happened_at(event) > now + source.future_skew:
+        if (fault := too_long(event, report.row)) is not None:
+            resolution.faults.append(fault)
+        elif happened_at(event) > now + source.future_skew:
             resolution.held.append(event)
         elif (refused := stock_of_kit(event, item, source, report.row)) is not None:
             resolution.kit_stock.append(refused)

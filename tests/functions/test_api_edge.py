@@ -270,3 +270,19 @@ def test_the_journal_is_read_page_by_page_to_its_end(aws: Aws) -> None:
     rows = every("GET /v1/journal", "entries", sku="TEA", location="east", limit="2")
     assert [row["seq"] for row in rows] == list(reversed(range(len(rows))))
     assert len(rows) == 7
+
+
+_WIDE = "\U0001f600" * 600
+
+
+@pytest.mark.parametrize(
+    ("asked", "query", "field"),
+    [(f"GET /v1/cases/{quote(_WIDE)}", {}, "case"), ("GET /v1/trace", {"event": _WIDE}, "event")],
+)
+def test_an_id_that_is_too_long_in_bytes_for_any_key_is_refused_and_no_fault_of_ours(
+    aws: Aws, asked: str, query: dict[str, str], field: str
+) -> None:
+    answer = api(asked, query=query)
+    assert (answer.status, answer.body["field"]) == (400, field)
+    assert "2400 bytes" in answer.body["detail"]
+    assert "at most 1000" in answer.body["remedy"]
