@@ -153,7 +153,20 @@ def approved_blindly() -> list[Replacement]:
 
 def corrected_version_not_taken_back() -> list[Replacement]:
     """Every version of a count document stands for itself: the corrected one is not taken back."""
-    return [(folding, "count_document", lambda _event: None)]
+    return [(folding, "waiting_document", lambda _count: None)]
+
+
+def accepted_version_out_while_a_newer_waits() -> list[Replacement]:
+    """A newer version of a count document takes the accepted one out although it only waits."""
+    original = folding._Draft.propose
+
+    def propose(self: Any, count: Any) -> None:
+        older = self.accepted_version(count)
+        if older is not None:
+            self.retract(self.slot(count.slot), older, count.mark.event_key)
+        original(self, count)
+
+    return [(folding._Draft, "propose", propose)]
 
 
 def undecidable_applied() -> list[Replacement]:
@@ -466,6 +479,7 @@ PLANTED: dict[str, Callable[[], list[Replacement]]] = {
         late_fact_applied_twice,
         approved_blindly,
         corrected_version_not_taken_back,
+        accepted_version_out_while_a_newer_waits,
         undecidable_applied,
         suspended_promised,
         undone_from_now_on,
