@@ -6,16 +6,19 @@ Every mistake is reported with the path of the field, what is wrong with it, and
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import time, timedelta
 from decimal import Decimal
+from difflib import get_close_matches
 from pathlib import Path
-from typing import Annotated, Any
+from types import NoneType, UnionType
+from typing import Annotated, Any, get_args
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import yaml
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, ValidationError
+from pydantic_core import ErrorDetails
 
 from shared.channels.registry import CONNECTORS
 from shared.domain.cases import CaseKind
@@ -249,6 +252,7 @@ def read_network(path: Path) -> Network:
     """
     try:
         said = yaml.safe_load(path.read_text(encoding="utf-8"))
+        _require_mapping(path, said)
         declared = NetworkDeclaration.model_validate(said)
     except OSError as error:
         raise NetworkFileError(path, [Mistake("file", f"cannot be read: {error.strerror}")]) from error
@@ -259,9 +263,7 @@ def read_network(path: Path) -> Network:
     except yaml.YAMLError as error:
         raise NetworkFileError(path, [Mistake("file", f"is not YAML: {error}")]) from error
     except ValidationError as error:
-        found = [
-            Mistake(".".join(str(part) for part in e["loc"]) or "file", e["msg"]) for e in error.errors()
-        ]
+        found = [Mistake(".".join(map(str, e["loc"])) or "file", _reason(e)) for e in error.errors()]
         raise NetworkFileError(path, found) from error
     mistakes = _mistakes(declared)
     if mistakes:
@@ -272,6 +274,38 @@ def read_network(path: Path) -> Network:
         {ChannelId(name): _channel(name, c) for name, c in declared.channels.items()},
         declared.rules.rules(),
     )
+
+
+def _require_mapping(path: Path, said: object) -> None:
+    example = "write sources, locations, channels and rules as infra/local/network.yaml does"
+    if said is None:
+        raise NetworkFileError(path, [Mistake("file", f"is empty; {example}")])
+    if not isinstance(said, dict):
+        raise NetworkFileError(path, [Mistake("file", f"is not a mapping; {example}")])
+
+
+def _reason(error: ErrorDetails) -> str:
+    """Say what is wrong; a field that does not exist is answered with those that do."""
+    if error["type"] != "extra_forbidden":
+        return error["msg"]
+    *above, name = error["loc"]
+    known = sorted(_fields(above))
+    near = get_close_matches(str(name), known, n=1)
+    remedy = f"write {near[0]}, or leave it out" if near else "leave it out"
+    return f"there is no such field, only {', '.join(known)}; {remedy}"
+
+
+def _fields(path: Sequence[int | str]) -> Iterator[str]:
+    """Yield the names of the fields that a declaration at a path of the file may have."""
+    at: Any = NetworkDeclaration
+    for part in path:
+        if isinstance(at, type) and issubclass(at, _Declared):
+            at = next(f.annotation for name, f in at.model_fields.items() if part in (name, f.alias))
+        else:
+            at = get_args(at)[-1]  # what a mapping or list holds
+        if isinstance(at, UnionType):
+            at = next(one for one in get_args(at) if one is not NoneType)
+    yield from (field.alias or name for name, field in at.model_fields.items())
 
 
 def _mistakes(declared: NetworkDeclaration) -> list[Mistake]:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
 import click
 
-from infra.cli.console import Session, command
+from infra.cli.console import Command, Session, command
 
 _COUNTERS = ("on_hand", "quality_hold", "damaged")
 
@@ -41,7 +42,20 @@ def adjust(session: Session, /, sku: str, by: int, key: str, **given: str | None
     _enter(session, "movements", {"sku": sku, "quantity": by, **_body(given, "occurred_at")}, key)
 
 
-@command("count")
+class _CountCommand(Command):
+    """Says what is wrong with a quantity below zero, which looks like an option."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        try:
+            return super().parse_args(ctx, args)
+        except click.NoSuchOption as error:
+            if re.fullmatch(r"-[0-9.]", error.option_name):
+                reason = "it must be 0 or more; to take units off, use `onecount adjust SKU --by -UNITS`"
+                raise click.BadParameter(reason, ctx, param_hint="QUANTITY") from error
+            raise
+
+
+@click.command("count", cls=_CountCommand)
 @click.argument("sku")
 @click.argument("quantity", type=click.IntRange(min=0))
 @_about_an_entry

@@ -14,11 +14,14 @@ import click
 
 from infra.cli.console import CommandError, Session, command
 from infra.cli.delivery_commands import declared_source
-from infra.cli.signing import check_signing_secret, current_secret
+from infra.cli.signing import LEAST_KEY_BYTES, check_signing_secret, current_secret
 from infra.cli.target import Target
 from shared.channels.registry import ChannelOptionError, build_channel
+from shared.channels.standard_webhooks import signing_key
 from shared.channels.transport import HttpTransport
+from shared.domain.network import Channel
 from shared.domain.stock import ChannelId, SourceId
+from shared.sources.registry import FILE_CONNECTORS
 
 
 @click.group("secret")
@@ -43,7 +46,7 @@ def set_secret(session: Session, kind: str, name: str) -> None:
     fresh = _given()
     text = json.dumps({"current": fresh} if before is None else {"current": fresh, "previous": before})
     if kind == "channel":
-        _check_channel(target, name, text)
+        _check_channel(target, name, text, fresh)
     else:
         _check_source(target, name, fresh)
     changed = fresh != before
@@ -80,22 +83,39 @@ def _refuse_unknown(target: Target, kind: str, name: str) -> None:
 
 def _check_source(target: Target, name: str, fresh: str) -> None:
     source = target.registry.network(fresh=True).sources.get(SourceId(name))
-    if source is not None:  # else made by the deployment, not yet applied: `apply` checks what is stored
-        check_signing_secret(source, fresh)
+    if source is None:
+        return  # made by the deployment, not yet applied: `apply` checks what is stored
+    if source.connector in FILE_CONNECTORS:
+        raise CommandError(
+            f"nothing uses a secret of source {name}: its connector {source.connector} reads files, and takes no webhooks",
+            f"give it files: `onecount drop {name} FILE`",
+        )
+    check_signing_secret(source, fresh)
 
 
-def _check_channel(target: Target, name: str, text: str) -> None:
+def _check_channel(target: Target, name: str, text: str, fresh: str) -> None:
     """Refuse a secret that the channel's connector could not use, before it replaces one that works."""
     channel = target.registry.network(fresh=True).channels.get(ChannelId(name))
     if channel is None:
         return  # made by the deployment, not yet applied: there is no connector to ask
     try:
         build_channel(channel, text, HttpTransport())
+        _check_length(channel, fresh)
     except ChannelOptionError as error:
         if error.option == "secret.current":
             raise CommandError(
                 f"the channel cannot use this secret: it {error.reason}", error.remedy
             ) from error
+
+
+def _check_length(channel: Channel, fresh: str) -> None:
+    """Refuse a new signing secret that could be guessed; one that is stored already goes on signing."""
+    if channel.connector == "signed_webhook" and len(signing_key(fresh, "secret.current")) < LEAST_KEY_BYTES:
+        raise CommandError(
+            f"the secret of channel {channel.id} is shorter than {LEAST_KEY_BYTES} bytes, so it can be guessed",
+            'make one and give it to the receiver too: printf "whsec_%s" "$(openssl rand -base64 32)" | '
+            f"onecount secret set channel {channel.id}",
+        )
 
 
 secret.add_command(set_secret)

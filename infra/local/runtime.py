@@ -41,6 +41,7 @@ from infra.local.issuer import SigningKey
 from infra.local.parts import ISSUER, PARTS, PUMP, SERVER, Parts, Say, answers
 from infra.local.processes import Processes
 from infra.local.runtime_info import RuntimeInfo, RuntimeStatus
+from infra.local.saved_state import SavedState
 from infra.local.settling import Settling
 from infra.local.state import FOLDER, LocalRuntimeError, StateDirectory, read_json, write_json
 from infra.network_file import read_network
@@ -391,7 +392,12 @@ def down(root: Path, *, wipe: bool = False, say: Say = silent) -> bool:
     """``onecount down``: stop it, keep (or forget) its state; whether it had been running."""
     runtime = LocalRuntime.of_checkout(root, say=say)
     ran = runtime.stop(wipe=wipe)
-    state = "all of its state is deleted" if wipe else "the next `onecount up` goes on from its saved state"
+    if wipe:
+        state = "all of its state is deleted"
+    elif SavedState(runtime._state).exists:
+        state = "the next `onecount up` goes on from its saved state"
+    else:
+        state = "no state is saved here: the next `onecount up` starts empty"
     say(f"stopped; {state}" if ran else f"it was not running; {state}")
     return ran
 

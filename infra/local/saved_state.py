@@ -30,6 +30,11 @@ class SavedState:
         now = datetime.now(UTC).isoformat(timespec="seconds")
         write_json(self._file, {"at": now, "changed_since": False})
 
+    @property
+    def exists(self) -> bool:
+        """Whether there is a state that a start could go on from."""
+        return read_json(self._file).get("at") is not None
+
     def loss(self) -> str | None:
         """Say what is lost if the runtime is not running now; None if nothing is."""
         noted = read_json(self._file)

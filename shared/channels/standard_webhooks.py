@@ -54,7 +54,7 @@ def signing_key(secret: str, name: str) -> bytes:
     ------
     ChannelOptionError
     """
-    remedy = "store a secret of the form whsec_<base64>, of at least 16 bytes"
+    remedy = "store a secret of the form whsec_<base64>, of 24 to 64 bytes"
     try:
         key = base64.b64decode(secret.removeprefix(SECRET_PREFIX), validate=True)
     except binascii.Error as malformed:

@@ -92,7 +92,7 @@ class Paces:
 
     def __init__(self, table: Table) -> None:
         self._table = table
-        self._known_silent: dict[ChannelId, bool] = {}
+        self._known_silent: dict[ChannelId, str | None] = {}
 
     def reserve(
         self, channel: ChannelId, now: datetime, interval: timedelta, patience: timedelta
@@ -101,7 +101,9 @@ class Paces:
         for _ in range(20):
             item = self._table.get(pace_key(channel))
             stored = None if item is None else cast("str | None", item.get("next_at"))
-            self._known_silent[channel] = item is not None and "silent_since" in item
+            self._known_silent[channel] = (
+                None if item is None else cast("str | None", item.get("silent_because"))
+            )
             start = now if stored is None else max(now, parse_instant(stored))
             if start - now > patience:
                 return None
@@ -131,18 +133,19 @@ class Paces:
             self._table.write([Update(pace_key(channel), set={"next_at": instant(until)})])
 
     def failed(self, channel: ChannelId, reason: str, at: datetime) -> None:
-        """Say that a channel took nothing that it was sent; since when it has been so is kept."""
-        if not self._known_silent.get(channel, False):
+        """Say that a channel took nothing that it was sent, and why now; since when it has been so is kept."""
+        because = reason[:_REASON]
+        if self._known_silent.get(channel) != because:
             silent: dict[str, Value] = {"silent_since": instant(at)}
-            update = Update(pace_key(channel), set={"silent_because": reason[:_REASON]}, defaults=silent)
+            update = Update(pace_key(channel), set={"silent_because": because}, defaults=silent)
             self._table.write([update])
-            self._known_silent[channel] = True
+            self._known_silent[channel] = because
 
     def answered(self, channel: ChannelId) -> None:
         """Say that a channel answers."""
-        if self._known_silent.get(channel, False):
+        if self._known_silent.get(channel) is not None:
             self._table.write([Update(pace_key(channel), remove=("silent_since", "silent_because"))])
-            self._known_silent[channel] = False
+            self._known_silent[channel] = None
 
     def silences(self, channels: Iterable[ChannelId]) -> dict[ChannelId, Silence]:
         """Return those of some channels that took nothing of what they were last sent."""

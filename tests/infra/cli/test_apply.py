@@ -402,3 +402,29 @@ def test_rules_that_are_taken_out_of_the_file_are_the_usual_ones_again(bench: Be
     assert bench.registry.network(fresh=True).rules == Rules(digest=None)
     bench.run("apply", bench.file("network.yaml", NETWORK), "--yes")
     assert bench.registry.network(fresh=True).rules == Rules()
+
+
+def test_a_field_that_does_not_exist_is_answered_with_those_that_do(bare: Bench) -> None:
+    file = edited(
+        bare,
+        ("safety_stock: 2", "safty_stock: 2"),
+        ("sources:", "rules: {write_paths: [{from: wms, too: shop}], digest: {hour: 7}}\nsources:"),
+    )
+
+    said = bare.run("apply", file, "--yes").stderr
+
+    assert "channels.shop.safty_stock: there is no such field, only buffer_percent, calls_per_minute" in said
+    assert "; write safety_stock, or leave it out" in said
+    assert "rules.write_paths.0.too: there is no such field, only every_minutes, from, mechanism, to;" in said
+    assert "rules.digest.hour: there is no such field, only at, time_zone; leave it out" in said
+
+
+@pytest.mark.parametrize(
+    ("content", "says"),
+    [("", "file: is empty; "), ("# nothing\n", "file: is empty; "), ("- a", "is not a mapping; ")],
+)
+def test_a_file_that_declares_nothing_is_said_to(bare: Bench, content: str, says: str) -> None:
+    result = bare.run("apply", bare.file("n.yaml", content), "--yes")
+
+    assert result.exit_code == 1
+    assert says in result.stderr

@@ -117,6 +117,14 @@ def test_every_command_stands_in_the_readme(name: str) -> None:
     assert any(row == name or row.startswith(f"{name} ") for row in rows)
 
 
+def test_the_readme_names_every_command_that_takes_no_stage() -> None:
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    [listed] = re.findall(r"All but (.+?) take `--stage NAME`", readme)
+
+    stageless = {name for name, one in ALL.items() if "stage" not in {option.name for option in one.params}}
+    assert set(re.findall(r"`([^`]+)`", listed)) == stageless
+
+
 def test_the_readme_names_no_command_that_does_not_exist() -> None:
     readme = (ROOT / "README.md").read_text(encoding="utf-8")
     rows = re.findall(r"^\| `onecount ([^`]+)`", readme, flags=re.MULTILINE)

@@ -260,3 +260,24 @@ def test_replay_wants_messages_or_a_window_whose_times_are_instants(
     bench: Bench, arguments: list[str]
 ) -> None:
     assert bench.run("replay", *arguments).exit_code == 2
+
+
+def test_a_channel_secret_that_could_be_guessed_is_refused(bench: Bench) -> None:
+    short = "whsec_" + base64.b64encode(b"sixteen bytes ab").decode()
+
+    result = bench.run("secret", "set", "channel", "shop", stdin=short)
+
+    assert result.exit_code == 1
+    assert "the secret of channel shop is shorter than 24 bytes" in result.stderr
+    assert "onecount secret set channel shop" in result.stderr
+    assert json.loads(bench.secrets.text("channel", "shop")) == {"current": KEY_TEXT}
+
+
+def test_a_secret_that_nothing_would_use_is_refused(bench: Bench) -> None:
+    bench.secrets.texts["source", "wms"] = bench.secrets.text("source", "erp")
+
+    result = bench.run("secret", "set", "source", "wms", stdin=OTHER_KEY)
+
+    assert result.exit_code == 1
+    assert "nothing uses a secret of source wms: its connector csv_snapshot reads files" in result.stderr
+    assert json.loads(bench.secrets.text("source", "wms")) == {"current": KEY_TEXT}

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
+
+import pytest
 
 from infra.local.doctor import Finding
 from shared.domain.network import Listing
@@ -328,3 +330,25 @@ def test_the_demo_ends_as_its_story_ended(bench: Bench) -> None:
     assert (spoken.exit_code, in_json.exit_code) == (1, 1)
     assert "1. a receipt" in spoken.stdout
     assert json.loads(in_json.stdout) == {"passed": False}
+
+
+def test_a_channel_that_fails_otherwise_now_is_said_with_the_newest_reason(bench: Bench) -> None:
+    bench.registry.add_items([Sku("A")])
+    bench.registry.add_listings([Listing(ChannelId("shop"), Sku("A"), "S-A")])
+    paces = Paces(bench.stock)
+    paces.failed(ChannelId("shop"), "connection refused", NOON)
+    paces.failed(ChannelId("shop"), "unauthorized", NOON + timedelta(hours=1))
+
+    said = bench.run("stock", "A").stdout
+
+    assert "shop has taken nothing since 2026-11-02T12:00:00Z (unauthorized)" in said
+    paces.answered(ChannelId("shop"))
+    assert "has taken nothing" not in bench.run("stock", "A").stdout
+
+
+@pytest.mark.parametrize("quantity", ["-5", "-50"])
+def test_a_count_below_zero_is_refused_in_words(bench: Bench, quantity: str) -> None:
+    result = bench.run("count", "MUG", quantity, "--location", "east", "--reason", "x", "--key", "k")
+
+    assert result.exit_code == 2
+    assert "it must be 0 or more" in result.stderr

@@ -17,7 +17,7 @@ import pytest
 from infra.local.assembly import Assembly
 from infra.local.deployment import DeploymentError
 from infra.local.processes import Processes, end_with_parent, free_port, start_time_of
-from infra.local.runtime import LocalRuntime
+from infra.local.runtime import LocalRuntime, down
 from infra.local.state import LocalRuntimeError, RuntimeBusyError, StateDirectory, write_json
 from tests.infra.local.miniature import CONSUME_STREAM, miniature
 from tests.infra.local.test_transports import put_work, seen
@@ -301,3 +301,11 @@ def _end_as_a_shutdown_of_the_machine_would(runtime: LocalRuntime) -> None:
     for pid in pids:
         os.kill(pid, signal.SIGTERM)
     _await(lambda: not any(runtime.running().values()))
+
+
+def test_stopping_where_nothing_was_ever_saved_promises_no_state(tmp_path: Path) -> None:
+    told: list[str] = []
+
+    assert down(tmp_path, say=told.append) is False
+
+    assert told == ["it was not running; no state is saved here: the next `onecount up` starts empty"]
