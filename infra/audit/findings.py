@@ -135,6 +135,16 @@ class Report:
         return total, total - without
 
     @property
+    def recoded(self) -> int:
+        """How many keys are written differently; compared as one, and for that alone not the same."""
+        return sum(cause.keys for cause in self.causes if cause.kind is Kind.CODE_FORMAT)
+
+    @property
+    def has_unexplained(self) -> bool:
+        """Whether differences are left that no pattern explains."""
+        return any(cause.kind in (Kind.MISSING, Kind.UNEXPLAINED) for cause in self.causes)
+
+    @property
     def by_place(self) -> bool:
         """Whether keys are SKU and place."""
         return any(shown.place for shown in self.worst)

@@ -203,12 +203,17 @@ def told(report: Report) -> Iterator[str]:
     yield ""
     yield f"compared {report.grain}"
     yield f"match rate: {report.rate} ({report.equal:,} of {report.keys:,} keys are the same in all {len(report.systems)} systems)"
+    if report.recoded:
+        yield (
+            f"{report.recoded:,} keys are written differently: compared as one, but not the same for that alone"
+        )
     if report.exposure is not None:
         yield f"exposure of all differences: {money(report.exposure, report.currency)}"
     differences, explained = report.differences
     if differences:
         yield (
-            f"{differences:,} numbers differ or are missing; {explained:,} of them "
+            f"{differences:,} numbers differ or are missing{' beside that' if report.recoded else ''}; "
+            f"{explained:,} of them "
             f"({percent(explained, differences)}) have a likely cause"
         )
     yield ""
@@ -218,7 +223,8 @@ def told(report: Report) -> Iterator[str]:
     ]
     yield from table(("pair", "in both", "equal", "match rate", "only first", "only second"), pairs)
     yield ""
-    yield "likely causes:" if report.causes else "no differences"
+    causes = "likely causes, and what has none:" if report.has_unexplained else "likely causes:"
+    yield causes if report.causes else "no differences"
     for number, cause in enumerate(report.causes, 1):
         yield ""
         worth = f", {money(cause.exposure, report.currency)}" if cause.exposure else ""

@@ -142,3 +142,18 @@ def test_a_file_that_is_no_table_is_refused_with_what_it_is(
     assert result.exit_code == 1
     assert said in result.stderr
     assert "remedy:" in result.stderr
+
+
+def test_codes_that_differ_in_zeros_alone_are_told_apart_from_numbers_that_differ(bench: Bench) -> None:
+    ours = bench.file("erp.csv", "sku,qty\n" + "".join(f"{n:06d},{n}\n" for n in range(1, 201)))
+    theirs = bench.file(
+        "web.csv",
+        "sku,qty\n" + "".join(f"{n},{n + 7 * n * n % 97 if n % 4 == 0 else n}\n" for n in range(1, 201)),
+    )
+
+    said = bench.run("audit", ours, theirs).stdout
+
+    assert "(0 of 200 keys are the same in all 2 systems)" in said
+    assert "200 keys are written differently: compared as one, but not the same for that alone" in said
+    assert " numbers differ or are missing beside that; " in said
+    assert "likely causes, and what has none:" in said
