@@ -302,7 +302,7 @@ def allotments_refilled_in_debt() -> list[Replacement]:
     original = allotments.filling
 
     def fill(main: Any, *what: Any) -> list[Update] | None:
-        rich = original({**main, "spare": 1000}, *what)
+        rich = original({**main, "spare": main["spare"] + 1000, "available": main["available"] + 1000}, *what)
         return rich and [replace(rich[0], conditions=rich[0].conditions[1:]), rich[1]]
 
     return [(hot, "filling", fill)]
