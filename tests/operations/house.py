@@ -8,6 +8,7 @@ reading of the records as in the handlers, until nothing moves any more. A test 
 from __future__ import annotations
 
 import json
+from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -345,6 +346,7 @@ class House:
         )
         self.undoer = Undoer(self.stock, self.registry, self.poster, self.cases, self.clock)
         self.verifier = Verifier(self.stock)
+        self._listed = defaultdict[ChannelId, int](int)
         self._stock_read = 0
         self._inbox_read = 0
         self.declare(declared or network())
@@ -375,9 +377,11 @@ class House:
         return name
 
     def list_on(self, channel: ChannelId, *skus: str) -> None:
-        """Let a channel sell some items, under numeric ids."""
+        """Let a channel sell some items, under numeric ids of their own."""
+        first = 1000 + self._listed[channel]
+        self._listed[channel] += len(skus)
         self.registry.add_listings(
-            Listing(channel, Sku(sku), str(1000 + number)) for number, sku in enumerate(skus)
+            Listing(channel, Sku(sku), str(number)) for number, sku in enumerate(skus, start=first)
         )
 
     # ---- streams ----------------------------------------------------------------------------------------------

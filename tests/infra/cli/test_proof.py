@@ -136,7 +136,9 @@ def test_rebuild_says_what_differs_and_writes_only_when_told(spoilt: Bench) -> N
 
 
 def test_one_item_is_rebuilt_by_itself(spoilt: Bench) -> None:
-    spoilt.stock.write([Update(promise_key(StockKey(Sku("B"), A.location)), add={"available": 4})])
+    spoilt.stock.write(
+        [Update(promise_key(StockKey(Sku("B"), A.location)), add={"available": 4, "spare": 4})]
+    )
 
     assert spoilt.run("rebuild", "--sku", "A", "--write").exit_code == 0
 
