@@ -270,16 +270,6 @@ def marked_before_recorded() -> list[Replacement]:
     return [(MessageApplier, "_record", recorded)]
 
 
-def parked_although_reopened() -> list[Replacement]:
-    """A message is parked on a case that an operator has retried, and closed, meanwhile."""
-
-    def mark(self: Inbox, name: Any, status: MessageStatus, outcomes: dict[str, int], since: Any) -> bool:
-        return original(self, name, status, outcomes, self.waiting_since(name))
-
-    original = Inbox.mark
-    return [(Inbox, "mark", mark)]
-
-
 def unknown_code_dropped() -> list[Replacement]:
     """An event under a code that nobody has mapped is left out without a case."""
     return [(record, "unknown_code_cases", lambda *_: [])]
@@ -491,7 +481,6 @@ PLANTED: dict[str, Callable[[], list[Replacement]]] = {
         storefront_is_believed,
         acknowledged_before_kept,
         marked_before_recorded,
-        parked_although_reopened,
         unknown_code_dropped,
         reserved_without_condition,
         allotments_refilled_in_debt,

@@ -27,7 +27,6 @@ LIKELY = {
     "older_order_version_wins": 53,
     "released_twice": 19,
     "unknown_taken_for_not_written": 5,
-    "parked_although_reopened": 250,
     "blind_overwrite": 143,
     "approved_blindly": 5,
     "case_left_behind": 5,
