@@ -232,7 +232,7 @@ class Pusher:
                 reason = (
                     "the outcome of the last push is unknown" if in_doubt else "another push is on its way"
                 )
-                work.put_off(key, settled_at - now, reason, failed=in_doubt)
+                work.put_off(key, settled_at - now, reason, failed=False)
         self._resolve(unknown, work)
         took_at = self._clock()
         taken = self._listings.take(self._channel.id, free, took_at + SLOT_HELD_FOR, took_at)

@@ -411,16 +411,6 @@ def test_a_channel_that_cannot_be_asked_is_pushed_again_after_an_unknown_outcome
     assert shop.shown == 10
 
 
-def test_while_an_outcome_stays_unknown_each_look_counts_as_a_failure() -> None:
-    """Or a channel that only ever fails in this way would be waited for without end."""
-    shop = Shop(reads_back=False, fenced=False)
-    shop.house.settle()
-    shop.channel.answers.append("unheard")
-    pusher = shop.house.pusher(shop.channel)
-    assert [later.failed for later in pusher.push([TEA])] == [True]
-    assert [later.failed for later in pusher.push([TEA])] == [True]
-
-
 def test_a_case_that_is_filed_while_a_push_is_on_its_way_is_closed_by_its_success(shop: Shop) -> None:
     house = shop.house
 
