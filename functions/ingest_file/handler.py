@@ -45,7 +45,7 @@ def handle(event: dict[str, Any], context: Context) -> dict[str, Any]:
                 house().ingester.ingest(drop, lambda: context.get_remaining_time_in_millis() / 1000)
         except FileUnfinishedError as error:
             log.info("file_goes_on", extra={"row": error.row})
-            house().retries.soon(record["eventSourceARN"], record["receiptHandle"], GOES_ON_AFTER_S)
+            house().retries.after(record["eventSourceARN"], record["receiptHandle"], GOES_ON_AFTER_S)
             failed.append({"itemIdentifier": record["messageId"]})
         except (NotificationError, TableError, PostingContendedError, OSError) as error:
             log.warning("file_deferred", extra={"reason": str(error)})

@@ -2,7 +2,9 @@
 
 A channel that fails us is given time: its hints go back to the queue, later, without using up a retry, until they
 have waited for the channel's declared patience. After that SQS counts the tries, and the dead-letter queue takes
-what is left.
+what is left. A try is counted for a push whose outcome is unknown too, or a channel that only ever answers with
+errors would be waited for without end; it waits until the outcome can be known, so that a hint that was redriven
+meanwhile does not die of looking.
 """
 
 from __future__ import annotations
@@ -10,6 +12,7 @@ from __future__ import annotations
 import logging
 from collections import defaultdict
 from functools import cache
+from math import ceil
 from typing import Any
 
 from shared.channels.registry import ChannelOptionError, UnknownConnectorError
@@ -70,16 +73,18 @@ def _put_off(
         "push_put_off",
         extra={"channel": channel, "sku": later.sku, "reason": later.reason, "failed": later.failed},
     )
+    wait = max(1, ceil(later.after.total_seconds()))
     if not later.failed or now() - since < declared.patience:
         lane = Lane.URGENT if waiting[0][1]["eventSourceARN"].endswith(Lane.URGENT) else Lane.BULK
-        wait = max(1, round(later.after.total_seconds() + 0.5))
         house().lanes.send(lane, [Hint(channel, later.sku, since)], wait)
         return []
-    return _give_back(waiting)
+    return _give_back(waiting, wait if later.in_doubt else RETRY_AFTER_S)
 
 
-def _give_back(waiting: list[tuple[Hint, dict[str, Any]]]) -> list[dict[str, str]]:
-    """Let SQS count another try, soon."""
+def _give_back(
+    waiting: list[tuple[Hint, dict[str, Any]]], after_s: int = RETRY_AFTER_S
+) -> list[dict[str, str]]:
+    """Let SQS count another try."""
     for _, record in waiting:
-        house().retries.soon(record["eventSourceARN"], record["receiptHandle"], RETRY_AFTER_S)
+        house().retries.after(record["eventSourceARN"], record["receiptHandle"], after_s)
     return [{"itemIdentifier": record["messageId"]} for _, record in waiting]

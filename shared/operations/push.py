@@ -88,12 +88,17 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Later:
-    """A SKU that could not be settled now: try again after ``after``. ``failed`` says whether the channel failed us."""
+    """A SKU that could not be settled now: try again after ``after``.
+
+    ``failed`` says whether the channel failed us. ``in_doubt`` says that it did so before, and that nothing is sent
+    until ``after`` because the outcome of that push is unknown: to look sooner is of no use.
+    """
 
     sku: Sku
     after: timedelta
     reason: str
     failed: bool
+    in_doubt: bool = False
 
 
 @dataclass(slots=True)
@@ -107,14 +112,14 @@ class _Work:
     answered: bool = False
     failure: str | None = None
 
-    def put_off(self, key: StockKey, after: timedelta, reason: str, *, failed: bool) -> None:
+    def put_off(
+        self, key: StockKey, after: timedelta, reason: str, *, failed: bool, in_doubt: bool = False
+    ) -> None:
         """Look again at the SKU when the first of its listings is due; a failure of any of them counts."""
-        known = self.later.get(key.sku)
-        if known is None:
-            self.later[key.sku] = Later(key.sku, after, reason, failed)
-        else:
-            first = known if known.after <= after else Later(key.sku, after, reason, failed)
-            self.later[key.sku] = replace(first, failed=known.failed or failed)
+        later = Later(key.sku, after, reason, failed, in_doubt)
+        known = self.later.get(key.sku, later)
+        first = known if known.after <= after else later
+        self.later[key.sku] = replace(first, failed=known.failed or failed)
 
 
 class Pusher:
@@ -232,7 +237,7 @@ class Pusher:
                 reason = (
                     "the outcome of the last push is unknown" if in_doubt else "another push is on its way"
                 )
-                work.put_off(key, settled_at - now, reason, failed=False)
+                work.put_off(key, settled_at - now, reason, failed=in_doubt, in_doubt=in_doubt)
         self._resolve(unknown, work)
         took_at = self._clock()
         taken = self._listings.take(self._channel.id, free, took_at + SLOT_HELD_FOR, took_at)
@@ -391,7 +396,8 @@ class Pusher:
                 self._refused(key, outcome, state)
             else:
                 lost[key] = state
-                work.put_off(key, self._channel.lateness, f"outcome unknown: {outcome.reason}", failed=True)
+                reason = f"outcome unknown: {outcome.reason}"
+                work.put_off(key, self._channel.lateness, reason, failed=True, in_doubt=True)
         self._listings.settle(self._channel.id, settled)
         self._listings.give_up(self._channel.id, lost, now)
         self._were_stale(stale, work)

@@ -28,7 +28,10 @@ SECRET_REMEMBERED_S = 60.0
 """How long a secret is used before it is read again: a rotation counts within a minute."""
 
 LONGEST_DELAY_S = 900
-"""Seconds that SQS can hold a message back."""
+"""Seconds that SQS can hold back a message that is sent."""
+
+LONGEST_INVISIBLE_S = 43_200
+"""Seconds that SQS can hold back a message that was received."""
 
 LOOK_FOR = timedelta(seconds=10)
 """How long one look at a dead-letter queue goes on; less than ``REDRIVE_FOR``, which may have to wait for it."""
@@ -354,13 +357,13 @@ class SqsStreamFailures:
 
 
 class SqsRetries:
-    """Brings a failed message of a queue back sooner than its visibility timeout would."""
+    """Brings a failed message of a queue back at another time than its visibility timeout would."""
 
     def __init__(self, client: SQSClient) -> None:
         self._client = client
 
-    def soon(self, queue_arn: str, receipt_handle: str, after_s: int) -> None:
+    def after(self, queue_arn: str, receipt_handle: str, after_s: int) -> None:
         url = self._client.get_queue_url(QueueName=queue_arn.rsplit(":", 1)[-1])["QueueUrl"]
         self._client.change_message_visibility(
-            QueueUrl=url, ReceiptHandle=receipt_handle, VisibilityTimeout=after_s
+            QueueUrl=url, ReceiptHandle=receipt_handle, VisibilityTimeout=min(after_s, LONGEST_INVISIBLE_S)
         )

@@ -7,6 +7,7 @@ import json
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from itertools import count
+from time import sleep
 from typing import Any
 
 import boto3
@@ -20,10 +21,12 @@ from functions.push_channel.handler import handle as push_channel
 from functions.reconcile_stock.handler import handle as reconcile
 from shared.domain.events import Leg, Movement, MovementKind, Origin, effect_hash
 from shared.domain.items import Code, Reference
+from shared.domain.listing import ListingState
 from shared.domain.network import Listing
 from shared.domain.stock import ChannelId, Counter, EventKey, MessageId, Sku, StockKey
 from shared.operations.ingest import CHUNK
 from shared.operations.post import Fact
+from shared.store.listings import Listings
 from shared.store.registry import Network
 from tests.functions.calls import api, queue_record, webhook
 from tests.functions.conftest import EAST, WMS, Aws
@@ -244,6 +247,23 @@ def test_a_channel_that_does_not_answer_gets_time_and_then_its_hints_are_given_b
     tired = in_queue(aws, hint("TEA", NOW - timedelta(minutes=16)))
     [failed] = push_channel({"Records": tired}, None)["batchItemFailures"]
     assert json.loads(failed["itemIdentifier"])["sku"] == "TEA"
+
+
+def test_a_try_is_counted_for_an_outcome_that_is_unknown_but_only_once_it_can_be_known(aws: Aws) -> None:
+    shop = ChannelId("shop")
+    aws.registry.add_listings([Listing(shop, Sku("TEA"), "9001")])
+    stocked(aws, 20)
+    unheard, at = (ListingState(external_id="9001"), 18), datetime.now(UTC)
+    Listings(aws.table("stock")).take(shop, {TEA: unheard}, at, at)
+    tired = in_queue(aws, hint("TEA", NOW - timedelta(minutes=16)))
+
+    [failed] = push_channel({"Records": tired}, None)["batchItemFailures"]
+
+    assert json.loads(failed["itemIdentifier"])["sku"] == "TEA"
+    sleep(1.5)  # longer than a hint waits that a channel just failed
+    assert (
+        aws.waiting("push-shop-bulk") == []
+    )  # neither sent anew, which would forget its tries, nor back already
 
 
 def test_hints_that_cannot_be_read_are_given_back_alone(aws: Aws) -> None:

@@ -10,7 +10,7 @@ from infra.local.demo.stage import Answer, Stage
 
 pytestmark = pytest.mark.system
 
-SKU = "SKU-00070"
+SKU = "SKU-00077"
 
 
 def on_hand(world: Stage) -> int:
