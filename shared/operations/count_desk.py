@@ -2,6 +2,13 @@
 
 What waits stands in the ledger itself, and what posting noted is kept with the event that caused it; so a case that a
 crash kept from being filed is filed when the message is recorded again, and one that was decided is not opened twice.
+
+A decision may settle other counts too, and their cases are closed before its own: as long as that is open, somebody comes
+back to it after a crash. So nobody else closes the case of a decided count before all others are as they should be::
+
+    C1 is approved, which makes C2 history ... crash: both cases are open, and neither waits
+                    C1 is told again (a replay)          leaves the case of C1 alone
+                    somebody decides about C2, or C1     closes that of C2, then that of C1
 """
 
 from __future__ import annotations
@@ -55,12 +62,18 @@ def show(
         posted, waits for approval    ... slow ...         files the approval
                     a late movement settles it, closes no case yet      |
                                                                 looks again: it waits no more, closes it
+
+    The case of a count that was decided is left to who decided it.
     """
     before: Why | None = None
     for look in range(LOOKS):
         waiting = next((one for one in poster.waiting(key) if one.mark.event_key == count), None)
         why = None if waiting is None else waiting.why
         if look and why is before:
+            return
+        if why is None and poster.is_known(decision_key(count)):
+            if look:  # decided, and perhaps closed, before we filed it
+                show_all(key, None, poster, cases, now)
             return
         reason = "the count waits no more" if why is None else "it waits for another reason now"
         for other, kind in _KIND_OF.items():
@@ -84,17 +97,23 @@ def show_all(
     """Do so for every count that a posting made wait, or settled, ``but`` one.
 
     Without a posting, because it was made by somebody who may have been cut short behind it, for every count of the
-    stock key that has such a case.
+    stock key that has such a case; and only then are the cases of decided ones closed.
     """
     if posting is not None:
-        counts = [*posting.settled, *(count.mark.event_key for count in posting.began_to_wait)]
-    else:
-        facts = [case.facts for case in cases.open_of(tuple(DECIDED_HERE))]
-        here = [said for said in facts if (said["sku"], said["location"]) == (key.sku, key.location)]
-        counts = [EventKey(str(said["event_key"])) for said in here]
-    for count in counts:
-        if count != but:
-            show(key, count, poster, cases, now)
+        for count in (*posting.settled, *(count.mark.event_key for count in posting.began_to_wait)):
+            if count != but:
+                show(key, count, poster, cases, now)
+        return
+    here = [
+        (case.id, EventKey(str(case.facts["event_key"])))
+        for case in cases.open_of(tuple(DECIDED_HERE))
+        if (case.facts["sku"], case.facts["location"]) == (key.sku, key.location)
+    ]
+    for _, count in here:
+        show(key, count, poster, cases, now)
+    for case, count in here:
+        if count != but and poster.is_known(decision_key(count)):
+            cases.close(case, "the count was decided", now)
 
 
 @dataclass(frozen=True, slots=True)
@@ -179,8 +198,7 @@ class CountDesk:
         try:
             yield
         except NoLongerWaitsError:
-            show_all(key, None, self._poster, self._cases, self._clock(), decision.count)
-            self._cases.close(case.id, "the count does not wait any more", self._clock())
+            show_all(key, None, self._poster, self._cases, self._clock())
             raise
         except ChangedSinceSeenError as changed:
             if case.kind is CaseKind.COUNT_APPROVAL:

@@ -18,6 +18,7 @@ from shared.domain.ledger import Slot
 from shared.domain.network import Grain, Tolerance
 from shared.domain.stock import WHOLE, Counter, EventKey, Leaf, MessageId, SourceId
 from shared.operations.case_desk import NotPossibleError
+from shared.operations.count_desk import show
 from shared.operations.count_desk import tell as tell_of_counts
 from shared.operations.facts import Outcome
 from shared.operations.post import count_rules
@@ -377,6 +378,73 @@ def test_a_decision_cut_short_is_told_to_the_end_by_whoever_decides_again() -> N
     house.case_desk.approve_count(newer, "ann", seen=100)
 
     assert house.on_hand() == 60
+    assert house.open_cases() == []
+
+
+def test_whoever_files_late_of_a_count_that_is_decided_meanwhile_leaves_no_case() -> None:
+    house = House(careful(approve_beyond=LIMIT))
+    tell(house, moved("receipt", "R1", 0, 100), counted("C1", 5, 60))
+    case = case_of(house, CaseKind.COUNT_APPROVAL)
+    others = iter([lambda: house.case_desk.approve_count(case, "ann", seen=100)])
+
+    def decide(_n: int, _actions: Sequence[Action]) -> None:
+        for act in others:
+            act()
+
+    house.cases_table.faults = Interruption(before=decide)
+    show(KEY, EventKey("wms/C1/1/count/"), house.poster, house.cases, house.clock())
+
+    assert house.on_hand() == 60
+    assert house.open_cases() == []
+
+
+def cut_short(house: House) -> str:
+    """Approve the newest of three counts, and crash behind it: the older ones are history, and have their cases still."""
+    older = [counted("C2", 3, 50), counted("C3", 4, 40)]
+    tell(house, moved("receipt", "R1", 0, 100), counted("C1", 5, 60), *older)
+    [newest] = [c.id for c in house.cases.list(CaseStatus.OPEN) if "C1" in c.id]
+
+    def crash(_n: int, _actions: Sequence[Action]) -> None:
+        raise Crash
+
+    house.stock.faults = Interruption(after=crash)
+    with pytest.raises(Crash):
+        house.case_desk.approve_count(newest, "ann", seen=100)
+    house.stock.faults = None
+    return newest
+
+
+def test_a_replayed_message_does_not_close_the_case_of_a_decision_that_was_cut_short() -> None:
+    house = House(careful(approve_beyond=LIMIT))
+    newest = cut_short(house)
+    tell(house, counted("C1", 5, 60))
+    assert newest in [case.id for case in house.cases.list(CaseStatus.OPEN)]
+
+    house.case_desk.approve_count(newest, "ann", seen=100)
+
+    assert house.open_cases() == []
+
+
+@pytest.mark.parametrize("closed", [0, 1, 2])
+def test_a_decision_cut_short_is_told_to_the_end_although_another_that_goes_on_with_it_is_cut_short(
+    closed: int,
+) -> None:
+    """Seed 94 of the simulation: the decision's own case was closed before those of the counts that it had settled."""
+    house = House(careful(approve_beyond=LIMIT))
+    newest = cut_short(house)
+    other = next(c.id for c in house.cases.list(CaseStatus.OPEN) if "C2" in c.id)
+
+    def crash(number: int, _actions: Sequence[Action]) -> None:
+        if number == closed:
+            raise Crash
+
+    house.cases_table.faults = Interruption(after=crash)
+    with pytest.raises(Crash):
+        house.case_desk.approve_count(other, "bob", seen=100)
+    house.cases_table.faults = None
+    if house.cases.get(newest).status is CaseStatus.OPEN:
+        house.case_desk.approve_count(newest, "ann", seen=100)
+
     assert house.open_cases() == []
 
 
