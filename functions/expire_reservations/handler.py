@@ -1,5 +1,5 @@
 """Every minute: gives back reservations whose time is over and that nobody has asked for since, keeps the cases
-of open orders true, withholds lots that have expired, and watches how fresh the counts of each location are."""
+of open orders and of transfers true, withholds lots that have expired, and watches how fresh the counts of each location are."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def house() -> House:
 
 
 def handle(_event: dict[str, Any], _context: object) -> dict[str, int]:
-    """Give back what is due, then look at the open orders and at who has fallen silent."""
+    """Give back what is due, then look at the open orders, the transfers and at who has fallen silent."""
     expired = house().reserver.expire_due()
     if expired:
         log.info("reservations_expired", extra={"reservations": expired})
@@ -31,5 +31,6 @@ def handle(_event: dict[str, Any], _context: object) -> dict[str, int]:
         "allotments_gathered": house().reserver.gather_idle(),
         "withheld": withheld,
         **house().order_watch.run(),
+        **house().transfer_watch.run(),
         **house().freshness_watch.run(),
     }

@@ -11,6 +11,9 @@ POST case actions, replay, redrive              operator
 POST case assign, comment, escalate             operator, approver
 POST case approve, reject; POST message undo    approver
 PUT lots, POST lot recall                       operator
+GET transfers                                   viewer
+POST transfers, their ship, receive and close   operator
+POST transfers approve, close with a loss       approver
 POST movements, counts                          operator
 GET registry items, cross-references            viewer
 PUT registry items, cross-references            admin
@@ -37,6 +40,7 @@ from functions.inventory_api import (
     reservation_calls,
     stock_calls,
     trace_calls,
+    transfer_calls,
 )
 from functions.inventory_api.edge import house
 from shared.runtime.http import Answer
@@ -56,6 +60,7 @@ __all__ = [
     "reservation_calls",
     "stock_calls",
     "trace_calls",
+    "transfer_calls",
 ]
 
 log_to_stdout("inventory_api")

@@ -44,7 +44,7 @@ def _not_zero(value: int) -> int:
     return value
 
 
-def _no_slash(value: str) -> str:
+def no_slash(value: str) -> str:
     if "/" in value:
         raise ValueError("it holds a slash; name bins without one")
     return value
@@ -61,7 +61,7 @@ class _Entry(Request):
     location: Name
     reason: Reason
     counter: Counted = "on_hand"
-    bin: Annotated[Name, AfterValidator(_no_slash)] | None = None
+    bin: Annotated[Name, AfterValidator(no_slash)] | None = None
     lot: Name | None = None
     unit: Name | None = None
 

@@ -30,7 +30,7 @@ _QUERY: dict[str, tuple[str, Json]] = {
     "code": ("The source's own code.", _NAME),
     "sku": ("Our SKU; this form takes any character, the path does not.", _NAME),
 }  # fmt: skip
-_ONCE_FOR_EACH_KEY = ("/v1/reservations", "/v1/movements", "/v1/counts")
+_ONCE_FOR_EACH_KEY = ("/v1/reservations", "/v1/movements", "/v1/counts", "/v1/transfers")
 _PROBLEM: Json = {
     "description": "Refused (RFC 9457)",
     "content": {"application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}}},

@@ -21,6 +21,7 @@ from infra.cli import (
     simulate_command,
     stock_commands,
     trace_command,
+    transfer_commands,
 )
 
 
@@ -63,6 +64,7 @@ for member in (
     channel_commands.fulfil,
     channel_commands.set_aside,
     channel_commands.release,
+    transfer_commands.transfers,
     channel_commands.push,
     case_commands.cases,
     case_commands.case,

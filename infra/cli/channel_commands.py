@@ -16,7 +16,7 @@ from shared.store.listings import Paces
 LONGEST_LIFETIME_S = 30 * 24 * 3600
 
 
-def _lines(_: click.Context, __: click.Parameter, given: tuple[str, ...]) -> list[dict[str, Any]]:
+def lines_of(_: click.Context, __: click.Parameter, given: tuple[str, ...]) -> list[dict[str, Any]]:
     """Read ``SKU=QTY``; a SKU may itself hold an equals sign."""
     lines: list[dict[str, Any]] = []
     for text in given:
@@ -33,7 +33,7 @@ def _lines(_: click.Context, __: click.Parameter, given: tuple[str, ...]) -> lis
     "--line",
     "lines",
     metavar="SKU=QTY",
-    callback=_lines,
+    callback=lines_of,
     multiple=True,
     required=True,
     help="May be repeated; all or none.",
@@ -62,7 +62,7 @@ def reserve(
     "--line",
     "lines",
     metavar="SKU=QTY",
-    callback=_lines,
+    callback=lines_of,
     multiple=True,
     help="Units that have left; may be repeated.  [default: all that is open]",
 )

@@ -34,6 +34,7 @@ class CaseKind(StrEnum):
     ORDER_DISPUTED = "order_disputed"
     POSTING_DELAY = "posting_delay"
     OVERSOLD = "oversold"
+    TRANSFER_OVERDUE = "transfer_overdue"
     STALE_SOURCE = "stale_source"
     ADJUSTMENT_APPROVAL = "adjustment_approval"
     COUNT_APPROVAL = "count_approval"

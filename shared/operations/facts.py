@@ -9,9 +9,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 
-from shared.domain.events import Demand, Event, Movement, MovementKind
+from shared.domain.events import Demand, Event, Leg, Movement, MovementKind
 from shared.domain.items import Item
-from shared.domain.stock import EventKey, Quantity, StockKey
+from shared.domain.stock import Counter, EventKey, Quantity, StockKey
+from shared.domain.transfer import PREFIX
 
 FULFILS_ORDERS = frozenset({MovementKind.PICK, MovementKind.SHIPMENT})
 """Movements that hand an order line its units. A return that names its order owes the customer nothing again."""
@@ -31,13 +32,15 @@ class Fact:
     """An event in our own codes, with the hash of its effect as it was sent.
 
     ``kit`` is its item where that is a kit at some time; ``is_component`` says that the item lies in kits, so that a
-    shipment of it may be one of a kit's order line.
+    shipment of it may be one of a kit's order line. What ``is_entered`` of a transfer is a person's word, which is posted
+    only as far as the transfer allows; a source's is posted as it comes.
     """
 
     event: Event
     effect: str
     kit: Item | None = None
     is_component: bool = False
+    is_entered: bool = False
 
 
 class NoteKind(StrEnum):
@@ -107,4 +110,12 @@ def order_line_of(event: Event) -> tuple[str, str] | None:
         return (event.order, event.line)
     if isinstance(event, Movement) and event.legs and event.kind in FULFILS_ORDERS:
         return event.order_line
+    if isinstance(event, Movement) and event.kind is MovementKind.TRANSFER_SHIP and event.legs:
+        order = "" if event.order_line is None else event.order_line[0]
+        return (order, event.sku) if order.startswith(PREFIX) else None
     return None
+
+
+def order_legs(event: Movement) -> list[Leg]:
+    """Return the legs that take units from an order line: not those by which a transfer puts them on their way."""
+    return [leg for leg in event.legs if leg.counter is not Counter.IN_TRANSIT]

@@ -9,10 +9,10 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 
-from shared.domain.events import Demand, Movement
+from shared.domain.events import Demand, Event, Movement
 from shared.domain.kits import (
     as_kit_line,
     component_line,
@@ -30,7 +30,7 @@ from shared.domain.reservation import (
     with_history,
 )
 from shared.domain.stock import ChannelId, EventKey, Quantity, Sku, StockKey
-from shared.operations.facts import Fact, Result, compare, order_line_of, stock_keys
+from shared.operations.facts import Fact, Result, compare, order_legs, order_line_of, stock_keys
 from shared.operations.line_sourcing import source_lines
 from shared.store.listings import sold_action
 from shared.store.orders import Orders, line_puts
@@ -119,13 +119,20 @@ def _read(orders: Orders, facts: Sequence[Fact]) -> dict[LineName, OrderLine]:
         name = order_line_of(fact.event)
         if name is None:
             continue
-        for key in stock_keys(fact.event):
+        for key in _own_keys(fact.event):
             wanted[name] = key
             if fact.is_component:
                 wanted[_part_name(name, key.sku)] = key
             for sku in () if fact.kit is None else fact.kit.kit_components:
                 wanted[_part_name(name, sku)] = StockKey(sku, key.location)
     return orders.lines(wanted) if wanted else {}
+
+
+def _own_keys(event: Event) -> list[StockKey]:
+    """Return the stock keys at which the order line of an event may lie: a transfer's is at its origin."""
+    if isinstance(event, Movement):
+        event = replace(event, legs=tuple(order_legs(event)))
+    return stock_keys(event)
 
 
 def _part_name(name: LineName, component: Sku) -> LineName:
@@ -157,9 +164,10 @@ def _ship(event: Movement, lines: dict[LineName, OrderLine], *, of_kit: bool) ->
     is_undecided = not line.applied and line.shipments and line.stock_key.sku != event.sku
     has_own = part in lines and (lines[part].revision or lines[part].shipments or is_undecided)
     target = part if of_kit or line.kit or has_own else name
-    known = lines.get(target) or OrderLine(*target, StockKey(event.sku, event.legs[0].location))
-    taken = -sum(leg.quantity for leg in event.legs)
-    lines[target] = add_shipment(known, taken, event.occurred_at, event.key, event.legs[0].location)
+    legs = order_legs(event)
+    known = lines.get(target) or OrderLine(*target, StockKey(event.sku, legs[0].location))
+    taken = -sum(leg.quantity for leg in legs)
+    lines[target] = add_shipment(known, taken, event.occurred_at, event.key, legs[0].location)
 
 
 def _explode(

@@ -6,6 +6,7 @@ stock, ``merge_demand`` and ``ship`` for order lines), and writes the result in 
     EVENT#key     one for each movement and count, on condition that it is new
     BAL, JRN ...  one posting for each stock key, on condition that its journal has not grown
     LINE          each order line touched, on condition that it is as it was read
+    TRANSFER      each transfer that a movement names, likewise
     PROMISE       what became available, added blindly: the conditions above guard it
 
 A refusal says which condition failed and what stood there. An event that is there already with the same effect is
@@ -42,6 +43,7 @@ from shared.operations.facts import (
     stock_keys,
 )
 from shared.operations.order_lines import plan_lines
+from shared.operations.transfer_lines import plan_transfers
 from shared.store.layout import event_key
 from shared.store.lease import Leases
 from shared.store.ledger import Balance, Ledger, posting_actions
@@ -62,6 +64,7 @@ from shared.store.table import (
     WriteConflictError,
     WriteRefusedError,
 )
+from shared.store.transfers import Transfers
 
 __all__ = ["ATTEMPTS", "Fact", "Outcome", "Poster", "PostingContendedError", "Result"]
 
@@ -117,6 +120,7 @@ class Poster:
         self._ledger = Ledger(table)
         self._leases = Leases(table, clock, pause)
         self._orders = Orders(table)
+        self._transfers = Transfers(table)
         self._allotments = Allotments(table, clock, pause)
         self._clock = clock
         self._pause = pause
@@ -224,8 +228,12 @@ class Poster:
 
     def _plan(self, facts: Sequence[Fact], network: Network, uncertain: bool = False) -> _Plan:
         now = self._clock()
-        lines = plan_lines(self._orders, facts, network.channels, now, uncertain)
-        plan, available = _Plan(lines.actions, lines.decided, lines.pending), lines.available
+        transfers = plan_transfers(self._transfers, facts)
+        lines = plan_lines(self._orders, transfers.pending, network.channels, now, uncertain)
+        plan = _Plan(
+            [*transfers.actions, *lines.actions], [*transfers.decided, *lines.decided], lines.pending
+        )
+        available = lines.available
         stock = [fact for fact in plan.pending if not isinstance(fact.event, Demand)]
         self._plan_stock(stock, lines.exploded, network, plan, available, now)
         plan.actions += [

@@ -35,6 +35,8 @@ from shared.operations.set_aside import SetAside
 from shared.operations.stock_view import StockView
 from shared.operations.sweep import Sweep
 from shared.operations.trace import Tracer
+from shared.operations.transfer_watch import TransferWatch
+from shared.operations.transfers import TransferDesk
 from shared.operations.undo import Undoer
 from shared.operations.undo_guard import UndoGuard
 from shared.operations.verify import Verifier
@@ -120,6 +122,14 @@ class House(Ground):
     @cached_property
     def lots(self) -> LotDesk:
         return LotDesk(self.stock, self.registry, self.poster, now)
+
+    @cached_property
+    def transfers(self) -> TransferDesk:
+        return TransferDesk(self.stock, self.registry, self.poster, now)
+
+    @cached_property
+    def transfer_watch(self) -> TransferWatch:
+        return TransferWatch(self.stock, self.registry, self.cases, self.transfers, now)
 
     @cached_property
     def order_watch(self) -> OrderWatch:

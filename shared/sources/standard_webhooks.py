@@ -31,6 +31,8 @@ stock.count         0 or more            Count of ``counter`` (default ``on_hand
   and ``lot`` are text. ``occurred_at`` falls back to ``timestamp``; both need a time zone.
 * ``order`` with ``order_line`` names the order line that a pick or shipment fulfils; ``reason`` is kept as a
   reference.
+* ``transfer`` names the transfer document of ours that a transfer_ship or transfer_receive moves units of; beside an
+  adjustment of ``in_transit``, the one of which units are lost.
 * ``version`` (text, compared as text) orders corrections of one count document. Movements have none: another
   version would be another event and move the stock again, so a movement is corrected by an adjustment.
 * ``quantity`` is a whole number of the item's base unit; with ``unit`` beside it (``"quantity": 2.5, "unit": "case"``),
@@ -51,6 +53,7 @@ from shared.domain.events import Count, Event, Leg, Movement, MovementKind, Orig
 from shared.domain.messages import Message
 from shared.domain.network import Source
 from shared.domain.stock import WHOLE, Counter, Leaf, LocationId, Sku
+from shared.domain.transfer import order_name
 from shared.domain.units import Measure
 from shared.sources.contract import Delivery, Fault, Report, Request
 from shared.sources.options import one_of
@@ -69,6 +72,7 @@ from shared.sources.standard_signature import verify
 _PREFIX = "stock."
 _COUNT = "count"
 _TYPES = frozenset({*MovementKind, _COUNT})
+_TRANSFERRED = frozenset({MovementKind.TRANSFER_SHIP, MovementKind.TRANSFER_RECEIVE, MovementKind.ADJUSTMENT})
 _DISPOSITIONS = ("sellable", Counter.QUALITY_HOLD, Counter.DAMAGED)
 _STOCK_LEAVES_AT = ("shipment", "pick")
 
@@ -196,6 +200,9 @@ def _event(envelope: _Envelope, line: Fields, quantity: int) -> Event:
     order_line = line.number_or_text("order_line") if line.has("order_line") else None
     if order_line is not None and order is None:
         refuse("missing_field", line.where("order"), "is missing beside order_line", "send both or neither")
+    moved_for = _transfer_order(envelope.type, line)
+    if moved_for is None and order is not None and order_line is not None:
+        moved_for = (order, order_line)
     origin = Origin(envelope.source.id, envelope.message.id, _refs(envelope.document, order, line))
     line_id = line.number_or_text("line")
     key = event_key(envelope.source.id, envelope.document, line_id, envelope.type, envelope.version)
@@ -220,8 +227,22 @@ def _event(envelope: _Envelope, line: Fields, quantity: int) -> Event:
         legs=_legs(envelope, line, location, quantity),
         occurred_at=envelope.occurred_at,
         origin=origin,
-        order_line=(order, order_line) if order is not None and order_line is not None else None,
+        order_line=moved_for,
     )
+
+
+def _transfer_order(type_: str, line: Fields) -> tuple[str, str] | None:
+    """Return the line of a transfer of ours that units are moved of, as that of the order that holds them."""
+    if not line.has("transfer"):
+        return None
+    if type_ not in _TRANSFERRED:
+        refuse(
+            "invalid_field",
+            line.where("transfer"),
+            f"a {_PREFIX}{type_} moves nothing of a transfer",
+            "send it with transfer_ship, transfer_receive, or an adjustment of in_transit",
+        )
+    return order_name(line.number_or_text("transfer")), line.text("sku")
 
 
 def _legs(envelope: _Envelope, line: Fields, here: LocationId, units: int) -> tuple[Leg, ...]:
@@ -307,6 +328,8 @@ def _refs(document: str, order: str | None, line: Fields) -> Refs:
     refs = {"document": document}
     if order is not None:
         refs["order"] = order
+    if line.has("transfer"):
+        refs["transfer"] = line.number_or_text("transfer")
     if line.has("reason"):
         refs["reason"] = line.text("reason")
     return tuple(sorted(refs.items()))

@@ -29,6 +29,7 @@ stock         HEARD#source                    location                     when 
 stock         CORR#sku#location               ``-``                        its newest corrections
 stock         PATH#from#to                    ``-``, hour of the day       what goes through a handoff
 stock         LOT#sku                         lot                          until when a lot may be sold, its recall
+stock         TRANSFER#id                     ``-``                        a transfer, its lines and what became of them
 inbox         MSG#message                     ``-``                        a raw message
 registry      SOURCE, LOCATION, CHANNEL       id                           the declared network
 registry      ITEM#sku                        ``-``, V#n, KIT#kit          an item, its changes, the kits it is in
@@ -209,6 +210,10 @@ def traffic_key(giver: str, taker: str, hour: str = "") -> Key:
 
 def lot_key(sku: Sku, lot: str) -> Key:
     return Key(f"LOT#{part(sku)}", part(lot))
+
+
+def transfer_key(transfer: str) -> Key:
+    return Key(f"TRANSFER#{part(transfer)}")
 
 
 def message_key(message: MessageId) -> Key:

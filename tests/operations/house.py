@@ -61,6 +61,8 @@ from shared.operations.record import Recorder
 from shared.operations.reserve import Reserver
 from shared.operations.stock_view import StockView
 from shared.operations.sweep import Sweep
+from shared.operations.transfer_watch import TransferWatch
+from shared.operations.transfers import TransferDesk
 from shared.operations.undo import Undoer
 from shared.operations.verify import Verifier
 from shared.operations.write_paths import PathWatch
@@ -344,6 +346,8 @@ class House:
         self.manual_desk = ManualDesk(
             self.inbox, self.registry, self.applier, self.poster, self.cases, self.clock
         )
+        self.transfers = TransferDesk(self.stock, self.registry, self.poster, self.clock, lambda _: None)
+        self.transfer_watch = TransferWatch(self.stock, self.registry, self.cases, self.transfers, self.clock)
         self.undoer = Undoer(self.stock, self.registry, self.poster, self.cases, self.clock)
         self.verifier = Verifier(self.stock)
         self._listed = defaultdict[ChannelId, int](int)

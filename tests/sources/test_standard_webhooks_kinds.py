@@ -39,3 +39,15 @@ def test_a_disposition_that_nobody_knows_is_a_fault_that_lists_those_that_exist(
 @pytest.mark.parametrize("fields", [{}, {"to_location": "LEEDS"}])
 def test_a_transfer_needs_a_destination_that_is_somewhere_else(fields: dict[str, Any]) -> None:
     assert only_fault(document("stock.transfer_ship", line(**fields))).field == "data.lines[0].to_location"
+
+
+def test_a_movement_that_names_a_transfer_of_ours_is_of_its_order() -> None:
+    moved = only_movement(document("stock.transfer_receive", line(transfer="5f0c")))
+    assert moved.order_line == ("transfer/5f0c", moved.sku)
+    assert ("transfer", "5f0c") in moved.origin.refs
+
+
+def test_what_moves_nothing_of_a_transfer_cannot_name_one() -> None:
+    fault = only_fault(document("stock.receipt", line(transfer="5f0c")))
+    assert fault.field == "data.lines[0].transfer"
+    assert "transfer_receive" in fault.remedy

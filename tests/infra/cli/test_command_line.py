@@ -81,6 +81,29 @@ RESERVATION = {
     "status": "confirmed",
     "lines": [{"sku": "A", "location": "east", "quantity": 2, "open": 2}],
 }
+SENT = {"requested_units": 2, "shipped": 2, "in_transit": 1, "received": 1, "lost": 0}
+TRANSFER = {
+    "id": "t1",
+    "status": "receiving",
+    "from": "east",
+    "to": "west",
+    **SENT,
+    "lines": [{"sku": "A", **SENT}],
+    "requested": {"by": "ann", "at": "2026-11-01T11:00:00.000000Z", "reason": "west runs out"},
+    "approved": {"by": "ben", "at": "2026-11-01T11:30:00.000000Z", "reason": ""},
+    "closed": None,
+    "lead_time_h": 12,
+    "due_at": "2026-11-02T00:00:00.000000Z",
+    "movements": [
+        {
+            "event": "e",
+            "sku": "A",
+            "effect": "shipped",
+            "quantity": 2,
+            "occurred_at": "2026-11-01T12:00:00.000000Z",
+        }
+    ],
+}
 
 
 def commands(group: click.Group = onecount, path: str = "") -> Iterator[tuple[str, click.Command]]:
@@ -161,6 +184,11 @@ def calls(bench: Bench) -> dict[str, list[str]]:
     entered = {"status": "posted", "case": None, "message_id": "m1", "sku": "A", "location": "east"}
     bench.http.answer("POST", "/api/v1/movements", 201, entered)
     bench.http.answer("POST", "/api/v1/counts", 201, entered)
+    bench.http.answer("GET", "/api/v1/transfers", 200, {"transfers": [TRANSFER], "cursor": None})
+    bench.http.answer("GET", "/api/v1/transfers/t1", 200, TRANSFER)
+    bench.http.answer("POST", "/api/v1/transfers", 201, TRANSFER)
+    for action in ("approve", "ship", "receive", "close"):
+        bench.http.answer("POST", f"/api/v1/transfers/t1/{action}", 200, TRANSFER)
     items = bench.file("items.csv", "sku\nA\n")
     body = bench.file("body.json", "{}")
     exports = [bench.file("wms.csv", "sku,qty\nA,5\n"), bench.file("shop.csv", "sku,qty\nA,4\n")]
@@ -191,6 +219,16 @@ def calls(bench: Bench) -> dict[str, list[str]]:
         "fulfil": ["fulfil", "r1", "--line", "A=1", "--key", "k"],
         "set-aside": ["set-aside", "A", "3", "--channel", "shop", "--location", "east"],
         "release": ["release", "r1"],
+        "transfers request": [
+            *("transfers", "request", "--from", "east", "--to", "west", "--line", "A=2"),
+            *("--reason", "west runs out", "--key", "k"),
+        ],
+        "transfers approve": ["transfers", "approve", "t1", "--key", "k"],
+        "transfers ship": ["transfers", "ship", "t1", "--line", "A=1", "--key", "k"],
+        "transfers receive": ["transfers", "receive", "t1", "--key", "k"],
+        "transfers close": ["transfers", "close", "t1", "--reason", "over", "--accept-loss", "--key", "k"],
+        "transfers list": ["transfers", "list"],
+        "transfers show": ["transfers", "show", "t1"],
         "push": ["push", "--channel", "shop", "--resync"],
         "trace": ["trace", "--order", "1001"],
         "write-paths": ["write-paths"],

@@ -1,0 +1,300 @@
+"""Transfers: one document for stock that goes from one location of ours to another, from the request to its end.
+
+What people decide (requested, approved, closed) is written into the document. What happened is never: of each line,
+``shipped``, ``received`` and ``lost`` are the sums of the movements in the ledger that name it, kept here by their
+event key, in the transaction that posts them. So a movement that is told again counts once, whoever tells it, and::
+
+    shipped = received + in transit + lost        of each line, always
+
+where ``in transit`` is what those same movements hold in the destination's counter of that name. A source that knows
+the transfer's id says its part of it in its own messages, also before the approval, after the end, or in the wrong
+order: what is true is posted, and the document follows. What a person enters is judged first (``why_not``).
+
+============  =================================================================================================
+status        says
+============  =================================================================================================
+requested     somebody wants it; nothing is held
+approved      the origin's stock is held for it; nothing has left
+in_transit    units have left; none has arrived
+receiving     some have arrived; some are on the way, or still to be shipped
+received      all that was asked for has left and arrived, or was written off before the rest left
+cancelled     closed before anything left
+closed        closed with fewer units than were asked for, none of them lost
+closed_short  closed, and what never arrived is written off as lost
+============  =================================================================================================
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
+from enum import StrEnum
+
+from shared.domain.events import Movement, MovementKind
+from shared.domain.stock import Counter, EventKey, LocationId, Quantity, Sku
+
+PREFIX = "transfer/"
+"""How the name of a transfer's order begins."""
+
+
+class Effect(StrEnum):
+    """What a movement is to a transfer."""
+
+    SHIPPED = "shipped"
+    RECEIVED = "received"
+    LOST = "lost"
+
+
+class TransferStatus(StrEnum):
+    """Where a transfer stands; see the module."""
+
+    REQUESTED = "requested"
+    APPROVED = "approved"
+    IN_TRANSIT = "in_transit"
+    RECEIVING = "receiving"
+    RECEIVED = "received"
+    CANCELLED = "cancelled"
+    CLOSED = "closed"
+    CLOSED_SHORT = "closed_short"
+
+
+OVER = frozenset(
+    {
+        TransferStatus.RECEIVED,
+        TransferStatus.CANCELLED,
+        TransferStatus.CLOSED,
+        TransferStatus.CLOSED_SHORT,
+    }
+)
+"""Where nothing is left to be done."""
+
+
+@dataclass(frozen=True, slots=True)
+class TransferLine:
+    """So many base units of one SKU; a transfer names each SKU once."""
+
+    sku: Sku
+    quantity: Quantity
+
+
+@dataclass(frozen=True, slots=True)
+class Word:
+    """What somebody decided: who, when, and why where that was said."""
+
+    by: str
+    at: datetime
+    why: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Moved:
+    """What one movement in the ledger did to a line; fewer than 0 units take back what another did."""
+
+    sku: Sku
+    effect: Effect
+    units: Quantity
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Figures:
+    """What has become of a line's units."""
+
+    requested: Quantity
+    shipped: Quantity
+    received: Quantity
+    lost: Quantity
+
+    @property
+    def in_transit(self) -> Quantity:
+        """Units that left and have not been heard of since; fewer than 0 where more arrived than are said to have left."""
+        return self.shipped - self.received - self.lost
+
+    @property
+    def unshipped(self) -> Quantity:
+        """Units that are still to leave."""
+        return max(0, self.requested - self.shipped)
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """Why a person's movement cannot be meant, and what to do."""
+
+    field: str
+    reason: str
+    remedy: str
+
+
+@dataclass(frozen=True, slots=True)
+class Transfer:
+    """One transfer.
+
+    Attributes
+    ----------
+    moves
+        What movements in the ledger did, by event key.
+    calls
+        Idempotency key (as a digest) to what it was used for, and what that meant.
+    lead_time
+        How long the way takes, where that is known: from the first shipment on, it is overdue after that.
+    written_off
+        What was to be written off of each SKU when it was closed.
+    revision
+        Counts the writes; a change is valid only while it stays.
+    """
+
+    id: str
+    origin: LocationId
+    destination: LocationId
+    lines: tuple[TransferLine, ...]
+    requested: Word
+    approved: Word | None = None
+    closed: Word | None = None
+    lead_time: timedelta | None = None
+    written_off: Mapping[Sku, Quantity] = field(default_factory=dict)
+    moves: Mapping[EventKey, Moved] = field(default_factory=dict)
+    calls: Mapping[str, str] = field(default_factory=dict)
+    revision: int = 0
+
+    @property
+    def order(self) -> str:
+        """The order by which it holds stock at its origin."""
+        return order_name(self.id)
+
+    def figures(self, sku: str | None = None) -> Figures:
+        """Return what has become of the units of a line, or of all lines together."""
+        moved = {
+            effect: sum(
+                one.units for one in self.moves.values() if one.effect is effect and sku in (None, one.sku)
+            )
+            for effect in Effect
+        }
+        wanted = sum(one.quantity for one in self.lines if sku in (None, one.sku))
+        return Figures(wanted, moved[Effect.SHIPPED], moved[Effect.RECEIVED], moved[Effect.LOST])
+
+    @property
+    def status(self) -> TransferStatus:
+        """Where it stands, by what was decided and what moved."""
+        all_lines = [self.figures(line.sku) for line in self.lines]
+        is_on_the_way = any(one.in_transit for one in all_lines)
+        if self.closed is not None and not is_on_the_way:
+            if any(one.lost for one in all_lines):
+                return TransferStatus.CLOSED_SHORT
+            return (
+                TransferStatus.CLOSED if any(one.shipped for one in all_lines) else TransferStatus.CANCELLED
+            )
+        if any(one.received for one in all_lines):
+            is_done = not is_on_the_way and not any(one.unshipped for one in all_lines)
+            return TransferStatus.RECEIVED if is_done else TransferStatus.RECEIVING
+        if any(one.shipped for one in all_lines):
+            return TransferStatus.IN_TRANSIT
+        return TransferStatus.REQUESTED if self.approved is None else TransferStatus.APPROVED
+
+    @property
+    def shipped_at(self) -> datetime | None:
+        """When the first units left."""
+        return min((one.at for one in self.moves.values() if one.effect is Effect.SHIPPED), default=None)
+
+    @property
+    def due_at(self) -> datetime | None:
+        """When what is on the way should have arrived; None where nothing is, or nobody said how long it takes.
+
+        What is closed should have ended there and then.
+        """
+        if not any(self.figures(line.sku).in_transit > 0 for line in self.lines):
+            return None
+        if self.closed is not None:
+            return self.closed.at
+        shipped_at = self.shipped_at
+        return None if shipped_at is None or self.lead_time is None else shipped_at + self.lead_time
+
+    def line(self, sku: str) -> TransferLine | None:
+        """Return the line of a SKU."""
+        return next((line for line in self.lines if line.sku == sku), None)
+
+
+def order_name(transfer: str) -> str:
+    """Name the order by which a transfer holds stock, and by which movements say that they are of it."""
+    return PREFIX + transfer
+
+
+def transfer_of(event: object) -> str | None:
+    """Return the id of the transfer that an event moves units of."""
+    if not isinstance(event, Movement) or event.order_line is None or effect_of(event) is None:
+        return None
+    order, _ = event.order_line
+    return order.removeprefix(PREFIX) if order.startswith(PREFIX) else None
+
+
+def effect_of(event: Movement) -> tuple[Effect, Quantity] | None:
+    """Say what a movement is to the transfer that it names: what left, what arrived, or what never will."""
+    sent = sum(leg.quantity for leg in event.legs if leg.counter is Counter.IN_TRANSIT)
+    match event.kind:
+        case MovementKind.TRANSFER_SHIP:
+            return Effect.SHIPPED, sent
+        case MovementKind.TRANSFER_RECEIVE:
+            return Effect.RECEIVED, -sent
+        case MovementKind.ADJUSTMENT if sent:
+            return Effect.LOST, -sent
+    return None
+
+
+def add_movement(transfer: Transfer, event: Movement) -> Transfer:
+    """Add what a movement did; one that is in it already changes nothing, nor does one of another item or destination."""
+    effect = effect_of(event)
+    if effect is None or event.key in transfer.moves:
+        return transfer
+    on_the_way = {leg.location for leg in event.legs if leg.counter is Counter.IN_TRANSIT}
+    if transfer.line(event.sku) is None or on_the_way != {transfer.destination}:
+        return transfer
+    moved = Moved(event.sku, *effect, event.occurred_at)
+    return replace(transfer, moves={**transfer.moves, event.key: moved})
+
+
+def why_not(transfer: Transfer, effect: Effect, units: Mapping[Sku, Quantity]) -> Refusal | None:
+    """Say why a person cannot mean that so many units of some SKUs left, arrived or are lost; None where they can."""
+    if (refusal := _wrong_time(transfer, effect)) is not None:
+        return refusal
+    for name, wanted in units.items():
+        if transfer.line(name) is None:
+            known = ", ".join(line.sku for line in transfer.lines)
+            return Refusal("lines", f"{name!r} is not in it", f"use one of: {known}")
+        figures = transfer.figures(name)
+        if effect is Effect.SHIPPED and wanted > figures.unshipped:
+            return Refusal(
+                "lines",
+                f"{name}: {figures.requested} were asked for and {figures.shipped} have left, so no {wanted} can",
+                f"ship {figures.unshipped} or fewer, and request another transfer for more",
+            )
+        if effect is not Effect.SHIPPED and wanted > figures.in_transit:
+            return Refusal(
+                "lines",
+                f"{name}: {figures.in_transit} are in transit ({figures.shipped} left, {figures.received} arrived, "
+                f"{figures.lost} lost), so no {wanted} can arrive",
+                f"receive {max(0, figures.in_transit)} or fewer; enter what came beyond that as an adjustment, with its "
+                "reason",
+            )
+    return None
+
+
+def _wrong_time(transfer: Transfer, effect: Effect) -> Refusal | None:
+    if effect is Effect.LOST:
+        return None
+    if transfer.closed is not None:
+        return Refusal(
+            "transfer",
+            f"it is closed since {transfer.closed.at.isoformat(timespec='seconds')}, by {transfer.closed.by}",
+            "request another transfer, or enter what turned up as an adjustment, with its reason",
+        )
+    if effect is Effect.SHIPPED and transfer.approved is None:
+        return Refusal("transfer", "it is not approved yet", "have an approver approve it first")
+    return None
+
+
+def sums(parts: Iterable[tuple[Sku, Quantity]]) -> dict[Sku, Quantity]:
+    """Add up units by SKU."""
+    found: dict[Sku, Quantity] = {}
+    for sku, units in parts:
+        found[sku] = found.get(sku, 0) + units
+    return found

@@ -1,0 +1,100 @@
+"""What a call about a transfer says, why it may be refused, and how it is kept with its key in the document."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import NoReturn
+
+from shared.domain.events import instant, parse_instant
+from shared.domain.stock import WHOLE, Leaf, Quantity, Sku
+from shared.domain.transfer import Effect, Refusal, Transfer
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """Units of a SKU that left from, or arrived on, one leaf."""
+
+    sku: Sku
+    units: Quantity
+    leaf: Leaf = WHOLE
+
+
+class RefusedTransferError(ValueError):
+    """What is asked of a transfer cannot be meant: names the field, the reason and the remedy.
+
+    ``is_about_state``: not the request is wrong, but where the transfer stands.
+    """
+
+    def __init__(self, field: str, reason: str, remedy: str, *, is_about_state: bool = False) -> None:
+        super().__init__(f"{field}: {reason}")
+        self.field, self.reason, self.remedy = field, reason, remedy
+        self.is_about_state = is_about_state
+
+
+class TransferNotFoundError(LookupError):
+    """There is no such transfer."""
+
+
+class TransferBusyError(Exception):
+    """Others kept changing the transfer or its stock; repeating the request is safe."""
+
+
+class WriteOffNotAllowedError(Exception):
+    """Whoever closes the transfer may not write off what is lost of it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """What an idempotency key was used for: a digest of what was said, when, and the units that this meant."""
+
+    content: str
+    at: datetime
+    parts: tuple[Part, ...]
+
+    def written(self) -> str:
+        """Return the text that ``read_call`` reads."""
+        parts = [[one.sku, one.units, one.leaf.bin, one.leaf.lot] for one in self.parts]
+        return json.dumps([self.content, instant(self.at), parts])
+
+
+def read_call(text: str) -> Call:
+    """Read what ``Call.written`` wrote."""
+    content, at, parts = json.loads(text)
+    found = tuple(Part(Sku(sku), units, Leaf(bin_, lot)) for sku, units, bin_, lot in parts)
+    return Call(content, parse_instant(at), found)
+
+
+def call_name(actor: str, key: str) -> str:
+    """Name a call by who made it and its idempotency key."""
+    return hashlib.blake2b(f"{actor}\x1f{key}".encode(), digest_size=9).hexdigest()
+
+
+def content_of(said: object) -> str:
+    """Return a digest of what a call says, to tell a repetition from another request under the same key."""
+    return hashlib.blake2b(json.dumps(said).encode(), digest_size=9).hexdigest()
+
+
+def all_of(transfer: Transfer, effect: Effect) -> Sequence[Part]:
+    """Return every unit that can still leave, or arrive."""
+    found = []
+    for line in transfer.lines:
+        figures = transfer.figures(line.sku)
+        units = figures.unshipped if effect is Effect.SHIPPED else figures.in_transit
+        if units > 0:
+            found.append(Part(line.sku, units))
+    return found
+
+
+def refuse(refusal: Refusal) -> NoReturn:
+    """Raise what a rule of the document says."""
+    is_about_state = refusal.field == "transfer"
+    raise RefusedTransferError(refusal.field, refusal.reason, refusal.remedy, is_about_state=is_about_state)
+
+
+def refuse_state(reason: str, remedy: str) -> NoReturn:
+    """Raise that the transfer does not stand where the call would make sense."""
+    refuse(Refusal("transfer", reason, remedy))

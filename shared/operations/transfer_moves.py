@@ -1,0 +1,61 @@
+"""The movements by which a transfer is shipped, received and written off, under keys of the transfer and its call."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime
+
+from shared.domain.events import Leg, Movement, MovementKind, Origin, effect_hash
+from shared.domain.network import Location
+from shared.domain.stock import Counter, EventKey, LocationId, Sku
+from shared.domain.transfer import Effect, Transfer
+from shared.operations.facts import Fact
+from shared.operations.reservation_items import ORIGIN
+from shared.operations.transfer_calls import Part
+
+_KINDS = {
+    Effect.SHIPPED: MovementKind.TRANSFER_SHIP,
+    Effect.RECEIVED: MovementKind.TRANSFER_RECEIVE,
+    Effect.LOST: MovementKind.ADJUSTMENT,
+}
+
+
+def movement_key(transfer: Transfer, sku: Sku, effect: Effect, name: str) -> EventKey:
+    """Name the movement that one call makes of a SKU."""
+    return EventKey(f"onecount/transfer/{transfer.id}/{sku}/{effect}/{name}")
+
+
+def entered(
+    transfer: Transfer,
+    effect: Effect,
+    part: Part,
+    name: str,
+    refs: Mapping[str, str],
+    at: datetime,
+    locations: Mapping[LocationId, Location],
+) -> Fact:
+    """Return what a person says of some units, as a fact that is judged when it is posted."""
+    event = Movement(
+        movement_key(transfer, part.sku, effect, name),
+        part.sku,
+        _KINDS[effect],
+        _legs(transfer, effect, part, locations),
+        at,
+        Origin(ORIGIN.source, ORIGIN.message_id, tuple(sorted({**refs, "transfer": transfer.id}.items()))),
+        (transfer.order, part.sku),
+    )
+    return Fact(event, effect_hash(event), is_entered=True)
+
+
+def _legs(
+    transfer: Transfer, effect: Effect, part: Part, locations: Mapping[LocationId, Location]
+) -> tuple[Leg, ...]:
+    arriving = transfer.destination
+    if effect is Effect.SHIPPED:
+        leaf = locations[transfer.origin].grain.of(part.leaf)
+        leaving = Leg(transfer.origin, -part.units, leaf=leaf)
+        return (leaving, Leg(arriving, part.units, Counter.IN_TRANSIT))
+    off_the_way = Leg(arriving, -part.units, Counter.IN_TRANSIT)
+    if effect is Effect.LOST:
+        return (off_the_way,)
+    return (off_the_way, Leg(arriving, part.units, leaf=locations[arriving].grain.of(part.leaf)))

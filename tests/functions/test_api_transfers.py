@@ -1,0 +1,191 @@
+"""Transfers over the API: who may do what, what is answered, and what is refused by its field."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from shared.domain.money import parse_money
+from shared.domain.network import Location
+from shared.domain.rules import FourEyes, Rules
+from shared.domain.stock import LocationId
+from tests.functions.calls import Said, api
+from tests.functions.conftest import Aws
+from tests.functions.test_doors import stocked
+
+WANTED = {
+    "from": "east",
+    "to": "west",
+    "lines": [{"sku": "TEA", "quantity": 6}],
+    "reason": "west runs out",
+}
+
+
+@pytest.fixture
+def two_sites(aws: Aws) -> Aws:
+    declared = aws.registry.network(fresh=True)
+    west = LocationId("west")
+    rules = Rules(FourEyes(parse_money("10000 EUR"), 50))
+    aws.registry.declare(
+        replace(declared, locations={**declared.locations, west: Location(west)}, rules=rules)
+    )
+    stocked(aws, 100)
+    return aws
+
+
+def act(
+    transfer: str,
+    action: str,
+    body: object = None,
+    key: str | None = None,
+    *,
+    scopes: str = "operator",
+    subject: str = "cat",
+) -> Said:
+    key = action if key is None else key
+    return api(
+        f"POST /v1/transfers/{transfer}/{action}", body, scopes=scopes, subject=subject, Idempotency_Key=key
+    )
+
+
+def requested(quantity: int = 6, key: str = "r") -> Said:
+    wanted = {**WANTED, "lines": [{"sku": "TEA", "quantity": quantity}]}
+    return api("POST /v1/transfers", wanted, scopes="operator", subject="ann", Idempotency_Key=key)
+
+
+def approved(quantity: int = 6) -> str:
+    name = str(requested(quantity).body["id"])
+    assert act(name, "approve", scopes="approver", subject="ben").status == 200
+    return name
+
+
+def test_from_the_request_to_a_loss(two_sites: Aws) -> None:
+    made = requested()
+    assert (made.status, made.body["status"], made.headers["Location"]) == (
+        201,
+        "requested",
+        f"/v1/transfers/{made.body['id']}",
+    )
+    name = made.body["id"]
+
+    assert act(name, "approve", scopes="approver").body["status"] == "approved"
+    assert api("GET /v1/stock/TEA").body["locations"][0]["available"] == 94
+    assert act(name, "ship").body["status"] == "in_transit"
+    part = act(name, "receive", {"lines": [{"sku": "TEA", "quantity": 4}]})
+    assert (part.body["received"], part.body["in_transit"]) == (4, 2)
+    burnt = {"reason": "the lorry burnt", "accept_loss": True}
+    assert act(name, "close", burnt, scopes="operator").status == 403
+    done = act(name, "close", burnt, scopes="approver", subject="ben").body
+
+    assert (done["status"], done["shipped"], done["received"], done["lost"], done["in_transit"]) == (
+        "closed_short",
+        6,
+        4,
+        2,
+        0,
+    )
+    assert done["closed"]["reason"] == "the lorry burnt"
+    assert [one["effect"] for one in done["movements"]] == ["shipped", "received", "lost"]
+    assert api(f"GET /v1/transfers/{name}", scopes="viewer").body == done
+    assert api("GET /v1/transfers", scopes="viewer").body == {"transfers": [done], "cursor": None}
+
+
+def test_the_same_key_gives_the_same_answer_and_another_body_is_409(two_sites: Aws) -> None:
+    name = approved()
+    assert requested().status == 201
+    assert requested(7).body["type"] == "urn:onecount:problem:idempotency_conflict"
+    first = act(name, "ship", {"lines": [{"sku": "TEA", "quantity": 2}]}, "k")
+    again = act(name, "ship", {"lines": [{"sku": "TEA", "quantity": 2}]}, "k")
+    assert (again.status, again.body) == (200, first.body)
+    assert act(name, "ship", {"lines": [{"sku": "TEA", "quantity": 3}]}, "k").status == 409
+    assert act(name, "receive", None, "k").status == 409
+
+
+def test_an_over_receipt_is_refused_with_the_numbers_and_the_remedy(two_sites: Aws) -> None:
+    name = approved()
+    act(name, "ship", {"lines": [{"sku": "TEA", "quantity": 5}]})
+
+    said = act(name, "receive", {"lines": [{"sku": "TEA", "quantity": 6}]})
+
+    assert (said.status, said.body["field"]) == (400, "lines")
+    assert "5 are in transit" in said.body["detail"]
+    assert "adjustment" in said.body["remedy"]
+
+
+def test_where_it_stands_forbids_what_makes_no_sense(two_sites: Aws) -> None:
+    name = requested().body["id"]
+    early = act(name, "ship")
+    assert (early.status, early.body["field"]) == (409, "transfer")
+    assert "approve" in early.body["remedy"]
+    assert act(name, "close", {"reason": "not needed"}).body["status"] == "cancelled"
+    assert act(name, "approve", scopes="approver").status == 409
+    assert act("nope", "ship").status == 404
+    assert api("GET /v1/transfers/nope").status == 404
+
+
+def test_above_the_four_eyes_amount_another_person_must_approve(two_sites: Aws) -> None:
+    name = requested(60).body["id"]
+
+    own = act(name, "approve", scopes="approver operator", subject="ann")
+    assert (own.status, own.body["type"]) == (409, "urn:onecount:problem:not_possible")
+    assert "60 units" in own.body["detail"]
+    assert act(name, "approve", scopes="approver", subject="ben").status == 200
+
+
+def test_more_than_is_left_cannot_be_approved_and_the_answer_says_how_many_are(two_sites: Aws) -> None:
+    name = requested(101).body["id"]
+
+    said = act(name, "approve", scopes="approver", subject="ben")
+
+    assert (said.status, said.body["type"]) == (409, "urn:onecount:problem:insufficient_stock")
+    assert said.body["lines"] == [{"sku": "TEA", "location": "east", "requested": 101, "available": 100}]
+    assert said.body["remedy"]
+
+
+@pytest.mark.parametrize(
+    ("change", "status", "field"),
+    [
+        ({"to": "east"}, 400, "to"),
+        ({"from": "moon"}, 400, "from"),
+        ({"lines": []}, 400, "lines"),
+        ({"lines": [{"sku": "NOPE", "quantity": 1}]}, 422, "lines"),
+        ({"lines": [{"sku": "TEA", "quantity": 0}]}, 400, "lines.0.quantity"),
+        ({"lines": [{"sku": "TEA", "quantity": 1.5}]}, 400, "lines.0.quantity"),
+        ({"lines": [{"sku": "TEA", "quantity": 1}] * 2}, 400, "lines[1].sku"),
+        ({"reason": ""}, 400, "reason"),
+        ({"lead_time_h": 0}, 400, "lead_time_h"),
+        ({"why": "x"}, 400, "why"),
+    ],
+)
+def test_what_cannot_be_meant_names_its_field(
+    two_sites: Aws, change: dict[str, Any], status: int, field: str
+) -> None:
+    said = api("POST /v1/transfers", {**WANTED, **change}, scopes="operator", Idempotency_Key="k")
+
+    assert (said.status, said.body.get("field")) == (status, field)
+    assert said.body["remedy"]
+    assert api("GET /v1/transfers").body["transfers"] == []
+
+
+def test_who_may_do_what(two_sites: Aws) -> None:
+    name = approved()
+    for scopes in ("viewer", "reserver", "approver"):
+        assert api("POST /v1/transfers", WANTED, scopes=scopes, Idempotency_Key="x").status == 403
+        assert act(name, "ship", scopes=scopes).status == 403
+        assert act(name, "receive", scopes=scopes).status == 403
+    for scopes in ("viewer", "reserver", "operator"):
+        assert act(name, "approve", scopes=scopes).status == 403
+    assert act(name, "ship", key="").body["field"] == "Idempotency-Key"
+    assert api("GET /v1/transfers", query={"cursor": "x"}).body["field"] == "cursor"
+
+
+def test_lists_go_on_where_the_page_before_ended(two_sites: Aws) -> None:
+    made = [requested(1, f"k{number}").body["id"] for number in range(5)]
+
+    first = api("GET /v1/transfers", query={"limit": "3"}).body
+    rest = api("GET /v1/transfers", query={"limit": "3", "cursor": first["cursor"]}).body
+
+    found = [one["id"] for one in (*first["transfers"], *rest["transfers"])]
+    assert (sorted(found), rest["cursor"]) == (sorted(made), None)

@@ -1,0 +1,524 @@
+"""Transfers: what left, arrived, is on the way or lost always adds up, and agrees with the ledger."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from dataclasses import replace
+from datetime import timedelta
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from shared.domain.cases import CaseKind, CaseStatus
+from shared.domain.money import parse_money
+from shared.domain.rules import FourEyes, Rules
+from shared.domain.stock import MessageId, Quantity, Sku, StockKey
+from shared.domain.transfer import Transfer, TransferStatus
+from shared.operations.four_eyes import SamePersonError
+from shared.operations.reservations import (
+    IdempotencyConflictError,
+    InsufficientStockError,
+    UnknownItemError,
+    Wanted,
+)
+from shared.operations.set_aside import SetAside
+from shared.operations.transfer_calls import (
+    Part,
+    RefusedTransferError,
+    TransferBusyError,
+    WriteOffNotAllowedError,
+)
+from shared.sources.registry import translator
+from shared.store.table import UnknownOutcomeError
+from shared.store.transfers import place_of
+from tests.operations.house import (
+    EAST,
+    KEY,
+    SHOP,
+    TEA,
+    WEST,
+    WMS,
+    Crash,
+    House,
+    Interruption,
+    movement,
+    network,
+)
+
+AT_WEST = StockKey(TEA, WEST)
+MUG = Sku("MUG")
+
+
+def stocked(units: int = 10) -> House:
+    house = House()
+    house.post(movement("opening", 0, units))
+    house.clock.advance(hours=1)
+    return house
+
+
+def requested(house: House, units: int = 6, key: str = "r", lead_time: timedelta | None = None) -> Transfer:
+    return house.transfers.request("ann", key, EAST, WEST, [(TEA, units)], "west runs out", lead_time)
+
+
+def approved(house: House, units: int = 6, lead_time: timedelta | None = None) -> Transfer:
+    return house.transfers.approve(requested(house, units, lead_time=lead_time).id, "ben", "a")
+
+
+def shipped(house: House, units: int = 6, lead_time: timedelta | None = None) -> Transfer:
+    return house.transfers.ship(approved(house, units, lead_time).id, "cat", "s")
+
+
+def quantities(house: House, key: StockKey) -> tuple[Quantity, Quantity, Quantity]:
+    now = house.view.quantities(key)
+    return now["on_hand"], now["in_transit"], now["available"]
+
+
+def figures(transfer: Transfer) -> tuple[Quantity, ...]:
+    all_of_it = transfer.figures()
+    return all_of_it.shipped, all_of_it.in_transit, all_of_it.received, all_of_it.lost
+
+
+def test_from_request_to_receipt_in_parts() -> None:
+    house = stocked()
+    made = requested(house)
+    assert (made.status, quantities(house, KEY)) == (TransferStatus.REQUESTED, (10, 0, 10))
+
+    made = house.transfers.approve(made.id, "ben", "a")
+    assert (made.status, quantities(house, KEY)) == (TransferStatus.APPROVED, (10, 0, 4))
+
+    made = house.transfers.ship(made.id, "cat", "s", [Part(TEA, 5)])
+    assert (made.status, figures(made)) == (TransferStatus.IN_TRANSIT, (5, 5, 0, 0))
+    assert (quantities(house, KEY), quantities(house, AT_WEST)) == ((5, 0, 4), (0, 5, 0))
+
+    made = house.transfers.receive(made.id, "dan", "p1", [Part(TEA, 2)])
+    assert (made.status, figures(made)) == (TransferStatus.RECEIVING, (5, 3, 2, 0))
+    assert quantities(house, AT_WEST) == (2, 3, 2)
+
+    house.transfers.ship(made.id, "cat", "s2")
+    made = house.transfers.receive(made.id, "dan", "p2")
+    assert (made.status, figures(made)) == (TransferStatus.RECEIVED, (6, 0, 6, 0))
+    assert (quantities(house, KEY), quantities(house, AT_WEST)) == ((4, 0, 4), (6, 0, 6))
+    house.assert_exact()
+
+
+def test_each_call_counts_once_for_its_key_and_another_body_is_a_conflict() -> None:
+    house = stocked()
+    made = shipped(house)
+    for _ in range(2):
+        assert requested(house).id == made.id
+        house.transfers.approve(made.id, "ben", "a")
+        house.transfers.ship(made.id, "cat", "s")
+        again = house.transfers.receive(made.id, "dan", "p", [Part(TEA, 2)])
+    assert figures(again) == (6, 4, 2, 0)
+
+    with pytest.raises(IdempotencyConflictError):
+        house.transfers.receive(made.id, "dan", "p", [Part(TEA, 3)])
+    with pytest.raises(IdempotencyConflictError):
+        house.transfers.close(made.id, "dan", "p", "over")
+    with pytest.raises(IdempotencyConflictError):
+        requested(house, 7)
+    house.assert_exact()
+
+
+def test_all_that_is_open_means_what_it_meant_when_it_was_first_said() -> None:
+    house = stocked()
+    made = approved(house)
+    house.transfers.ship(made.id, "cat", "s1", [Part(TEA, 2)])
+    house.transfers.receive(made.id, "dan", "p")
+    house.transfers.ship(made.id, "cat", "s2")
+
+    made = house.transfers.receive(made.id, "dan", "p")
+
+    assert figures(made) == (6, 4, 2, 0)
+
+
+def test_what_is_approved_is_promised_to_nobody_else() -> None:
+    house = stocked()
+    made = approved(house)
+
+    with pytest.raises(InsufficientStockError):
+        house.reserver.reserve("k", "bob", SHOP, [Wanted(TEA, 5, EAST)])
+
+    house.transfers.close(made.id, "ann", "c", "not needed")
+    house.reserver.reserve("k", "bob", SHOP, [Wanted(TEA, 5, EAST)])
+    house.assert_exact()
+
+
+def test_what_is_promised_already_cannot_be_transferred() -> None:
+    house = stocked()
+    house.reserver.reserve("k", "bob", SHOP, [Wanted(TEA, 5, EAST)])
+    made = requested(house)
+
+    with pytest.raises(InsufficientStockError) as refused:
+        house.transfers.approve(made.id, "ben", "a")
+
+    [short] = refused.value.shortfalls
+    assert (short.requested, short.available_to_promise) == (6, 5)
+    assert house.transfers.get(made.id).status is TransferStatus.REQUESTED
+    house.assert_exact()
+
+
+def test_units_set_aside_for_a_channel_are_not_transferred() -> None:
+    house = stocked()
+    SetAside(house.stock, house.registry, house.clock).keep(SHOP, KEY, 5)
+
+    with pytest.raises(InsufficientStockError):
+        approved(house)
+    fits = requested(house, 5, "fits")
+    assert house.transfers.approve(fits.id, "ben", "a").status is TransferStatus.APPROVED
+
+
+def test_a_transfer_of_several_items_is_held_whole_or_not_at_all() -> None:
+    house = stocked()
+    made = house.transfers.request("ann", "r", EAST, WEST, [(TEA, 6), (MUG, 1)], "west runs out")
+
+    with pytest.raises(InsufficientStockError):
+        house.transfers.approve(made.id, "ben", "a")
+    assert quantities(house, KEY) == (10, 0, 10)
+
+    house.post(replace(movement("mugs", 1, 3), sku=MUG))
+    house.transfers.approve(made.id, "ben", "a")
+    house.transfers.ship(made.id, "cat", "s")
+    made = house.transfers.receive(made.id, "dan", "p", [Part(TEA, 6)])
+    assert (made.status, figures(made)) == (TransferStatus.RECEIVING, (7, 1, 6, 0))
+    made = house.transfers.receive(made.id, "dan", "p2")
+    assert made.status is TransferStatus.RECEIVED
+    house.assert_exact()
+
+
+def test_more_than_was_asked_for_cannot_be_shipped_and_no_more_than_is_in_transit_received() -> None:
+    house = stocked()
+    made = approved(house)
+
+    with pytest.raises(RefusedTransferError, match="6 were asked for") as refused:
+        house.transfers.ship(made.id, "cat", "s", [Part(TEA, 4), Part(TEA, 3)])
+    assert refused.value.field == "lines"
+    assert refused.value.remedy.startswith("ship 6 or fewer")
+
+    house.transfers.ship(made.id, "cat", "s", [Part(TEA, 4)])
+    with pytest.raises(RefusedTransferError, match="4 are in transit") as refused:
+        house.transfers.receive(made.id, "dan", "p", [Part(TEA, 5)])
+    assert "adjustment" in refused.value.remedy
+    assert figures(house.transfers.get(made.id)) == (4, 4, 0, 0)
+    house.assert_exact()
+
+
+def test_nothing_moves_before_the_approval_and_after_the_end() -> None:
+    house = stocked()
+    made = requested(house)
+    with pytest.raises(RefusedTransferError, match="not approved"):
+        house.transfers.ship(made.id, "cat", "s")
+    with pytest.raises(RefusedTransferError, match="nothing is in transit"):
+        house.transfers.receive(made.id, "dan", "p")
+
+    made = house.transfers.close(made.id, "ann", "c", "not needed")
+
+    assert made.status is TransferStatus.CANCELLED
+    with pytest.raises(RefusedTransferError, match="closed"):
+        house.transfers.approve(made.id, "ben", "a")
+    with pytest.raises(RefusedTransferError, match="closed"):
+        house.transfers.ship(made.id, "cat", "s")
+
+
+def test_closed_short_with_a_loss() -> None:
+    house = stocked()
+    made = shipped(house)
+    house.transfers.receive(made.id, "dan", "p", [Part(TEA, 4)])
+
+    with pytest.raises(RefusedTransferError, match="2 units are still in transit"):
+        house.transfers.close(made.id, "ben", "c", "the lorry burnt", may_write_off=True)
+    with pytest.raises(WriteOffNotAllowedError):
+        house.transfers.close(made.id, "ben", "c", "the lorry burnt", accept_loss=True)
+    for _ in range(2):
+        made = house.transfers.close(
+            made.id, "ben", "c", "the lorry burnt", accept_loss=True, may_write_off=True
+        )
+
+    assert (made.status, figures(made)) == (TransferStatus.CLOSED_SHORT, (6, 0, 4, 2))
+    assert quantities(house, AT_WEST) == (4, 0, 4)
+    house.assert_exact()
+
+
+def test_closed_with_fewer_units_gives_back_what_was_held() -> None:
+    house = stocked()
+    made = approved(house)
+    house.transfers.ship(made.id, "cat", "s", [Part(TEA, 4)])
+    house.transfers.receive(made.id, "dan", "p")
+
+    made = house.transfers.close(made.id, "ann", "c", "enough")
+
+    assert (made.status, quantities(house, KEY)) == (TransferStatus.CLOSED, (6, 0, 6))
+    house.assert_exact()
+
+
+def test_a_closing_that_was_cut_short_is_finished_by_the_watch() -> None:
+    house = stocked()
+    made = shipped(house)
+
+    def crash(_number: int, _: object) -> None:
+        raise Crash
+
+    house.stock.faults = Interruption(after=crash)  # the document is closed, and nothing written off yet
+    with pytest.raises(Crash):
+        house.transfers.close(made.id, "ben", "c", "burnt", accept_loss=True, may_write_off=True)
+    house.stock.faults = Interruption()
+    assert figures(house.transfers.get(made.id)) == (6, 6, 0, 0)
+
+    house.transfer_watch.run()
+
+    assert figures(house.transfers.get(made.id)) == (6, 0, 0, 6)
+    assert list(house.cases.open_of([CaseKind.TRANSFER_OVERDUE])) == []
+    house.assert_exact()
+
+
+def careful(house: House, above: str = "20 EUR") -> None:
+    item = house.registry.items.find([TEA])[TEA]
+    house.registry.items.change([(item, replace(item, price=parse_money("10 EUR")))])
+    rules = Rules(FourEyes(parse_money(above), None))
+    house.declare(replace(network(), rules=rules))
+    house.registry.network(fresh=True)
+
+
+def test_above_the_four_eyes_amount_who_requested_it_cannot_approve_it_nor_write_it_off() -> None:
+    house = stocked()
+    careful(house)
+    small, large = requested(house, 2, "small"), requested(house, 3, "large")
+
+    assert house.transfers.approve(small.id, "ann", "a").approved is not None
+    with pytest.raises(SamePersonError, match=r"30(\.00)? EUR"):
+        house.transfers.approve(large.id, "ann", "a")
+    house.transfers.approve(large.id, "ben", "a")
+    house.transfers.ship(large.id, "ann", "s")
+    with pytest.raises(SamePersonError, match="write them off"):
+        house.transfers.close(large.id, "ann", "c", "burnt", accept_loss=True, may_write_off=True)
+    closed = house.transfers.close(large.id, "ben", "c", "burnt", accept_loss=True, may_write_off=True)
+    assert closed.status is TransferStatus.CLOSED_SHORT
+
+
+def test_what_cannot_be_meant_names_its_field() -> None:
+    house = stocked()
+    ask = house.transfers.request
+    with pytest.raises(RefusedTransferError, match="to: "):
+        ask("ann", "k", EAST, EAST, [(TEA, 1)], "why")
+    with pytest.raises(RefusedTransferError, match=r"lines\[1\].sku"):
+        ask("ann", "k", EAST, WEST, [(TEA, 1), (TEA, 2)], "why")
+    with pytest.raises(UnknownItemError):
+        ask("ann", "k", EAST, WEST, [(Sku("NOPE"), 1)], "why")
+    made = approved(house)
+    with pytest.raises(RefusedTransferError, match="'MUG' is not in it"):
+        house.transfers.ship(made.id, "cat", "s", [Part(MUG, 1)])
+    with pytest.raises(RefusedTransferError, match="future"):
+        house.transfers.ship(made.id, "cat", "s", at=house.clock() + timedelta(hours=1))
+
+
+def test_one_that_is_overdue_is_a_case_with_its_amount_until_it_has_arrived() -> None:
+    house = stocked()
+    careful(house, "1000 EUR")
+    made = shipped(house, lead_time=timedelta(hours=12))
+    house.clock.advance(hours=11)
+    house.transfer_watch.run()
+    assert list(house.cases.open_of([CaseKind.TRANSFER_OVERDUE])) == []
+
+    house.clock.advance(hours=2)
+    house.transfer_watch.run()
+    [case] = house.cases.open_of([CaseKind.TRANSFER_OVERDUE])
+    assert (case.facts["units"], case.facts["value"], case.facts["sku"]) == (6, "60 EUR", "TEA")
+    assert made.id in case.title
+
+    house.transfers.receive(made.id, "dan", "p1", [Part(TEA, 4)])
+    house.transfer_watch.run()
+    assert house.cases.get(case.id).facts["units"] == 2
+
+    house.transfers.receive(made.id, "dan", "p2")
+    house.transfer_watch.run()
+    assert house.cases.get(case.id).status is CaseStatus.RESOLVED
+
+
+def test_the_newest_are_listed_first_in_pages() -> None:
+    house = stocked()
+    made = []
+    for number in range(7):
+        made.append(requested(house, 1, f"k{number}").id)
+        house.clock.advance(minutes=1)
+
+    first = house.transfers.newest(4)
+    rest = house.transfers.newest(4, place_of(first[-1]))
+
+    assert [one.id for one in [*first, *rest]] == made[::-1]
+
+
+def told(house: House, kind: str, units: int, **more: object) -> MessageId:
+    """Let the WMS say its part of a transfer."""
+    where = {"location": "east", "to_location": "west"} if kind == "transfer_ship" else {"location": "west"}
+    body = {
+        "type": f"stock.{kind}",
+        "timestamp": "2026-11-01T12:30:00Z",
+        "data": {
+            "document": f"{kind}-{units}-{more['transfer']}",
+            "lines": [{"line": "1", "sku": "TEA", "quantity": units, **where, **more}],
+        },
+    }
+    name = house.store("wms", body)
+    house.applier.apply(name)
+    return name
+
+
+def test_what_a_source_says_of_a_transfer_stands_in_its_document() -> None:
+    house = stocked()
+    made = approved(house)
+
+    told(house, "transfer_ship", 5, transfer=made.id)
+    told(house, "transfer_receive", 3, transfer=made.id)
+    told(house, "adjustment", -1, transfer=made.id, counter="in_transit")
+
+    made = house.transfers.get(made.id)
+    assert (made.status, figures(made)) == (TransferStatus.RECEIVING, (5, 1, 3, 1))
+    assert quantities(house, KEY) == (5, 0, 4)
+    assert quantities(house, AT_WEST) == (3, 1, 3)
+    house.assert_exact()
+
+
+def test_a_source_that_receives_before_anybody_shipped_is_believed_and_the_sum_still_holds() -> None:
+    house = stocked()
+    made = approved(house)
+
+    told(house, "transfer_receive", 3, transfer=made.id)
+    assert figures(house.transfers.get(made.id)) == (0, -3, 3, 0)
+    told(house, "transfer_ship", 3, transfer=made.id)
+
+    assert figures(house.transfers.get(made.id)) == (3, 0, 3, 0)
+    assert quantities(house, AT_WEST) == (3, 0, 3)
+    house.assert_exact()
+
+
+def test_a_source_that_ships_before_the_approval_leaves_less_to_hold() -> None:
+    house = stocked()
+    made = requested(house)
+
+    told(house, "transfer_ship", 5, transfer=made.id)
+    house.transfers.approve(made.id, "ben", "a")
+
+    assert quantities(house, KEY) == (5, 0, 4)
+    house.assert_exact()
+
+
+def test_an_undone_message_is_undone_in_the_document_too() -> None:
+    house = stocked()
+    made = approved(house)
+    message = house.inbox.load(told(house, "transfer_ship", 5, transfer=made.id)).message
+    source = house.registry.network().sources[WMS]
+    reports = translator(source.connector).translate(message, source)
+    house.undoer.undo(reports, source, message, "ann", "sent twice", dry_run=False)
+
+    assert figures(house.transfers.get(made.id)) == (0, 0, 0, 0)
+    assert quantities(house, KEY) == (10, 0, 4)
+    house.assert_exact()
+
+
+def test_of_two_who_receive_the_same_units_at_once_one_is_refused() -> None:
+    house = stocked()
+    made = shipped(house)
+    began = False
+
+    def meanwhile(_: int, actions: object) -> None:
+        nonlocal began
+        if not began and "EVENT#" in str(actions):
+            began = True
+            house.transfers.receive(made.id, "eve", "other", [Part(TEA, 4)])
+
+    house.stock.faults = Interruption(before=meanwhile)
+    with pytest.raises(RefusedTransferError, match="2 are in transit"):
+        house.transfers.receive(made.id, "dan", "p", [Part(TEA, 4)])
+
+    assert figures(house.transfers.get(made.id)) == (6, 2, 4, 0)
+    house.assert_exact()
+
+
+STEP = st.tuples(
+    st.sampled_from(["approve", "ship", "receive", "close", "wms_ship", "wms_receive"]),
+    st.integers(0, 1),  # which transfer
+    st.integers(0, 4),  # units; 0: all
+    st.integers(0, 5),  # key: repetitions are likely
+)
+FAULT = st.sampled_from(["none", "none", "none", "crash_before", "crash_after", "no_answer", "meanwhile"])
+
+
+@settings(max_examples=150, deadline=None)
+@given(st.lists(st.tuples(STEP, FAULT, STEP), max_size=14))
+def test_after_any_history_what_was_shipped_is_received_in_transit_or_lost_and_the_ledger_agrees(
+    history: list[tuple[tuple[str, int, int, int], str, tuple[str, int, int, int]]],
+) -> None:
+    house = stocked(20)
+    made = [requested(house, 6, "one").id, requested(house, 5, "two").id]
+
+    for step, fault, other in history:
+        house.stock.faults = interruption(house, made, fault, other)
+        with suppress(Crash, TransferBusyError):
+            work(house, made, step)
+        house.stock.faults = Interruption()
+        conserved(house, made)
+    house.transfer_watch.run()
+    conserved(house, made)
+    house.assert_exact()
+
+
+def work(house: House, made: list[str], step: tuple[str, int, int, int]) -> None:
+    what, which, units, key = step
+    transfer, parts = made[which], [Part(TEA, units)] if units else []
+    try:
+        match what:
+            case "approve":
+                house.transfers.approve(transfer, "ben", f"a{key}")
+            case "ship":
+                house.transfers.ship(transfer, "cat", f"s{key}", parts)
+            case "receive":
+                house.transfers.receive(transfer, "dan", f"p{key}", parts)
+            case "close":
+                house.transfers.close(
+                    transfer, "ben", f"c{key}", "over", accept_loss=units > 2, may_write_off=True
+                )
+            case _:
+                kind = "transfer_ship" if what == "wms_ship" else "transfer_receive"
+                told(house, kind, units + 1, transfer=transfer)
+    except (RefusedTransferError, IdempotencyConflictError, InsufficientStockError):
+        pass
+
+
+def interruption(house: House, made: list[str], fault: str, other: tuple[str, int, int, int]) -> Interruption:
+    began = False
+
+    def strike(_: int, _actions: object) -> None:
+        nonlocal began
+        if began:
+            return
+        began = True
+        if fault == "no_answer":
+            raise UnknownOutcomeError
+        if fault == "meanwhile":
+            work(house, made, other)
+        else:
+            raise Crash
+
+    def nothing(_: int, _actions: object) -> None: ...
+
+    if fault == "none":
+        return Interruption()
+    if fault in ("crash_before", "meanwhile"):
+        return Interruption(before=strike)
+    return Interruption(after=strike)
+
+
+def conserved(house: House, made: list[str]) -> None:
+    documents = [house.transfers.get(one) for one in made]
+    for one in documents:
+        of_it = one.figures()
+        assert of_it.shipped == of_it.received + of_it.in_transit + of_it.lost
+    on_the_way = sum(one.figures().in_transit for one in documents)
+    arrived = sum(one.figures().received for one in documents)
+    left = sum(one.figures().shipped for one in documents)
+    assert house.view.quantities(AT_WEST)["in_transit"] == on_the_way
+    assert house.on_hand(AT_WEST) == arrived
+    assert house.on_hand() == 20 - left
+    by_hand = [one for one in documents if not any("wms" in key for key in one.moves)]
+    assert all(one.figures().in_transit >= 0 for one in by_hand)
