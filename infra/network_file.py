@@ -28,6 +28,7 @@ from shared.domain.drift import FormulaError, parse_formula
 from shared.domain.handoffs import DeclaredPath
 from shared.domain.money import BadMoneyError, parse_money
 from shared.domain.network import MANUAL, Channel, Grain, Location, Source, Tolerance
+from shared.domain.rollout import ANY, EVERYTHING, Mode, Rollout, Rule, Scope
 from shared.domain.rules import FourEyes, Rules
 from shared.domain.stock import ChannelId, LocationId, SourceId
 from shared.sources.registry import FILE_CONNECTORS, WEBHOOK_CONNECTORS
@@ -91,6 +92,32 @@ class DriftToleranceDeclaration(ToleranceDeclaration):
         return Tolerance(int(self.percent * 100), self.units, worth)
 
 
+SkuPattern = Annotated[str, StringConstraints(pattern=r"^([^*]+\*?|\*)$", max_length=200)]
+
+
+class RolloutRuleDeclaration(_Declared):
+    """A mode for some SKUs (a SKU, or a prefix like ``TEA*``) at some locations; what is left out is all of them."""
+
+    mode: Mode
+    skus: Annotated[list[SkuPattern], Field(min_length=1)] = [ANY]
+    locations: Annotated[list[Id], Field(min_length=1)] | None = None
+
+    def scopes(self) -> list[Scope]:
+        places = self.locations or (None,)
+        return [
+            Scope(skus, None if place is None else LocationId(place))
+            for skus in self.skus
+            for place in places
+        ]
+
+
+def _rollout(said: list[RolloutRuleDeclaration] | None) -> Rollout | None:
+    if said is None:
+        return None
+    rules = tuple(Rule(scope, one.mode) for one in said for scope in one.scopes())
+    return Rollout(rules or (Rule(EVERYTHING, Mode.LIVE),))
+
+
 class SourceDeclaration(_Declared):
     """A system that sends."""
 
@@ -109,6 +136,7 @@ class SourceDeclaration(_Declared):
     class_tolerances: dict[Text, DriftToleranceDeclaration] = {}
     counted_by_hand: bool = False
     options: dict[str, Option] = {}
+    rollout: list[RolloutRuleDeclaration] | None = None
 
 
 class LocationDeclaration(_Declared):
@@ -140,6 +168,7 @@ class ChannelDeclaration(_Declared):
     patience_s: Annotated[int, Field(ge=0, le=604_800)] = 900
     calls_per_minute: Annotated[int, Field(ge=1)] = 120
     options: dict[str, Option] = {}
+    rollout: list[RolloutRuleDeclaration] | None = None
 
 
 class FourEyesDeclaration(_Declared):
@@ -346,10 +375,27 @@ def _mistakes(declared: NetworkDeclaration) -> list[Mistake]:
         for number, location_id in enumerate(channel.sourcing):
             what = f"location of channel {name}"
             must_be(f"channels.{name}.sourcing[{number}]", location_id, channel.locations, what)
+    for at, one in _rolled_out(declared):
+        scopes = set[Scope]()
+        for number, rule in enumerate(one.rollout or ()):
+            for place_id in rule.locations or ():
+                must_be(f"{at}.rollout[{number}].locations", place_id, declared.locations, "location")
+            for scope in rule.scopes():
+                if scope in scopes:
+                    reason = f"says the mode of {scope} a second time; leave one of them out"
+                    found.append(Mistake(f"{at}.rollout[{number}]", reason))
+                scopes.add(scope)
     for number, path in enumerate(declared.rules.write_paths):
         systems = {**declared.sources, **declared.channels}
         must_be(f"rules.write_paths[{number}].to", path.taker, systems, "source or channel")
     return found
+
+
+def _rolled_out(
+    declared: NetworkDeclaration,
+) -> Iterator[tuple[str, SourceDeclaration | ChannelDeclaration]]:
+    yield from ((f"sources.{name}", source) for name, source in declared.sources.items())
+    yield from ((f"channels.{name}", channel) for name, channel in declared.channels.items())
 
 
 def _source(name: str, said: SourceDeclaration) -> Source:
@@ -372,6 +418,7 @@ def _source(name: str, said: SourceDeclaration) -> Source:
         None if said.tolerance is None else said.tolerance.tolerance(),
         {item_class: rule.tolerance() for item_class, rule in said.class_tolerances.items()},
         said.counted_by_hand,
+        _rollout(said.rollout),
     )
 
 
@@ -414,4 +461,5 @@ def _channel(name: str, said: ChannelDeclaration) -> Channel:
         tuple(LocationId(place) for place in said.sourcing),
         said.priority,
         said.stale_percent,
+        rollout=_rollout(said.rollout),
     )

@@ -7,6 +7,7 @@ GET stock, journal, availability                viewer, reserver
 POST, GET, DELETE reservations                  reserver
 GET cases, work queue, messages, dead letters   viewer
 GET explanations, drift, trace, write paths     viewer
+GET shadow report                               viewer
 POST case actions, replay, redrive              operator
 POST case assign, comment, escalate             operator, approver
 POST case approve, reject; POST message undo    approver
@@ -15,8 +16,8 @@ GET transfers                                   viewer
 POST transfers, their ship, receive and close   operator
 POST transfers approve, close with a loss       approver
 POST movements, counts                          operator
-GET registry items, cross-references            viewer
-PUT registry items, cross-references            admin
+GET registry items, cross-references, rollouts  viewer
+PUT registry items, cross-references, rollouts  admin
 ==============================================  ====================
 
 ``admin`` may do everything; an ``operator`` and an ``approver`` may also see what a viewer sees, and an ``operator``
@@ -38,6 +39,7 @@ from functions.inventory_api import (
     path_calls,
     registry_calls,
     reservation_calls,
+    rollout_calls,
     stock_calls,
     trace_calls,
     transfer_calls,
@@ -58,6 +60,7 @@ __all__ = [
     "path_calls",
     "registry_calls",
     "reservation_calls",
+    "rollout_calls",
     "stock_calls",
     "trace_calls",
     "transfer_calls",

@@ -9,8 +9,8 @@ from typing import Any
 import click
 
 from infra.cli.console import CommandError, Session, command, fields, table
-from infra.cli.fresh_look import queue_fresh_look
 from shared.domain.stock import ChannelId
+from shared.operations.fresh_look import queue_fresh_look
 from shared.store.listings import Paces
 
 LONGEST_LIFETIME_S = 30 * 24 * 3600

@@ -15,13 +15,13 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from itertools import islice
 
-from infra.cli.fresh_look import queue_fresh_look
 from infra.cli.item_file import ItemRow
 from shared.domain.item_changes import InvalidItemError
 from shared.domain.items import Change
 from shared.domain.network import Listing
 from shared.domain.stock import ChannelId, Sku, SourceId
 from shared.operations.fan_out import Lanes
+from shared.operations.fresh_look import queue_fresh_look
 from shared.operations.master_data import Judged, MasterData
 from shared.sources.contract import Fault
 from shared.store.channel_ids import ListingTakenError

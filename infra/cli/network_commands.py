@@ -15,12 +15,12 @@ import click
 
 from infra.cli.connector_options import connector_mistakes
 from infra.cli.console import CommandError, Session, command, known_errors, printable
-from infra.cli.fresh_look import queue_fresh_look
 from infra.cli.network_diff import Entry, NetworkDiff, compare
 from infra.cli.signing import check_signing_secret, current_secret
 from infra.cli.target import LOCAL, Target
 from infra.network_file import NetworkFileError, read_network
 from shared.domain.stock import ChannelId
+from shared.operations.fresh_look import queue_fresh_look
 from shared.operations.set_aside import SetAsideBusyError
 from shared.operations.stock_view import StockView
 from shared.operations.withdraw import give_back, has_history, withdraw

@@ -15,9 +15,11 @@ from decimal import Decimal
 from typing import Any, TypeAlias
 
 from shared.domain.network import Channel, Location, Source, Tolerance
+from shared.domain.rollout import Rollout
 from shared.domain.rules import Rules
 from shared.domain.stock import ChannelId, LocationId
 from shared.store.registry import Network
+from shared.store.rollouts import words
 from shared.store.rules import rules_words
 
 Declared: TypeAlias = "Source | Location | Channel | Rules"
@@ -107,7 +109,7 @@ def _only(network: Network, entries: Iterable[Entry]) -> Network:
 
 
 def compare(declared: Network, said: Network) -> NetworkDiff:
-    """Compare what is declared with what a file says."""
+    """Compare what is declared with what a file says; a mode of which it says nothing stays."""
     added: list[Entry] = []
     changed: list[Entry] = []
     gone: list[Entry] = []
@@ -115,10 +117,18 @@ def compare(declared: Network, said: Network) -> NetworkDiff:
         for id_, entry in new.items():
             if id_ not in old:
                 added.append(Entry(kind, id_))
-            elif fields := tuple(_changes(_flat(old[id_]), _flat(entry))):
+            elif fields := tuple(_changes(_flat(old[id_]), _flat(_with_rollout_of(old[id_], entry)))):
                 changed.append(Entry(kind, id_, fields))
         gone += [Entry(kind, id_) for id_ in old if id_ not in new]
     return NetworkDiff(tuple(added), tuple(changed), tuple(gone))
+
+
+def _with_rollout_of(old: Declared, new: Declared) -> Declared:
+    if isinstance(old, Source) and isinstance(new, Source):
+        return replace(new, rollout=new.rollout or old.rollout)
+    if isinstance(old, Channel) and isinstance(new, Channel):
+        return replace(new, rollout=new.rollout or old.rollout)
+    return new
 
 
 def _families(
@@ -167,6 +177,8 @@ def _in_words(value: object) -> object:
     if isinstance(value, Tolerance):
         said = {"percent": str(Decimal(value.percent_hundredths) / 100), "units": value.units}
         return said if value.value is None else {**said, "value": str(value.value)}
+    if isinstance(value, Rollout):
+        return words(value)
     if isinstance(value, Mapping):
         return {name: _in_words(inner) for name, inner in value.items()}
     return value

@@ -35,6 +35,7 @@ from shared.store.ledger import moved_of
 from shared.store.memory import MemoryTable
 from shared.store.observations import Observations, observation
 from shared.store.registry import Registry
+from shared.store.shadows import Shadows
 from shared.store.traffic import Traffic
 
 SIGNED_BY = "whsec_aW5jaWRlbnQtbGFiLXNlY3JldC1vZi1ub2JvZHk="
@@ -75,7 +76,9 @@ class Observer:
         poster = Poster(self._stock, clock, lambda _: None)
         traffic = Traffic(self._stock, clock)
         damper = Damper(self._stock, self.cases, registry, clock)
-        recorder = Recorder(poster, observations, self.cases, registry, traffic, damper, clock)
+        recorder = Recorder(
+            poster, observations, self.cases, registry, traffic, damper, Shadows(self._stock), clock
+        )
         self._receiver = Receiver(inbox, registry, LabSecrets(), clock, 1_000_000)
         self._applier = MessageApplier(inbox, registry, recorder, self.cases, clock)
         self.explainer = Explainer(self._stock, view, observations, self.cases, registry)

@@ -69,6 +69,7 @@ from shared.store.memory import StreamRecord
 from shared.store.observations import Observations, Said, observation
 from shared.store.patience import PatientTable
 from shared.store.registry import Registry
+from shared.store.shadows import Shadows
 from shared.store.table import TableError
 from shared.store.traffic import Traffic
 
@@ -205,7 +206,9 @@ class House:
         poster = Poster(stock, clock, pause)
         traffic = Traffic(stock, clock)
         damper = Damper(stock, self.cases, self.registry, clock)
-        recorder = Recorder(poster, observations, self.cases, self.registry, traffic, damper, clock)
+        recorder = Recorder(
+            poster, observations, self.cases, self.registry, traffic, damper, Shadows(stock), clock
+        )
         self.receiver = Receiver(self.inbox, self.registry, SimulatedSecrets(), clock, 1_000_000)
         self.applier = MessageApplier(self.inbox, self.registry, recorder, self.cases, clock)
         self.ingester = FileIngester(self.inbox, self.registry, recorder, self.cases, self.bucket, clock)
@@ -336,6 +339,7 @@ class House:
             self.inbox,
             self.cases,
             Traffic(self._busy(self.stock), self.scheduler.now),
+            Shadows(self._busy(self.stock)),
             self.scheduler.now,
             self.scheduler.sleep,
         )

@@ -62,7 +62,8 @@ class Transport(Protocol):
 class ListingAt:
     """One listing at one location, in our codes and in the channel's; ``pack`` is what it sells it by, if by packs.
 
-    ``times_taken_off`` is how often the location was taken off the channel before.
+    ``times_taken_off`` is how often the location was taken off the channel before, ``rollout`` the version of the rollout
+    with which it went live, if it ever was not.
     """
 
     channel: ChannelId
@@ -72,6 +73,7 @@ class ListingAt:
     external_location: str
     pack: Pack | None = None
     times_taken_off: int = 0
+    rollout: int = 0
 
     @property
     def identity(self) -> str:
@@ -81,7 +83,8 @@ class ListingAt:
         """
         by = "" if self.pack is None else f" by {self.pack.size}"
         anew = f" anew {self.times_taken_off}" if self.times_taken_off else ""
-        return f"{self.external_id} at {self.external_location}{by}{anew}"
+        live = f" live {self.rollout}" if self.rollout else ""
+        return f"{self.external_id} at {self.external_location}{by}{anew}{live}"
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,6 +16,7 @@ from datetime import timedelta
 from enum import StrEnum
 
 from shared.domain.money import Money
+from shared.domain.rollout import ALL_LIVE, Mode, Rollout
 from shared.domain.stock import WHOLE, ChannelId, Leaf, LocationId, Quantity, Sku, SourceId
 
 
@@ -74,6 +75,8 @@ class Source:
     tolerance, class_tolerances
         How far its numbers may be off before that is drift, in general and for items of some classes; None: as the
         location says.
+    rollout
+        Where it is only observed, or in shadow; None: nobody said, and it is live.
     """
 
     id: SourceId
@@ -91,6 +94,11 @@ class Source:
     tolerance: Tolerance | None = None
     class_tolerances: Mapping[str, Tolerance] = field(default_factory=dict)
     counted_by_hand: bool = False
+    rollout: Rollout | None = None
+
+    def mode_at(self, sku: Sku, location: LocationId) -> Mode:
+        """Return how far it may act at a stock key."""
+        return (self.rollout or ALL_LIVE).mode_at(sku, location)
 
 
 MANUAL = Source(SourceId("manual"), "manual")
@@ -172,6 +180,8 @@ class Channel:
     times_taken_off
         How often each location was taken off it, or it was itself, before it was declared there again: nobody declares
         that. What it showed before is not known any more.
+    rollout
+        Where it is only observed, or in shadow; None: nobody said, and it is live.
     """
 
     id: ChannelId
@@ -190,6 +200,7 @@ class Channel:
     priority: int = 100
     stale_percent: int = 0
     times_taken_off: Mapping[LocationId, int] = field(default_factory=dict, compare=False)
+    rollout: Rollout | None = None
 
     @property
     def served_from(self) -> tuple[LocationId, ...]:

@@ -113,7 +113,8 @@ class MessageView:
         item = self._table.get(event_key(event.key))
         found = self._as_posted(report, item, stored) if item else self._in_order(fact) if fact else None
         outcome, reason = found or _unposted(resolution)
-        ours = fact.event if fact else next(iter(resolution.held), None)
+        withheld = next(iter(resolution.withheld), None)
+        ours = fact.event if fact else withheld.event if withheld else next(iter(resolution.held), None)
         seen = next(iter(resolution.observations), None)
         keys = tuple(touched(item) if item else stock_keys(ours) if ours else ())
         return EventOutcome(
@@ -171,6 +172,8 @@ def _unposted(resolution: Resolution) -> tuple[str, str]:
         return "kit_stock", "a kit has no stock of its own; report its components"
     if resolution.held:
         return "held", "it is dated in the future"
+    if resolution.withheld:
+        return "withheld", "its source is not live there; once it is, replay the message to post it"
     if resolution.told:
         return "told", "its source is not the authority for movements there"
     if resolution.observations and not resolution.facts:

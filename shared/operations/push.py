@@ -15,6 +15,10 @@ confirmed number was 0, so a worker that skipped would leave the late 5 standing
 A compare-and-set that finds another number means that the channel sold, or someone edited, what we have not heard
 of. We do not overwrite it: we publish no more than it implies (``domain/listing.py``), fetch the channel's recent
 orders, and wait a bounded time for their demand before a case asks a person.
+
+Where the channel is not live (``domain/rollout.py``) it is only read, and what it would have been sent is kept
+(``rehearse.py``). That is asked for at the very moment when a run begins, and again when its turn to send has come: a
+number that was on its way when the channel was switched back is not sent.
 """
 
 from __future__ import annotations
@@ -55,14 +59,18 @@ from shared.domain.listing import (
 )
 from shared.domain.messages import FETCHED_AT, Message
 from shared.domain.network import Channel
+from shared.domain.rollout import Mode, Rollout
 from shared.domain.stock import ChannelId, Sku, StockKey
 from shared.operations.dead_letters import push_failed_case
 from shared.operations.promises import Promises
+from shared.operations.rehearse import Rehearsal
 from shared.operations.write_paths import PathWatch
 from shared.store.cases import Cases
 from shared.store.inbox import Inbox, message_id
 from shared.store.listings import Listings, Paces
 from shared.store.registry import Registry
+from shared.store.rollouts import CHANNEL
+from shared.store.shadows import Shadows
 from shared.store.traffic import Traffic
 
 SLOT_HELD_FOR = timedelta(seconds=60)
@@ -136,9 +144,11 @@ class Pusher:
         inbox: Inbox,
         cases: Cases,
         traffic: Traffic,
+        shadows: Shadows,
         clock: Callable[[], datetime],
         pause: Callable[[float], None],
     ) -> None:
+        self._rehearsal = Rehearsal(channel, shadows, clock)
         self._traffic = traffic
         self._paths = PathWatch(traffic, cases, registry, clock)
         self._channel = channel
@@ -154,8 +164,16 @@ class Pusher:
         self._look_from: datetime | None = None
 
     def push(self, skus: Iterable[Sku]) -> list[Later]:
-        """Bring what the channel shows of some SKUs up to date; return those to look at again later."""
-        work = _Work(self._places(skus))
+        """Bring what the channel shows of some SKUs up to date; return those to look at again later.
+
+        Where the channel is not live nothing is sent to it, and nothing is left for later.
+        """
+        rollout = self._registry.rollouts.of(CHANNEL, self._channel.id)
+        places = self._places(skus, rollout)
+        work = _Work(
+            {key: at for key, at in places.items() if rollout.mode_at(key.sku, key.location) is Mode.LIVE}
+        )
+        self._rehearse({key: at for key, at in places.items() if key not in work.places}, rollout)
         self._look_from = self._paces.look_from(self._channel.id)
         waiting: Collection[StockKey] = work.places
         for _ in range(ROUNDS):
@@ -190,7 +208,23 @@ class Pusher:
             self._send(offers, work)
         self._first_look(unseen, work)
 
-    def _places(self, skus: Iterable[Sku]) -> dict[StockKey, ListingAt]:
+    def _rehearse(self, places: Mapping[StockKey, ListingAt], rollout: Rollout) -> None:
+        """Read what listings show that are not live, and keep it beside what they would be sent."""
+        if not places:
+            return
+        shown: dict[StockKey, int | None] = {}
+        for chunk in _chunks(list(places), self._connector.batch_size) if self._connector.reads_back else ():
+            try:
+                self._await_turn()
+                read = self._connector.read_back([places[key] for key in chunk])
+            except ChannelError as error:
+                log.info("rehearsal_not_read", extra={"channel": self._channel.id, "reason": error.reason})
+                break
+            shown |= {key: read.get(places[key]) for key in chunk}
+        packs = {key.sku: pack for key, at in places.items() if (pack := at.pack) is not None}
+        self._rehearsal.keep(self._promises.standings(places, packs), shown, rollout)
+
+    def _places(self, skus: Iterable[Sku], rollout: Rollout) -> dict[StockKey, ListingAt]:
         listings = self._registry.listings(self._channel.id, dict.fromkeys(skus))
         packs = self._promises.packs(listings.values())
         for sku in [sku for sku, listing in listings.items() if listing.unit and sku not in packs]:
@@ -206,6 +240,7 @@ class Pusher:
                 theirs,
                 packs.get(sku),
                 self._channel.times_taken_off.get(location, 0),
+                rollout.rule_of(sku, location).version,
             )
             for sku, listing in listings.items()
             for location, theirs in self._channel.locations.items()
@@ -366,7 +401,8 @@ class Pusher:
             wait = error.retry_after or PACE_PATIENCE
             outcomes: Sequence[Outcome] = [Deferred(offer.listing, wait, error.reason) for offer in offers]
         else:
-            outcomes = self._connector.push(offers)
+            offers = self._still_live(offers, work)
+            outcomes = self._connector.push(offers) if offers else ()
             failures = [one.reason for one in outcomes if isinstance(one, (Deferred, Unknown))]
             work.answered = work.answered or len(failures) < len(outcomes)
             work.failure = failures[0] if failures else work.failure
@@ -402,6 +438,22 @@ class Pusher:
         self._listings.give_up(self._channel.id, lost, now)
         self._were_stale(stale, work)
         work.again |= settled.keys() - {key for key in settled if key.sku in work.later}
+
+    def _still_live(self, offers: Sequence[Offer], work: _Work) -> list[Offer]:
+        """Return what may be sent now; the slots of what was switched since they were taken are freed."""
+        rollout = self._registry.rollouts.of(CHANNEL, self._channel.id)
+        live, freed = list[Offer](), dict[StockKey, ListingState]()
+        for offer in offers:
+            key = StockKey(offer.listing.sku, offer.listing.location)
+            rule = rollout.rule_of(key.sku, key.location)
+            if rule.mode is Mode.LIVE and rule.version == offer.listing.rollout:
+                live.append(offer)
+                continue
+            freed[key] = work.sent.pop(key)
+            log.info("push_stopped", extra={"channel": self._channel.id, "stock_key": str(key)})
+            work.put_off(key, timedelta(seconds=1), "its rollout was switched", failed=False)
+        self._listings.settle(self._channel.id, freed)
+        return live
 
     def _were_stale(self, stale: dict[StockKey, tuple[Stale, ListingState]], work: _Work) -> None:
         """Take what the channel shows for true, against what we have heard of its sales by now."""

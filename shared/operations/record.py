@@ -6,29 +6,32 @@ posting is once-only, observations keep the newest, and a case is named by its c
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
 from shared.domain.cases import Case, CaseKind, case_id
 from shared.domain.drift import Observation
-from shared.domain.events import Count, Event, Movement, instant
+from shared.domain.events import Count, Demand, Event, Movement, instant
 from shared.domain.handoffs import OURSELVES
 from shared.domain.messages import Message
 from shared.domain.network import MANUAL, Source
-from shared.domain.stock import Quantity
+from shared.domain.rollout import Mode
+from shared.domain.shadow import Withheld
+from shared.domain.stock import Counter, Quantity, StockKey
 from shared.operations.adjustments import adjustment_case, parted
 from shared.operations.count_desk import tell as tell_of_counts
 from shared.operations.damping import Damper
-from shared.operations.facts import correction_of
+from shared.operations.facts import Fact, correction_of, stock_keys
 from shared.operations.kit_stock import kit_stock_case, kit_stock_cases
 from shared.operations.measure import Unmeasured
 from shared.operations.post import Outcome, Poster, Result
-from shared.operations.resolve import Resolution, observation_of, resolve, tally
+from shared.operations.resolve import Resolution, observation_of, resolve, rollout_mode, tally
 from shared.sources.contract import Fault, Report
 from shared.store.cases import Cases
 from shared.store.observations import Observations
 from shared.store.registry import Code, Registry
+from shared.store.shadows import Shadows
 from shared.store.traffic import Traffic
 
 SHOWN = 20
@@ -54,8 +57,10 @@ class Recorder:
         registry: Registry,
         traffic: Traffic,
         damper: Damper,
+        shadows: Shadows,
         clock: Callable[[], datetime],
     ) -> None:
+        self._shadows = shadows
         self._damper = damper
         self.traffic = traffic
         self._poster = poster
@@ -93,6 +98,7 @@ class Recorder:
         self._damper.corrected(results)
         self._observations.record(resolution.observations, now, agreed=_counted(results))
         self._observations.tell(resolution.hearsay)
+        self._shadows.withhold(source.id, _in_shadow(resolution.withheld, source))
         cases = [
             *unknown_code_cases(resolution.unknown, message, now),
             *_unmeasured(resolution.unmeasured, source, message, now),
@@ -155,6 +161,22 @@ def _counted(results: Sequence[Result]) -> set[Observation]:
         for result in results
         if result.outcome is not Outcome.REFUSED and isinstance(result.fact.event, Count)
     }
+
+
+def _in_shadow(withheld: Sequence[Fact], source: Source) -> Iterator[tuple[StockKey, Withheld]]:
+    """Yield what is worth keeping of facts that were withheld: those of a source in shadow, by stock key."""
+    for event in (fact.event for fact in withheld):
+        if rollout_mode(event, source) is not Mode.SHADOW:
+            continue
+        for key in stock_keys(event):
+            if isinstance(event, Movement):
+                on_hand = (leg for leg in event.legs if leg.counter is Counter.ON_HAND)
+                units = sum(leg.quantity for leg in on_hand if leg.location == key.location)
+                yield key, Withheld(event.key, str(event.kind), units, event.occurred_at)
+            elif isinstance(event, Demand):
+                yield key, Withheld(event.key, str(event.effect), event.quantity, event.occurred_at)
+            else:
+                yield key, Withheld(event.key, f"count of {event.element}", event.quantity, event.as_of)
 
 
 def unknown_code_cases(unknown: Mapping[Code, int], message: Message, now: datetime) -> list[Case]:

@@ -4,6 +4,7 @@ Each report ends as exactly one of these; none is dropped without a word:
 
 ==============  ==========================================================================================
 fact            the sender is the authority for it, or a person who entered it by hand: it changes the ledger
+withheld        it would be a fact, but its source is only observed, or in shadow, there: noted, changes nothing
 observation     an absolute number, whoever says it: kept beside the ledger and compared with it
 told            a movement by someone who is not the authority for movements there: noted, changes nothing
 unknown         a code that nobody has mapped: it waits for the mapping
@@ -23,8 +24,9 @@ from datetime import datetime
 from shared.domain.drift import Observation
 from shared.domain.events import Count, Demand, Event, Leg, Movement
 from shared.domain.network import MANUAL, Source
+from shared.domain.rollout import Mode, most_careful
 from shared.domain.stock import Counter, EventKey, LocationId, Sku
-from shared.operations.facts import Fact
+from shared.operations.facts import Fact, stock_keys
 from shared.operations.fulfilments import moved_or_claimed
 from shared.operations.key_lengths import too_long
 from shared.operations.kit_stock import KitStock, stock_of_kit
@@ -46,6 +48,7 @@ class Resolution:
     """Everything that one message or one chunk of a file came to."""
 
     facts: list[Fact] = field(default_factory=list)
+    withheld: list[Fact] = field(default_factory=list)
     observations: list[Observation] = field(default_factory=list)
     told: int = 0
     hearsay: list[Movement] = field(default_factory=list)
@@ -136,20 +139,37 @@ def _judge(event: Event, fact: Fact, source: Source, network: Network, resolutio
         resolution.facts.append(fact)
     elif isinstance(event, Demand):
         if source.channel == event.channel:
-            resolution.facts.append(replace(fact, event=moved_or_claimed(event, source, network)))
+            _believe(replace(fact, event=moved_or_claimed(event, source, network)), source, resolution)
         else:
             resolution.told += 1
     elif isinstance(event, Count):
         resolution.observations.append(observation_of(event))
         if network.locations[event.location].counts == source.id and event.element in set(Counter):
-            resolution.facts.append(fact)
+            _believe(fact, source, resolution)
     else:
         locations = [network.locations[leg.location] for leg in event.legs]
         if all(location.movements == source.id for location in locations):
-            resolution.facts.append(fact)
+            _believe(fact, source, resolution)
         else:
             resolution.told += 1
             resolution.hearsay.append(event)
+
+
+def _believe(fact: Fact, source: Source, resolution: Resolution) -> None:
+    """Take what an authority says for a fact, as far as it is live; of a movement everywhere that it goes."""
+    if rollout_mode(fact.event, source) is Mode.LIVE:
+        resolution.facts.append(fact)
+        return
+    resolution.withheld.append(fact)
+    if isinstance(
+        fact.event, Movement
+    ):  # it changed their own numbers: what they differ by is explained by it
+        resolution.hearsay.append(fact.event)
+
+
+def rollout_mode(event: Event, source: Source) -> Mode:
+    """Return how far a source may act with an event, in our codes: at the most careful of its locations."""
+    return most_careful(source.mode_at(key.sku, key.location) for key in stock_keys(event))
 
 
 def observation_of(event: Count) -> Observation:
@@ -173,6 +193,7 @@ def why_not_posted(
     told = {event.key for event in resolution.hearsay}
     held = {event.key for event in resolution.held}
     facts = {fact.event.key for fact in resolution.facts}
+    withheld = {fact.event.key for fact in resolution.withheld}
     waits = bool(resolution.unmeasured or resolution.kit_stock)
     said: dict[EventKey, str] = {}
     for report in reports:
@@ -181,10 +202,12 @@ def why_not_posted(
             said[key] = "an order is undone by cancelling it at its source"
         elif unknown is not None:
             said[key] = f"{_ABSENT}: {unknown.kind} {unknown.code!r} stands for nothing of ours"
-        elif key in told:
+        elif key in told - withheld:
             said[key] = f"{_ABSENT}: {source.id} is not the authority for movements there"
         elif key in held:
             said[key] = f"{_ABSENT}: it is dated in the future"
+        elif key in withheld:
+            said[key] = f"{_ABSENT}: {source.id} is not live there"
         elif key in facts:
             said[key] = f"{_ABSENT}: it was not posted"
         elif waits:
@@ -210,6 +233,7 @@ def tally(resolution: Resolution, outcomes: Sequence[str]) -> dict[str, int]:
     """Count what a message came to, for its record and for the log."""
     counted = {
         "told": resolution.told,
+        "withheld": len(resolution.withheld),
         "unknown": sum(resolution.unknown.values()),
         "unmeasured": len(resolution.unmeasured),
         "kit_stock": len(resolution.kit_stock),

@@ -51,6 +51,7 @@ from shared.runtime.aws import (
 from shared.runtime.ground import Ground, now
 from shared.store.ledger import Ledger
 from shared.store.listings import Listings, Paces
+from shared.store.shadows import Shadows
 from shared.store.traffic import Traffic
 
 if TYPE_CHECKING:
@@ -71,7 +72,14 @@ class House(Ground):
     @cached_property
     def recorder(self) -> Recorder:
         return Recorder(
-            self.poster, self.observations, self.cases, self.registry, self.traffic, self.damper, now
+            self.poster,
+            self.observations,
+            self.cases,
+            self.registry,
+            self.traffic,
+            self.damper,
+            Shadows(self.stock),
+            now,
         )
 
     @cached_property
@@ -267,6 +275,7 @@ class House(Ground):
             self.inbox,
             self.cases,
             self.traffic,
+            Shadows(self.stock),
             now,
             time.sleep,
         )

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from shared.store.table import MAX_ACTIONS, Key, Table, Update, WriteRefusedError
+from shared.store.table import MAX_ACTIONS, Key, Put, Table, Update, WriteRefusedError
 
 
-def write_each(table: Table, updates: Sequence[Update]) -> set[Key]:
+def write_each(table: Table, updates: Sequence[Put | Update]) -> set[Key]:
     """Write every update whose conditions hold, and return the keys of those.
 
     Each stands for itself: they share transactions only to share the round trip. An update that is refused is left

@@ -30,8 +30,11 @@ stock         CORR#sku#location               ``-``                        its n
 stock         PATH#from#to                    ``-``, hour of the day       what goes through a handoff
 stock         LOT#sku                         lot                          until when a lot may be sold, its recall
 stock         TRANSFER#id                     ``-``                        a transfer, its lines and what became of them
+stock         SHADOW#kind#id#shard            sku#location                 what a source or channel in shadow came to
 inbox         MSG#message                     ``-``                        a raw message
 registry      SOURCE, LOCATION, CHANNEL       id                           the declared network
+registry      ROLLOUT                         kind#id                      where it is observed, in shadow, live
+registry      ROLLOUT#kind#id                 V#n                          one change of that
 registry      ITEM#sku                        ``-``, V#n, KIT#kit          an item, its changes, the kits it is in
 registry      XREF#source#kind#code           ``-``, V#n                   a source's code for an item, its changes
 cases         DAILY#what                      ``-``                        the last day for which it was done
@@ -206,6 +209,22 @@ def corrections_key(key: StockKey) -> Key:
 
 def traffic_key(giver: str, taker: str, hour: str = "") -> Key:
     return Key(f"PATH#{part(giver)}#{part(taker)}", f"H{hour}" if hour else "-")
+
+
+def shadow_partition(kind: str, name: str, number: int) -> str:
+    return f"SHADOW#{kind}#{part(name)}#{number}"
+
+
+def shadow_key(kind: str, name: str, key: StockKey) -> Key:
+    return Key(shadow_partition(kind, name, shard(key.sku)), _stock(key))
+
+
+def rollout_key(kind: str, name: str) -> Key:
+    return Key("ROLLOUT", f"{kind}#{part(name)}")
+
+
+def rollout_change_key(kind: str, name: str, version: int) -> Key:
+    return Key(f"ROLLOUT#{kind}#{part(name)}", f"V#{version:08d}")
 
 
 def lot_key(sku: Sku, lot: str) -> Key:

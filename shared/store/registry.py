@@ -9,20 +9,22 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
-from typing import Any, cast
+from typing import Any, TypeVar, cast
 
 from shared.domain.items import Change, Code, Reference, in_force
 from shared.domain.items import Item as Declared
 from shared.domain.money import parse_money
 from shared.domain.network import MANUAL, Channel, Grain, Listing, Location, Source, Tolerance
+from shared.domain.rollout import Rollout
 from shared.domain.rules import Rules
 from shared.domain.stock import ChannelId, LocationId, Sku, SourceId
 from shared.store.channel_ids import ChannelIds, channel_index
 from shared.store.items import Items, read_item
 from shared.store.layout import SHARDS, cross_reference_key, item_key, listing_key
 from shared.store.references import References, read_references
+from shared.store.rollouts import CHANNEL, SOURCE, Rollouts, System
 from shared.store.rules import read_rules, rules_text
 from shared.store.table import Delete, Item, Key, Put, Table, Update
 
@@ -69,14 +71,16 @@ class Registry:
         self.items = Items(table)
         self.references = References(table)
         self.channel_ids = ChannelIds(table)
+        self.rollouts = Rollouts(table)
 
     def network(self, *, fresh: bool = False) -> Network:
         """Return the declared network; at most ``REMEMBERED_S`` old unless ``fresh``."""
         now = self._clock()
         if self._network is None or fresh or now - self._network[0] > REMEMBERED_S:
-            sources = (_source(item) for item in self._table.query("SOURCE"))
+            rollouts = self.rollouts.all()
+            sources = (_rolled_out(_source(item), rollouts) for item in self._table.query("SOURCE"))
             locations = (_location(item) for item in self._table.query("LOCATION"))
-            channels = (_channel(item) for item in self._table.query("CHANNEL"))
+            channels = (_rolled_out(_channel(item), rollouts) for item in self._table.query("CHANNEL"))
             self._network = (
                 now,
                 Network(
@@ -89,7 +93,16 @@ class Registry:
         return self._network[1]
 
     def declare(self, network: Network) -> None:
-        """Write the rules and every source, location and channel of ``network``; what is gone from it stays."""
+        """Write the rules and every source, location and channel of ``network``; what is gone from it stays.
+
+        So does the mode of those of which it says none. A mode is written first: what begins in shadow is never live.
+
+        Raises
+        ------
+        RolloutBusyError
+        """
+        for (kind, name), rollout in _said_rollouts(network).items():
+            self.rollouts.declare(kind, name, rollout, _APPLY, datetime.now(UTC))
         times = self._taken_off(network.channels)
         puts = [
             Put(Key("RULES"), {"declared": rules_text(network.rules)}),
@@ -118,6 +131,9 @@ class Registry:
         ]
         for name in names:
             self._table.write([Delete(name)])
+        # Whoever is declared anew begins live, unless its declaration says otherwise.
+        for system in self.rollouts.all().keys() & _systems(gone):
+            self.rollouts.declare(*system, Rollout(), _APPLY, datetime.now(UTC))
         self._network = None
 
     def _taken_off(self, said: Mapping[ChannelId, Channel]) -> dict[ChannelId, dict[str, int]]:
@@ -225,7 +241,24 @@ class Registry:
                 yield Sku(key.pk.removeprefix("LISTING#").replace("%23", "#").replace("%25", "%"))
 
 
+_Acts = TypeVar("_Acts", Source, Channel)
+
 _AT = "at|"
+_APPLY = "apply"
+
+
+def _systems(network: Network) -> dict[System, Source | Channel]:
+    sources = {(SOURCE, str(source.id)): source for source in network.sources.values()}
+    return sources | {(CHANNEL, str(channel.id)): channel for channel in network.channels.values()}
+
+
+def _said_rollouts(network: Network) -> dict[System, Rollout]:
+    return {system: one.rollout for system, one in _systems(network).items() if one.rollout is not None}
+
+
+def _rolled_out(one: _Acts, rollouts: Mapping[System, Rollout]) -> _Acts:
+    kind = SOURCE if isinstance(one, Source) else CHANNEL
+    return replace(one, rollout=rollouts.get((kind, str(one.id))))
 
 
 def _taken_off_key(channel: ChannelId) -> Key:

@@ -76,6 +76,7 @@ from shared.store.memory import MemoryTable, StreamRecord
 from shared.store.observations import Observations, observation
 from shared.store.promises import standings
 from shared.store.registry import Network, Registry
+from shared.store.shadows import Shadows
 from shared.store.table import Action, Item
 from shared.store.traffic import Traffic
 
@@ -299,7 +300,14 @@ class House:
         self.traffic = Traffic(self.stock, self.clock)
         self.damper = Damper(self.stock, self.cases, self.registry, self.clock)
         self.recorder = Recorder(
-            self.poster, self.observations, self.cases, self.registry, self.traffic, self.damper, self.clock
+            self.poster,
+            self.observations,
+            self.cases,
+            self.registry,
+            self.traffic,
+            self.damper,
+            Shadows(self.stock),
+            self.clock,
         )
         self.receiver = Receiver(self.inbox, self.registry, FixedSecrets(), self.clock, 1_000_000)
         self.applier = MessageApplier(self.inbox, self.registry, self.recorder, self.cases, self.clock)
@@ -457,6 +465,7 @@ class House:
             self.inbox,
             self.cases,
             Traffic(self.stock, self.clock),
+            Shadows(self.stock),
             self.clock,
             self.clock.sleep,
         )

@@ -74,6 +74,69 @@ PATH = {
     "failures": 1,
     "last_failure": {"at": "2026-11-01T11:00:00.000000Z", "reason": "refused"},
 }
+ROLLED_OUT = {
+    "kind": "channel",
+    "name": "shop",
+    "is_live": False,
+    "rules": [
+        {"skus": "*", "location": None, "mode": "shadow", "since": "2026-11-01T12:00:00.000000Z"},
+        {"skus": "MUG*", "location": "east", "mode": "live", "since": None},
+    ],
+}
+SHADOW = {
+    "sources": [
+        {
+            "source": "wms",
+            "is_complete": False,
+            "stock_keys": 1,
+            "would_have_posted": [{"what": "receipt", "events": 2, "units": 12}],
+            "most": [
+                {
+                    "sku": "A",
+                    "location": "east",
+                    "events": 2,
+                    "first_at": "2026-11-01T12:00:00.000000Z",
+                    "last_at": "2026-11-01T12:05:00.000000Z",
+                }
+            ],
+        }
+    ],
+    "channels": [
+        {
+            "channel": "shop",
+            "is_complete": True,
+            "listings": 1,
+            "would_have_pushed": 2,
+            "differ_now": 1,
+            "stand_above_now": 1,
+            "most_apart": [
+                {
+                    "sku": "A",
+                    "location": "east",
+                    "mode": "shadow",
+                    "ours": 3,
+                    "theirs": None,
+                    "since": "2026-11-01T12:00:00.000000Z",
+                }
+            ],
+            "prevented_oversells": 1,
+            "prevented_units": 3,
+            "oversells": [
+                {
+                    "order": "shop/1002",
+                    "line": "1",
+                    "sku": "A",
+                    "location": "east",
+                    "at": "2026-11-01T12:00:00.000000Z",
+                    "ordered": 4,
+                    "units": 3,
+                    "ours": 3,
+                    "theirs": 10,
+                }
+            ],
+        }
+    ],
+}
 NEW_SECRET = "whsec_" + "bmV3" * 8
 RESERVATION = {
     "id": "r1",
@@ -181,6 +244,8 @@ def calls(bench: Bench) -> dict[str, list[str]]:
     bench.http.answer("GET", "/api/v1/drift", 200, DRIFT)
     bench.http.answer("GET", "/api/v1/write-paths", 200, {"paths": [PATH]})
     bench.http.answer("GET", "/api/v1/trace", 200, {"chains": [], "more": False})
+    bench.http.answer("GET", "/api/v1/registry/rollouts", 200, {"systems": [ROLLED_OUT]})
+    bench.http.answer("GET", "/api/v1/shadow-report", 200, SHADOW)
     entered = {"status": "posted", "case": None, "message_id": "m1", "sku": "A", "location": "east"}
     bench.http.answer("POST", "/api/v1/movements", 201, entered)
     bench.http.answer("POST", "/api/v1/counts", 201, entered)
@@ -202,6 +267,8 @@ def calls(bench: Bench) -> dict[str, list[str]]:
         "apply": ["apply", bench.file("network.yaml", NETWORK), "--yes"],
         "items import": ["items", "import", items],
         "secret set": ["secret", "set", "source", "erp"],
+        "rollout": ["rollout"],
+        "shadow-report": ["shadow-report"],
         "send": ["send", "erp", body],
         "drop": ["drop", "wms", body],
         "message": ["message", "m1"],

@@ -17,10 +17,10 @@ from botocore.stub import Stubber
 from moto import mock_aws
 
 from infra.cli.console import CommandError
-from infra.cli.fresh_look import queue_fresh_look
 from infra.cli.http_door import Api, ProblemError, send
 from infra.cli.target import TOKEN_VARIABLE, deployed
 from shared.domain.stock import ChannelId, Sku
+from shared.operations.fresh_look import queue_fresh_look
 
 TABLES = ("Inbox", "Stock", "Registry", "Cases")
 

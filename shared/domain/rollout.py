@@ -1,0 +1,143 @@
+"""Phased rollout: how far a source or a channel may act, by SKU and location.
+
+=========  ==========================================  =========================================================
+mode       a source                                    a channel
+=========  ==========================================  =========================================================
+observe    its numbers are kept and compared, nothing  what it shows is read and kept, nothing is sent
+           it says is posted
+shadow     the same, and what it would have posted is  the same, and what it would have been sent is kept
+           kept
+live       it posts what it is the authority for       it is sent what it may sell
+=========  ==========================================  =========================================================
+
+A rollout is a set of rules, each a mode for a scope. Of the rules that cover a stock key the most specific wins: by
+SKU first (one SKU before a prefix, a longer prefix before a shorter one), then by location. Where none covers it, it
+is live, as everything is of which nobody said anything.
+
+Switching a scope decides for *all* of it, whatever stood there before: narrower rules inside it go, and where a rule
+overlaps it and would win, a rule for just the overlap is put beside it. What lies outside stays as it is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from enum import StrEnum
+
+from shared.domain.stock import LocationId, Sku
+
+ANY = "*"
+"""Ends a prefix; alone it stands for every SKU."""
+
+
+class Mode(StrEnum):
+    """How far a source or channel may act, the most careful first."""
+
+    OBSERVE = "observe"
+    SHADOW = "shadow"
+    LIVE = "live"
+
+
+def most_careful(modes: Iterable[Mode]) -> Mode:
+    """Return the most careful of some modes; live where there are none."""
+    return min(modes, key=list(Mode).index, default=Mode.LIVE)
+
+
+@dataclass(frozen=True, slots=True)
+class Scope:
+    """Some stock keys: those whose SKU is, or begins with, ``skus``, at one location or at all (None).
+
+    ``skus`` is a SKU, or a prefix followed by ``*``.
+    """
+
+    skus: str = ANY
+    location: LocationId | None = None
+
+    def covers(self, sku: Sku, location: LocationId) -> bool:
+        """Whether a stock key lies in it."""
+        return self.location in (None, location) and _takes(self.skus, sku)
+
+    def overlap(self, other: Scope) -> Scope | None:
+        """Return what lies in both; None where nothing does."""
+        if None not in (self.location, other.location) and self.location != other.location:
+            return None
+        narrower, wider = sorted((self.skus, other.skus), key=_narrowness, reverse=True)
+        if not _takes(wider, narrower):
+            return None
+        return Scope(narrower, self.location or other.location)
+
+    @property
+    def rank(self) -> tuple[tuple[bool, int], bool]:
+        """How specific it is: the greater wins."""
+        return _narrowness(self.skus), self.location is not None
+
+    def __str__(self) -> str:
+        skus = "every SKU" if self.skus == ANY else self.skus
+        return skus if self.location is None else f"{skus} at {self.location}"
+
+
+EVERYTHING = Scope()
+
+
+def _narrowness(skus: str) -> tuple[bool, int]:
+    return not skus.endswith(ANY), len(skus)
+
+
+def _takes(pattern: str, skus: str) -> bool:
+    """Whether every SKU that ``skus`` stands for is one that ``pattern`` stands for."""
+    return skus.startswith(pattern.removesuffix(ANY)) if pattern.endswith(ANY) else skus == pattern
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """A mode for a scope; ``version`` and ``since`` say with which change of the rollout it came, and when."""
+
+    scope: Scope
+    mode: Mode
+    version: int = field(default=0, compare=False)
+    since: datetime | None = field(default=None, compare=False)
+
+
+_LIVE = Rule(EVERYTHING, Mode.LIVE)
+
+
+@dataclass(frozen=True, slots=True)
+class Rollout:
+    """What a source or channel may do where."""
+
+    rules: tuple[Rule, ...] = ()
+
+    def rule_of(self, sku: Sku, location: LocationId) -> Rule:
+        """Return the rule that decides for a stock key."""
+        covering = (rule for rule in self.rules if rule.scope.covers(sku, location))
+        return max(covering, key=lambda rule: rule.scope.rank, default=_LIVE)
+
+    def mode_at(self, sku: Sku, location: LocationId) -> Mode:
+        """Return how far it may act at a stock key."""
+        return self.rule_of(sku, location).mode
+
+    @property
+    def is_live(self) -> bool:
+        """Whether it is live everywhere."""
+        return all(rule.mode is Mode.LIVE for rule in self.rules)
+
+    def switched(self, scope: Scope, mode: Mode) -> Rollout:
+        """Return the rollout in which all of ``scope`` is in ``mode``, and everything else as it was."""
+        kept = [rule for rule in self.rules if rule.scope.overlap(scope) != rule.scope]
+        stronger = [rule.scope for rule in kept if rule.scope.rank > scope.rank]
+        overlaps = {part for one in stronger if (part := one.overlap(scope)) is not None}
+        decided = [Rule(part, mode) for part in sorted({scope, *overlaps}, key=str)]
+        return Rollout((*kept, *decided))
+
+    def stamped(self, before: Rollout, version: int, at: datetime) -> Rollout:
+        """Return it with the version and instant of a change in every rule that did not stand ``before``."""
+        known = {id(rule) for rule in before.rules}
+        return Rollout(
+            tuple(
+                rule if id(rule) in known else replace(rule, version=version, since=at) for rule in self.rules
+            )
+        )
+
+
+ALL_LIVE = Rollout()

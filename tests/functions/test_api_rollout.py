@@ -1,0 +1,76 @@
+"""Phased rollout over the API: who may switch, what is shown and kept of it, and what shadow came to."""
+
+from __future__ import annotations
+
+import pytest
+
+from functions.apply_messages.handler import handle as apply_messages
+from tests.functions.calls import api, webhook
+from tests.functions.conftest import Aws
+
+SHADOW = {"mode": "shadow"}
+
+
+def test_a_switch_is_shown_with_who_made_it(aws: Aws) -> None:
+    assert api("PUT /v1/registry/rollouts/source/wms", SHADOW, subject="ann").status == 200
+    narrow = {"mode": "live", "skus": ["TEA"], "locations": ["east"]}
+
+    said = api("PUT /v1/registry/rollouts/source/wms", narrow, subject="bob").body
+
+    assert [(rule["skus"], rule["location"], rule["mode"]) for rule in said["rules"]] == [
+        ("*", None, "shadow"),
+        ("TEA", "east", "live"),
+    ]
+    assert (said["is_live"], said["is_complete"]) == (False, True)
+    shown = api("GET /v1/registry/rollouts/source/wms", scopes="viewer").body
+    assert [change["actor"] for change in shown["history"]] == ["ann", "bob"]
+    systems = api("GET /v1/registry/rollouts", scopes="viewer").body["systems"]
+    assert [one["name"] for one in systems if not one["is_live"]] == ["wms"]
+
+
+@pytest.mark.parametrize("scope", ["viewer", "operator", "approver", "reserver"])
+def test_only_an_admin_switches(aws: Aws, scope: str) -> None:
+    assert api("PUT /v1/registry/rollouts/source/wms", SHADOW, scopes=scope).status == 403
+
+
+@pytest.mark.parametrize(
+    ("path", "body", "field"),
+    [
+        ("source/nobody", SHADOW, "name"),
+        ("table/wms", SHADOW, "system"),
+        ("source/wms", {"mode": "off"}, "mode"),
+        ("source/wms", {**SHADOW, "skus": ["NOPE"]}, "skus"),
+        ("source/wms", {**SHADOW, "skus": ["A*B"]}, "skus"),
+        ("source/wms", {**SHADOW, "locations": ["moon"]}, "locations"),
+    ],
+)
+def test_what_cannot_be_meant_is_refused_by_its_field(
+    aws: Aws, path: str, body: dict[str, object], field: str
+) -> None:
+    said = api(f"PUT /v1/registry/rollouts/{path}", body)
+    assert (said.status, said.body["field"]) == (400, field)
+    assert said.body["remedy"]
+
+
+def test_what_a_source_in_shadow_would_have_posted_is_reported(aws: Aws) -> None:
+    api("PUT /v1/registry/rollouts/source/wms", SHADOW)
+    line = {"line": "1", "sku": "TEA", "location": "east", "quantity": 20}
+    data = {"document": "GR-1", "lines": [line]}
+    webhook("wms", {"type": "stock.receipt", "timestamp": "2026-11-01T12:00:00Z", "data": data})
+    apply_messages({"Records": aws.images("inbox", "MSG#")}, None)
+
+    said = api("GET /v1/shadow-report", scopes="viewer").body
+
+    [found] = said["sources"]
+    assert found["would_have_posted"] == [{"what": "receipt", "events": 1, "units": 20}]
+    assert (found["most"][0]["sku"], found["is_complete"]) == ("TEA", True)
+    assert api("GET /v1/stock/TEA").body["locations"] == []
+
+
+def test_a_report_of_what_is_not_declared_is_refused(aws: Aws) -> None:
+    said = api("GET /v1/shadow-report", query={"channel": "nobody"})
+    assert (said.status, said.body["field"]) == (400, "channel")
+
+
+def test_where_all_is_live_nothing_is_reported(aws: Aws) -> None:
+    assert api("GET /v1/shadow-report").body == {"sources": [], "channels": []}

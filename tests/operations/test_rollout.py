@@ -1,0 +1,354 @@
+"""Phased rollout: what is not live changes nothing outside, is kept for the report, and catches up when it goes live."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import pytest
+
+from shared.channels.contract import Offer
+from shared.domain.network import Channel
+from shared.domain.rollout import EVERYTHING, Mode, Scope
+from shared.domain.stock import MessageId, Sku, SourceId, StockKey
+from shared.operations.rollout_desk import RolloutDesk, RolloutFieldError, Switched
+from shared.operations.shadow_report import ChannelShadow, ShadowDesk
+from shared.store.inbox import MessageStatus
+from shared.store.registry import REMEMBERED_S, Network
+from tests.operations.deliveries import body, receipt
+from tests.operations.house import EAST, KEY, SHOP, TEA, WMS, House, count, movement
+from tests.operations.shop import Shop
+
+MUG = Sku("MUG")
+
+
+def desk(house: House) -> RolloutDesk:
+    return RolloutDesk(house.registry, house.lanes, house.clock)
+
+
+def switch(
+    house: House, mode: Mode, scope: Scope = EVERYTHING, kind: str = "channel", name: str = SHOP
+) -> Switched:
+    return desk(house).switch(kind, name, [scope], mode, "ann")
+
+
+def report(house: House) -> ChannelShadow:
+    return ShadowDesk(house.stock, house.registry).of_channel(SHOP)
+
+
+# ---- channels ---------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("mode", [Mode.OBSERVE, Mode.SHADOW])
+def test_a_channel_that_is_not_live_is_sent_nothing(mode: Mode) -> None:
+    shop = Shop(units=10, shown=4)
+    switch(shop.house, mode)
+
+    shop.work()
+    shop.house.post(movement("more", 1, 5))
+    shop.wait(hours=1)
+
+    assert shop.channel.offered == []
+    assert shop.shown == 4
+    assert shop.house.open_cases() == []
+
+
+def test_a_channel_that_cannot_be_read_is_not_called_at_all_in_shadow() -> None:
+    shop = Shop(units=10, shown=4, reads_back=False)
+    switch(shop.house, Mode.SHADOW)
+
+    shop.work()
+
+    assert (shop.channel.offered, shop.channel.reads) == ([], 0)
+    [tea] = [one for one in report(shop.house).listings if one.key == KEY]
+    assert (tea.last.ours, tea.last.theirs) == (10, None)
+
+
+def test_shadow_keeps_what_would_have_been_sent_beside_what_is_shown() -> None:
+    shop = Shop(units=10, shown=4)
+    switch(shop.house, Mode.SHADOW)
+    shop.work()
+    shop.house.post(movement("more", 1, 5))
+    shop.work()
+
+    found = report(shop.house)
+
+    [tea] = [one for one in found.listings if one.key == KEY]
+    assert (tea.last.ours, tea.last.theirs, tea.pushes, tea.apart) == (15, 4, 2, -11)
+
+
+def test_observing_keeps_only_what_is_shown() -> None:
+    shop = Shop(units=10, shown=4)
+    switch(shop.house, Mode.OBSERVE)
+    shop.work()
+
+    [tea] = [one for one in report(shop.house).listings if one.key == KEY]
+
+    assert (tea.last.ours, tea.last.theirs, tea.pushes) == (None, 4, 0)
+
+
+def test_a_channel_in_shadow_that_is_down_fails_nobody_and_its_last_number_is_kept() -> None:
+    shop = Shop(units=10, shown=4)
+    switch(shop.house, Mode.SHADOW)
+    shop.work()
+    shop.channel.down = True
+    shop.house.post(movement("more", 1, 5))
+    shop.work()
+
+    assert shop.house.lanes.waiting == []
+    [tea] = [one for one in report(shop.house).listings if one.key == KEY]
+    assert (tea.last.ours, tea.last.theirs) == (15, 4)
+
+
+def test_going_live_sends_every_listing_in_scope_that_differs() -> None:
+    shop = Shop(units=10, shown=4)
+    shop.house.post(count("mugs", 0, 7, key=StockKey(MUG, EAST)))
+    switch(shop.house, Mode.SHADOW)
+    shop.wait(days=2)
+
+    assert switch(shop.house, Mode.LIVE).queued == 2
+    shop.work()
+
+    assert sorted(shop.channel.written) == [("MUG", 7), ("TEA", 10)]
+    assert shop.house.open_cases() == []
+
+
+def test_going_live_with_one_sku_sends_that_one_alone() -> None:
+    shop = Shop(units=10, shown=4)
+    shop.house.post(count("mugs", 0, 7, key=StockKey(MUG, EAST)))
+    switch(shop.house, Mode.SHADOW)
+    shop.work()
+
+    assert switch(shop.house, Mode.LIVE, Scope("MUG")).queued == 1
+    shop.wait(hours=1)
+
+    assert shop.channel.written == [("MUG", 7)]
+
+
+def test_what_others_wrote_while_it_was_in_shadow_is_no_lead_when_it_goes_live_again() -> None:
+    shop = Shop(units=10, shown=4)
+    shop.work()
+    assert shop.shown == 10
+    switch(shop.house, Mode.SHADOW)
+    shop.work()
+    shop.channel.levels[TEA] = 3
+
+    switch(shop.house, Mode.LIVE)
+    shop.work()
+
+    assert shop.shown == 10
+    shop.wait(hours=1)
+    assert shop.house.open_cases() == []
+
+
+def test_hints_that_were_queued_before_it_went_back_send_nothing() -> None:
+    shop = Shop(units=10, shown=4)
+    shop.house.settle()
+    assert shop.house.lanes.waiting
+
+    switch(shop.house, Mode.SHADOW)
+    shop.work()
+
+    assert shop.channel.offered == []
+
+
+def test_a_number_on_its_way_is_not_sent_when_the_channel_is_switched_back_before_its_turn() -> None:
+    shop = Shop(units=10, shown=4)
+    read = shop.channel.reads
+
+    def switch_back() -> None:
+        if shop.channel.reads == read + 1:
+            switch(shop.house, Mode.SHADOW)
+
+    shop.channel.reading = switch_back
+    shop.work()
+
+    assert shop.channel.offered == []
+    switch(shop.house, Mode.LIVE)
+    shop.wait(minutes=1)
+    assert shop.shown == 10
+
+
+def test_a_push_whose_answer_never_came_is_settled_when_the_channel_is_live_again() -> None:
+    shop = Shop(units=10, shown=4)
+    shop.channel.answers.append("late")
+
+    def switch_back(_: Sequence[Offer]) -> None:
+        switch(shop.house, Mode.SHADOW)
+
+    shop.channel.before = switch_back
+    shop.work()
+    shop.channel.before = lambda _: None
+    shop.house.post(movement("gone", 1, -9))
+    shop.channel.land()
+    shop.wait(hours=1)
+    assert shop.shown == 10
+
+    switch(shop.house, Mode.LIVE)
+    shop.wait(minutes=5)
+
+    assert shop.shown == 1
+
+
+def test_the_report_names_the_orders_that_oversold_and_by_how_much() -> None:
+    shop = Shop(units=3, shown=10)
+    switch(shop.house, Mode.SHADOW)
+    shop.work()
+    shop.house.clock.advance(minutes=1)
+    first = shop.orders.sell("TEA", 2)
+    shop.house.clock.advance(minutes=1)
+    second = shop.orders.sell("TEA", 4)
+    shop.orders.hear(first)
+    shop.orders.hear(second)
+    shop.work()
+
+    found = report(shop.house)
+
+    [(key, oversell)] = found.oversells
+    assert (key, oversell.sale.order, oversell.units) == (KEY, f"shop/{second['id']}", 3)
+    assert (oversell.ours, oversell.theirs, found.prevented_units) == (3, 10, 3)
+
+
+def test_an_order_that_came_when_it_was_live_again_is_not_in_the_report() -> None:
+    shop = Shop(units=3, shown=10)
+    switch(shop.house, Mode.SHADOW)
+    shop.work()
+    shop.house.clock.advance(minutes=1)
+    switch(shop.house, Mode.LIVE)
+    shop.house.clock.advance(minutes=1)
+    shop.orders.hear(shop.orders.sell("TEA", 9))
+    shop.house.settle()
+
+    assert report(shop.house).oversells == ()
+
+
+def test_a_switch_of_what_is_not_declared_names_what_is() -> None:
+    house = House()
+    with pytest.raises(RolloutFieldError, match="not a declared channel; declared: shop"):
+        desk(house).switch("channel", "amazon", [EVERYTHING], Mode.LIVE, "ann")
+
+
+@pytest.mark.parametrize(
+    ("skus", "locations", "field"),
+    [(["NOPE"], [], "skus"), (["T*A"], [], "skus"), ([], ["moon"], "locations")],
+)
+def test_a_scope_that_cannot_be_meant_is_refused_by_its_field(
+    skus: list[str], locations: list[str], field: str
+) -> None:
+    with pytest.raises(RolloutFieldError) as refused:
+        desk(House()).scopes(skus, locations)
+    assert refused.value.field == field
+
+
+def test_every_switch_is_kept_with_who_made_it() -> None:
+    house = House()
+    switch(house, Mode.SHADOW)
+    switch(house, Mode.LIVE, Scope("TEA", EAST))
+
+    first, second = house.registry.rollouts.history("channel", SHOP)
+
+    assert (first.actor, first.changes) == ("ann", (("every SKU", "", "shadow"),))
+    assert second.changes == (("TEA at east", "", "live"),)
+
+
+def test_declaring_the_network_again_moves_no_mode_of_which_it_says_nothing() -> None:
+    house = House()
+    switch(house, Mode.SHADOW)
+    declared = house.registry.network(fresh=True)
+    house.declare(Network(declared.sources, declared.locations, {SHOP: Channel(SHOP, "scripted")}))
+
+    assert house.registry.rollouts.of("channel", SHOP).mode_at(TEA, EAST) is Mode.SHADOW
+
+
+def test_a_channel_that_was_taken_off_begins_live_when_it_is_declared_again() -> None:
+    house = House()
+    switch(house, Mode.SHADOW)
+    declared = house.registry.network(fresh=True)
+    house.registry.undeclare(Network({}, {}, {SHOP: declared.channels[SHOP]}))
+
+    assert house.registry.rollouts.of("channel", SHOP).is_live
+
+
+# ---- sources ----------------------------------------------------------------------------------------------------
+
+
+def receive(house: House, document: str, units: int, sku: str = "TEA") -> MessageId:
+    return house.store("wms", receipt(document, sku, units))
+
+
+@pytest.mark.parametrize("mode", [Mode.OBSERVE, Mode.SHADOW])
+def test_a_source_that_is_not_live_posts_nothing_and_its_messages_are_kept(mode: Mode) -> None:
+    house = House()
+    switch(house, mode, kind="source", name=WMS)
+
+    name = receive(house, "GR-1", 5)
+    house.settle()
+
+    assert house.inbox.load(name).status is MessageStatus.POSTED
+    assert house.inbox.outcomes(name)["withheld"] == 1
+    assert (house.on_hand(), house.open_cases()) == (0, [])
+
+
+def test_what_came_before_posts_once_when_it_is_replayed_live() -> None:
+    house = House()
+    switch(house, Mode.SHADOW, kind="source", name=WMS)
+    name = receive(house, "GR-1", 5)
+    house.settle()
+    switch(house, Mode.LIVE, kind="source", name=WMS)
+    house.clock.advance(seconds=REMEMBERED_S + 1)
+
+    for _ in range(2):
+        house.applier.apply(name)
+
+    assert house.on_hand() == 5
+    house.assert_exact()
+
+
+def test_a_source_is_live_where_it_was_let_in_and_nowhere_else() -> None:
+    house = House()
+    switch(house, Mode.SHADOW, kind="source", name=WMS)
+    switch(house, Mode.LIVE, Scope("TEA", EAST), kind="source", name=WMS)
+
+    receive(house, "GR-1", 5)
+    receive(house, "GR-2", 7, "MUG")
+    house.settle()
+
+    assert (house.on_hand(), house.on_hand(StockKey(MUG, EAST))) == (5, 0)
+
+
+def test_the_report_says_what_a_source_in_shadow_would_have_posted_however_often_it_came() -> None:
+    house = House()
+    switch(house, Mode.SHADOW, kind="source", name=WMS)
+    name = receive(house, "GR-1", 5)
+    receive(house, "GR-2", 7)
+    house.settle()
+    house.applier.apply(name)
+
+    found = ShadowDesk(house.stock, house.registry).of_source(WMS)
+
+    assert found.kinds == {"receipt": (2, 12)}
+    assert [(one.key, len(one.events)) for one in found.postings] == [(KEY, 2)]
+    assert found.is_complete
+
+
+def test_a_count_of_a_source_in_observe_mode_is_compared_and_not_posted() -> None:
+    house = House()
+    house.post(count("counted", 0, 10))
+    switch(house, Mode.OBSERVE, kind="source", name=WMS)
+
+    house.clock.advance(minutes=5)
+    house.store("wms", body("count", "C-1", {"sku": "TEA", "quantity": 4}, occurred_at=house.clock()))
+    house.settle()
+
+    assert house.on_hand() == 10
+    assert house.open_cases() == ["drift"]
+
+
+def test_an_order_of_a_source_in_shadow_reserves_nothing() -> None:
+    shop = Shop(units=10, shown=10)
+    switch(shop.house, Mode.SHADOW, kind="source", name=SourceId("shopify"))
+    shop.orders.hear(shop.orders.sell("TEA", 2))
+    shop.work()
+
+    assert shop.house.available() == 10
+    found = ShadowDesk(shop.house.stock, shop.house.registry).of_source(SourceId("shopify"))
+    assert found.kinds["ordered"] == (1, 2)
