@@ -1,7 +1,7 @@
 """``make crowd``: 16 clients at one SKU of the local runtime, all at once; then every number must be exact.
 
-Reservations and releases go through the API, movements and counts through the signed webhook, 5,000 of them mixed by
-a seed. What must come of it is worked out from what was acknowledged: the facts sorted by valid time, and summed; a
+Reservations, releases and counts go through the API, movements through the signed webhook, 5,000 of them mixed by a
+seed. What must come of it is worked out from what was acknowledged: the facts sorted by valid time, and summed; a
 reservation counts if it was answered with 201 and was not released. Exits 1 if a single unit is off.
 """
 
@@ -96,20 +96,34 @@ class Crowd:
         return _told(said, asked)
 
     def move(self, number: int, drawn: random.Random) -> str:
-        units, at = drawn.choice([-3, -2, -1, 1, 2, 3, 40]), self.instant()
-        return self.tell("adjustment", number, units, at)
+        return self.tell("adjustment", number, drawn.choice([-3, -2, -1, 1, 2, 3, 40]), self.instant())
 
     def count(self, number: int, drawn: random.Random) -> str:
-        return self.tell("count", number, drawn.randint(1_500, 2_500), self.instant())
+        units, at = drawn.randint(1_500, 2_500), self.instant()
+        body = {
+            "sku": SKU,
+            "location": "east",
+            "quantity": units,
+            "counted_at": at.isoformat(),
+            "reason": "crowd",
+        }
+        key = f"crowd-{number}"
+        said, asked = self.patiently(lambda: self.world.api("POST", "/v1/counts", body, Idempotency_Key=key))
+        if said is not None and said.status == 201:
+            self.note(at, 1, units)
+        return _told(said, asked)
 
     def tell(self, kind: str, number: int, units: int, at: datetime) -> str:
         line = {"line": "1", "sku": SKU, "location": "east", "quantity": units}
         data = {"document": f"crowd-{number}", "occurred_at": at.isoformat(), "lines": [line]}
         said, asked = self.patiently(lambda: self.world.webhook("modern-wms", kind, data, f"msg-{number}"))
         if said is not None and said.status in (200, 202):
-            with self.lock:
-                self.facts.append((at, int(kind == "count"), units))
+            self.note(at, 0, units)
         return _told(said, asked)
+
+    def note(self, at: datetime, is_count: int, units: int) -> None:
+        with self.lock:
+            self.facts.append((at, is_count, units))
 
     def on_hand(self) -> int:
         """Return what the acknowledged facts leave: sorted by valid time, a count sets, a movement adds."""
