@@ -116,7 +116,7 @@ class CountAuditor:
 
     def _check_row(self, key: StockKey, row: Sequence[object]) -> None:
         """What an approver is shown of a count is what is true."""
-        _, counter, mark, _, _, _, _, why, known, outcomes, _ = row
+        _, counter, mark, _, _, _, _, why, known, outcomes, *_ = row
         slot = self._oracle.slots[key, Counter(str(counter))]
         fact = slot.counts.get(str(cast(Item, mark)["event_key"]))
         if fact is None:
@@ -155,13 +155,14 @@ class CountAuditor:
             self._stood |= standing
 
     def _check_version(self, slot: Slot, fact: Counted, *, was_standing: bool) -> None:
-        """A version gives way to a newer one only: to any that is told while it waits, to one that stands once it stood."""
+        """A version gives way to a newer one that stands; or to any, while it could not stand itself."""
         if fact.key in slot.out | slot.standing | slot.waiting or not fact.document:
             if fact.key in slot.standing:
                 self._check_stands(slot, fact)
             return
         newer = [other for other in slot.versions(fact) if other.rank > fact.rank]
-        if not newer or (was_standing and not any(other.key in slot.standing for other in newer)):
+        could_stand = (was_standing or slot.rules.skews) and not self._must_wait(slot, fact)
+        if not newer or (could_stand and not any(other.key in slot.standing for other in newer)):
             raise Violation(
                 Invariant.CONSERVED,
                 f"count {fact.key} stands no more, and no newer version does in its place",
@@ -169,16 +170,21 @@ class CountAuditor:
 
     def _check_stands(self, slot: Slot, fact: Counted) -> None:
         for other in slot.versions(fact):
-            if other.rank > fact.rank and other.key in self._stood | slot.standing:
+            could_stand = other.key not in slot.out and not self._must_wait(slot, other)
+            if other.rank > fact.rank and could_stand and other.key in self._stood | slot.standing:
                 raise Violation(
                     Invariant.ORDER_DOES_NOT_MATTER, f"count {fact.key} stands, and {other.key} corrected it"
                 )
 
-    def _check_reason(self, slot: Slot, fact: Counted) -> None:
-        has_stood = fact.key in self._stood
+    def _must_wait(self, slot: Slot, fact: Counted) -> bool:
         known = slot.as_of(slot.judged(fact).at, without=fact)
-        may = is_undecided(slot, fact) or (not has_stood and is_surprise(slot, fact, known))
-        if slot.is_history(fact) or fact.key in slot.out or fact.key in slot.decided or not may:
+        is_doubtful = is_undecided(slot, fact) or (
+            fact.key not in self._stood and is_surprise(slot, fact, known)
+        )
+        return is_doubtful and not slot.is_history(fact) and fact.key not in slot.decided
+
+    def _check_reason(self, slot: Slot, fact: Counted) -> None:
+        if fact.key in slot.out or not self._must_wait(slot, fact):
             raise Violation(Invariant.ORDER_DOES_NOT_MATTER, f"count {fact.key} waits for nothing")
 
     def _check_begun(self, slot: Slot, fact: Counted) -> None:

@@ -7,9 +7,12 @@ applies at all:
 * **Approval.** A count whose variance is beyond what the location declares waits, and changes nothing. Each posting to
   its slot judges it anew: within the limit now, it applies; overtaken by a newer accepted count, it applies as history,
   which moves no balance. What was once accepted stays accepted.
-* **Versions.** A newer version of a count document is judged as if the older ones were out. While it waits, what was
-  accepted before stands; once it is accepted, the same posting takes the older out. A version that is told takes the
-  place of an older one that still waits, unless that had stood before.
+* **Versions.** Of one document stands the newest version that can; if that is not the newest of all, the newest waits.
+  Each is judged as if the others were out, and comes to stand in the posting that takes another out. So it does not
+  matter in which order versions and movements arrive::
+
+      version 1 says 10, version 2 says 12: it stands; another system ships 3, before or after version 2
+      version 2 is suspended, and 10 stands again, as if the shipment had been known before
 * **Suspension.** Where clocks leave it open whether a movement came before a count, every possible instant leads to an
   outcome. If they are near enough to each other the count applies as if all undecided movements had preceded it;
   otherwise it waits, also if it had been accepted before, and the lowest outcome is what is promised::
@@ -51,12 +54,16 @@ from shared.domain.ledger import (
     count_slot,
     is_opened_by,
     slots_of,
+    version_of,
     waiting_document,
 )
 from shared.domain.network import MANUAL
 from shared.domain.stock import WHOLE, Counter, EventKey, Quantity, SourceId, StockKey
 
 _UNTOUCHED = Clock()
+
+MOST_SPARE = 20
+"""Versions of one document that are kept beside the one that stands or waits: the newest of them."""
 
 
 class NoLongerWaitsError(LookupError):
@@ -130,7 +137,10 @@ def needs(
     waiting: Sequence[Waiting] = (),
     rules: Rules = NO_RULES,
 ) -> Needs:
-    """Say what must be read beyond clocks, count documents and waiting counts before ``events`` can be folded."""
+    """Say what must be read beyond clocks, count documents and waiting counts before ``events`` can be folded.
+
+    Where counts come with ``spares``, what those need must be read too: ask again with them among ``waiting``.
+    """
     since: dict[Slot, datetime] = {}
     instants: set[AsOfKey] = set()
     retracted: set[Slot] = set()
@@ -174,7 +184,7 @@ def needs(
                 stretch(count_slot(event), _said(event)[0] - 2 * rules.widest, event.as_of + 2 * rules.widest)
             older(count_document(event))
     counters = {slot.counter for slot, _ in touched}
-    for count in waiting:
+    for count in (*waiting, *(spare for one in waiting for spare in one.spare)):
         if not touched or count.slot.counter in counters:
             look(count.slot, count.said[0])
             balance_at(count.slot, count.said[1])
@@ -416,13 +426,9 @@ class _Draft:
             self.judge(draft.slot.counter)
 
     def tell_version(self, count: Waiting) -> None:
-        """Judge one version of a document, unless a newer one has been accepted."""
-        if self.is_corrected(count):
-            return
-        self.drop_older(count)
-        self.propose(count)
-        if any(other.rank > count.rank for other in self.versions_waiting(count)):
-            self.waiting.pop(count.mark.event_key, None)
+        """Judge one version of a document beside the others."""
+        self.waiting[count.mark.event_key] = count
+        self.settle(count)
 
     def repeat(self, draft: _SlotDraft, count: Waiting) -> bool:
         """Let what a dated document says again stand, or wait, as it did; False if it says something else.
@@ -432,17 +438,16 @@ class _Draft:
         accepted = self.accepted_version(count)
         stands = None if accepted is None else draft.standing[accepted]
         if stands is not None and _is_repeated(stands, count):
-            self.drop_older(count)
             self.say_again(draft, stands, count)
+            self.settle(count)
             return True
-        told = [other for other in self.versions_waiting(count) if _is_repeated(other, count)]
+        told = [other for other in self.versions_told(count) if _is_repeated(other, count)]
         same = max(told, key=lambda other: other.was_accepted, default=None)
-        if same is None or (self.is_corrected(count) and not same.was_accepted):
+        if same is None:
             return False
-        self.drop_older(count, same)
         version, said = max(same.mark.version, count.mark.version), min(same.said, count.said)
         mark = same.mark._replace(as_of=said[1], version=version)
-        self.waiting[mark.event_key] = same._replace(mark=mark, said=said)
+        self.tell_version(same._replace(mark=mark, said=said))
         return True
 
     def say_again(self, draft: _SlotDraft, stands: Standing, count: Waiting) -> None:
@@ -461,13 +466,7 @@ class _Draft:
         else:
             earlier = mark._replace(as_of=count.said[1])
             self.retract(draft, stands.mark, count.mark.event_key)
-            self.propose(count._replace(mark=earlier, was_accepted=True))
-
-    def is_corrected(self, count: Waiting) -> bool:
-        """Whether a newer version of its document has been accepted."""
-        document = waiting_document(count)
-        newest = None if document is None else self.documents.get(document)
-        return newest is not None and newest[1:] > count.rank
+            self.waiting[earlier.event_key] = count._replace(mark=earlier, was_accepted=True)
 
     def accepted_version(self, count: Waiting) -> CountMark | None:
         """Return the version of a count's document that stands."""
@@ -478,48 +477,116 @@ class _Draft:
         marks = self.slot(count.slot).marks
         return next((mark for mark in marks if mark.event_key == newest.event_key), None)
 
-    def versions_waiting(self, count: Waiting) -> list[Waiting]:
-        """Return the other versions of a count's document that wait."""
-        document = waiting_document(count)
-        return [
-            other
-            for other in self.waiting.values()
-            if document is not None and waiting_document(other) == document and other.rank != count.rank
-        ]
+    def versions_told(self, count: Waiting) -> list[Waiting]:
+        """Return the versions of a count's document that do not stand, newest first."""
+        document, stands = waiting_document(count), self.accepted_version(count)
+        told = [other for other in self.waiting.values() if document and waiting_document(other) == document]
+        spare = [spare for other in told for spare in other.spare]
+        if stands is not None:
+            spare += self.slot(count.slot).standing[stands].spare
+        versions = {other.mark.event_key: other._replace(spare=()) for other in (*spare, *told)}
+        return sorted(versions.values(), key=lambda other: other.rank, reverse=True)
 
-    def drop_older(self, count: Waiting, but: Waiting | None = None) -> None:
-        """Let a version take the place of older ones that wait and never stood."""
-        for other in self.versions_waiting(count):
-            if other.rank < count.rank and other is not but and not other.was_accepted:
-                del self.waiting[other.mark.event_key]
+    def drop(self, version: Waiting) -> None:
+        """Let go of a count that waits; the other versions of its document are judged again."""
+        told = self.versions_told(version)
+        del self.waiting[version.mark.event_key]
+        rest = [other for other in told if other.mark.event_key != version.mark.event_key]
+        self.waiting |= {other.mark.event_key: other for other in rest}
+        if rest:
+            self.settle(rest[0])
+
+    def stand_down(
+        self, draft: _SlotDraft, mark: CountMark, key: EventKey, *, for_good: bool = False
+    ) -> None:
+        """Take a count out that stands, to be judged again unless it is out ``for_good``; so are its other versions."""
+        count = version_of(draft.slot, draft.standing[mark])
+        document = waiting_document(count)
+        if document is not None:
+            self.documents[document] = mark
+        others = self.versions_told(count)
+        self.retract(draft, mark, key)
+        told = others if for_good else [count, *others]
+        self.waiting |= {other.mark.event_key: other for other in told}
+        if told:
+            self.propose(told[0])
 
     def withdraw(self, draft: _SlotDraft, count: EventKey, key: EventKey) -> None:
         """Undo a count, whether it stands or waits."""
-        if self.waiting.pop(count, None) is None:
-            stands = next((mark for mark in draft.marks if mark.event_key == count), None)
-            if stands is not None:
-                self.retract(draft, stands, key)
+        waits = self.waiting.get(count)
+        stands = next((mark for mark in draft.marks if mark.event_key == count), None)
+        if waits is not None:
+            self.drop(waits)
+        elif stands is not None:
+            self.stand_down(draft, stands, key, for_good=True)
 
     def propose(self, count: Waiting) -> None:
-        """Apply a count in the place of its document's older version, or let it wait while that stands."""
-        draft, older = self.slot(count.slot), self.accepted_version(count)
-        if older is None:
-            judged = self.judgement(count)
-        else:
-            drafts = [draft, self.whole(draft)]
-            before = [each.as_it_is() for each in drafts]
-            standing = draft.balance
-            self.retract(draft, older, count.mark.event_key)
-            judged = self.judgement(count)
-            if judged is not None:
-                if judged.why is Why.SUSPENDED:
-                    judged = judged._replace(known=judged.known + standing - draft.balance)
-                for each, was in zip(drafts, before, strict=True):
-                    each.restore(was)
+        """Apply a count, or let it wait."""
+        if count.document:
+            self.settle(count)
+            return
+        judged = self.judgement(count)
         if judged is None:
             self.waiting.pop(count.mark.event_key, None)
         else:
             self.waiting[count.mark.event_key] = judged
+
+    def settle(self, count: Waiting) -> None:
+        """Let the newest version of a count's document stand that can, and the newest of all wait if it cannot."""
+        stands, told = self.accepted_version(count), self.versions_told(count)
+        for number, version in enumerate(told):
+            if stands is not None and version.rank < (stands.version, stands.event_key):
+                break
+            before = None if stands is None else self.slot(count.slot).standing[stands]
+            judged = self.in_place_of(stands, version)
+            if judged is None:
+                self.waiting.pop(version.mark.event_key, None)
+                told[number : number + 1] = [] if before is None else [version_of(count.slot, before)]
+                stands = self.accepted_version(version)
+                break
+            told[number] = judged
+        self.keep(count, stands, sorted(told, key=lambda other: other.rank, reverse=True))
+
+    def in_place_of(self, older: CountMark | None, count: Waiting) -> Waiting | None:
+        """Apply a version in the place of the one that stands, if any; or return it as it waits, and let that stand."""
+        if older is None:
+            return self.judgement(count)
+        draft = self.slot(count.slot)
+        drafts = [draft, self.whole(draft)]
+        before = [each.as_it_is() for each in drafts]
+        standing = draft.balance
+        self.retract(draft, older, count.mark.event_key)
+        judged = self.judgement(count)
+        if judged is None:
+            return None
+        if judged.why is Why.SUSPENDED:
+            judged = judged._replace(known=judged.known + standing - draft.balance)
+        for each, was in zip(drafts, before, strict=True):
+            each.restore(was)
+        return judged
+
+    def keep(self, count: Waiting, stands: CountMark | None, told: list[Waiting]) -> None:
+        """Let the newest version wait unless it stands, and keep the others where clocks may bring them back."""
+        document = waiting_document(count)
+        for version in told:
+            self.waiting.pop(version.mark.event_key, None)
+        waits = (
+            told[:1]
+            if stands is None
+            else [v for v in told[:1] if v.rank > (stands.version, stands.event_key)]
+        )
+        spare = tuple(told[len(waits) :][:MOST_SPARE]) if self.rules.widest else ()
+        for version in waits:
+            self.waiting[version.mark.event_key] = version._replace(spare=() if stands else spare)
+        if stands is not None:
+            draft = self.slot(count.slot)
+            if draft.standing[stands].spare != spare:
+                draft.standing[stands] = draft.standing[stands]._replace(spare=spare)
+                draft.accepted.add(stands)
+            return
+        accepted = next((version for version in told if version.was_accepted), None)
+        if accepted is not None and document is not None:
+            self.documents[document] = accepted.mark
 
     def judge(self, counter: Counter) -> None:
         """Judge anew what waits: each count that applies may decide about the others."""
@@ -533,6 +600,9 @@ class _Draft:
     def judgement(self, count: Waiting) -> Waiting | None:
         """Apply a count if it may be; else return it as it waits now."""
         draft = self.slot(count.slot)
+        if count.is_decided:
+            self.accept(draft, count, count.mark, count.quantity, None)
+            return None
         is_history = self.is_overtaken(draft, count.mark)
         undecided = self.undecided(draft, count)
         at = max([count.said[1], *(line.valid_at for line in undecided)])
@@ -624,9 +694,6 @@ class _Draft:
         document = waiting_document(count)
         if document is not None:
             self.documents[document] = mark
-        for other in self.versions_waiting(count):
-            if other.rank < count.rank:
-                del self.waiting[other.mark.event_key]
 
     def retract(self, draft: _SlotDraft, mark: CountMark, key: EventKey) -> None:
         """Undo an accepted count, as if it had never been taken."""
@@ -649,22 +716,15 @@ class _Draft:
         """Something moved near counts that stand: judge those anew whose clocks leave it open."""
         widest = self.rules.widest
         for mark in list(draft.marks):
-            stands = draft.standing[mark]
-            if stands.said is None or not stands.said[0] - widest < at <= stands.said[1] + widest:
+            stands = draft.standing.get(mark)
+            if (
+                stands is None
+                or stands.said is None
+                or not stands.said[0] - widest < at <= stands.said[1] + widest
+            ):
                 continue
-            nominal = mark._replace(as_of=stands.said[1])
-            count = Waiting(
-                draft.slot,
-                nominal,
-                stands.quantity,
-                SourceId(stands.source),
-                stands.document,
-                stands.said,
-                was_accepted=True,
-            )
-            if self.undecided(draft, count):
-                self.retract(draft, mark, key)
-                self.propose(count)
+            if self.undecided(draft, version_of(draft.slot, stands)):
+                self.stand_down(draft, mark, key)
 
     def find_disputes(self, draft: _SlotDraft, count: Standing) -> None:
         """Note counts of other documents at the same instant that say something else."""
@@ -692,15 +752,24 @@ class _Draft:
         elif decision.at is not None:
             raise InstantNeededError(None)
         mark = count.mark._replace(as_of=at)
-        draft, older = self.slot(count.slot), self.accepted_version(count)
         if decision.accept:
-            if older is not None:
-                self.retract(draft, older, count.mark.event_key)
-            self.must_be_seen(decision, count, mark)
-        del self.waiting[decision.count]
-        if decision.accept:
-            self.accept(draft, count, mark, count.quantity, None)
+            self.accept_decided(decision, count, mark)
+        else:
+            self.drop(count)
         self.judge(count.slot.counter)
+
+    def accept_decided(self, decision: Decision, count: Waiting, mark: CountMark) -> None:
+        """Apply a count as somebody decided, in the place of its document's other versions."""
+        draft, older, told = self.slot(count.slot), self.accepted_version(count), self.versions_told(count)
+        if older is not None:
+            told.append(version_of(draft.slot, draft.standing[older]))
+            self.retract(draft, older, count.mark.event_key)
+        self.must_be_seen(decision, count, mark)
+        del self.waiting[decision.count]
+        self.accept(draft, count, mark, count.quantity, None)
+        others = [other for other in told if other.mark.event_key != decision.count]
+        if count.document:
+            self.keep(count, mark, sorted(others, key=lambda other: other.rank, reverse=True))
 
     def must_be_seen(self, decision: Decision, count: Waiting, mark: CountMark) -> None:
         """Hold an approval to the number that the approver saw."""
@@ -730,11 +799,17 @@ class _Draft:
             for mark, count in draft.standing.items():
                 if mark in draft.accepted:
                     source = SourceId(count.source)
-                    counts.append(
-                        AcceptedCount(
-                            slot, mark, count.quantity, count.variance, source, count.document, count.said
-                        )
+                    accepted = AcceptedCount(
+                        slot,
+                        mark,
+                        count.quantity,
+                        count.variance,
+                        source,
+                        count.document,
+                        count.said,
+                        count.spare,
                     )
+                    counts.append(accepted)
                 elif count.variance != draft.known[mark].variance:
                     restated[slot, mark] = count.variance - draft.known[mark].variance
         documents = {

@@ -29,7 +29,8 @@ At one instant movements come first, then counts of leaves, then counts of the w
 
 **Corrected counts.** A count that names its document is retracted when a newer version of that document is accepted,
 by lines that undo its variance and all that rested on it; an older version that arrives after that stands nowhere.
-While the newer version waits, the older one stands.
+While the newer version waits, the older one stands: also where the newer one had been accepted, and what moved since
+leaves it open what it means. So, where clocks may do that, a count keeps the versions of its document that do not stand.
 """
 
 from __future__ import annotations
@@ -90,7 +91,8 @@ class CountDocument(NamedTuple):
 class Standing(NamedTuple):
     """An accepted count as it stands: what it said, and its present variance.
 
-    ``said`` is when it says it was taken, from and to; None where somebody has decided that.
+    ``said`` is when it says it was taken, from and to; None where somebody has decided that. ``spare`` are the other
+    versions of its document.
     """
 
     mark: CountMark
@@ -99,6 +101,7 @@ class Standing(NamedTuple):
     source: str = ""
     document: str = ""
     said: tuple[datetime, datetime] | None = None
+    spare: tuple[Waiting, ...] = ()
 
 
 class Why(StrEnum):
@@ -122,6 +125,10 @@ class Waiting(NamedTuple):
         The balances of the slot that the possible instants would lead to, lowest and highest.
     was_accepted
         Whether it stood before it came to wait.
+    is_decided
+        Whether somebody said at what instant it was taken, as of which it then stood.
+    spare
+        The other versions of its document, where none stands.
     """
 
     slot: Slot
@@ -134,6 +141,8 @@ class Waiting(NamedTuple):
     known: Quantity = 0
     outcomes: tuple[Quantity, Quantity] = (0, 0)
     was_accepted: bool = False
+    is_decided: bool = False
+    spare: tuple[Waiting, ...] = ()
 
     @property
     def rank(self) -> tuple[str, EventKey]:
@@ -240,7 +249,8 @@ class LedgerState:
     as_of
         The balance at instants that lie before ``last_valid_at`` of their slot, as ``needs`` asked for.
     documents
-        The newest version of each count document that was accepted, of those that the batch or what waits names.
+        The version of each count document that stands, of those that the batch or what waits names; where none does, the
+        newest that was accepted.
     waiting
         The counts that wait for a decision.
     stretches
@@ -297,6 +307,7 @@ class AcceptedCount:
     source: SourceId
     document: str = ""
     said: tuple[datetime, datetime] | None = None
+    spare: tuple[Waiting, ...] = ()
 
 
 class Dispute(NamedTuple):
@@ -323,7 +334,7 @@ class Posting:
     retracted
         Counts accepted before this batch that no longer stand.
     documents
-        The version of each count document that this batch accepted.
+        The version of each count document that stands now, where this batch changed that.
     waiting, began_to_wait, settled
         All counts that wait after this batch; those that did not before, or for another reason; those that do so no more.
     """
@@ -387,6 +398,27 @@ def count_slot(event: Count) -> Slot:
 def count_document(event: Count) -> CountDocument | None:
     """Return the document that may be corrected later; None where the count names none."""
     return CountDocument(count_slot(event), event.origin.source, event.document) if event.document else None
+
+
+def version_of(slot: Slot, stands: Standing) -> Waiting:
+    """Return an accepted count as one that could stand again."""
+    source, said = SourceId(stands.source), stands.said or (stands.mark.as_of, stands.mark.as_of)
+    mark = stands.mark._replace(as_of=said[1])
+    return Waiting(
+        slot,
+        mark,
+        stands.quantity,
+        source,
+        stands.document,
+        said,
+        was_accepted=True,
+        is_decided=stands.said is None,
+    )
+
+
+def spares(counts: Mapping[Slot, Sequence[Standing]]) -> list[Waiting]:
+    """Return the versions that would stand in the place of counts, were those undecided."""
+    return [spare for standing in counts.values() for count in standing for spare in count.spare]
 
 
 def waiting_document(count: Waiting) -> CountDocument | None:

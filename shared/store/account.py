@@ -12,7 +12,16 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import cast
 
-from shared.domain.ledger import Clock, CountDocument, CountMark, Slot, Standing, Waiting, withheld_by
+from shared.domain.ledger import (
+    Clock,
+    CountDocument,
+    CountMark,
+    Slot,
+    Standing,
+    Waiting,
+    waiting_document,
+    withheld_by,
+)
 from shared.domain.stock import (
     AVAILABLE_SIGN,
     WHOLE,
@@ -149,19 +158,20 @@ class Account:
 
     @property
     def standing(self) -> dict[CountDocument, CountMark]:
-        """The newest version of each count document that was accepted: it stands, or waits again."""
-        marks: dict[CountDocument, CountMark] = {}
-        stands = [(slot, count) for slot, counts in self.counts.items() for count in counts]
-        said = [(CountDocument(slot, SourceId(c.source), c.document), c.mark) for slot, c in stands]
-        said += [
-            (CountDocument(w.slot, w.source, w.document), w.mark)
-            for w in self.waiting or ()
-            if w.was_accepted
-        ]
-        for name, mark in said:
-            if name.document and (name not in marks or marks[name][1:] < mark[1:]):
-                marks[name] = mark
-        return marks
+        """The version of each count document that stands; where none does, the newest that was accepted and waits again."""
+        stands = {
+            CountDocument(slot, SourceId(count.source), count.document): count.mark
+            for slot, counts in self.counts.items()
+            for count in counts
+            if count.document
+        }
+        told = [version for count in self.waiting or () for version in (count, *count.spare)]
+        waits = {
+            name: version.mark
+            for version in sorted(told, key=lambda version: version.rank)
+            if version.was_accepted and (name := waiting_document(version)) is not None
+        }
+        return waits | stands
 
     @property
     def guards(self) -> dict[Key, Item]:

@@ -33,6 +33,7 @@ from shared.domain.ledger import (
     CountMark,
     LedgerState,
     Line,
+    Needs,
     Opening,
     Posting,
     Rules,
@@ -46,6 +47,7 @@ from shared.domain.ledger import (
     is_new,
     opened_by,
     slots_of,
+    spares,
     waiting_document,
 )
 from shared.domain.stock import (
@@ -164,13 +166,10 @@ class Ledger:
             ],
         )
         wanted = needs(key, clocks, events, documents, waiting, rules)
-        counts = {
-            slot: [
-                *self._count_before(key, slot, at, slot in wanted.retracted),
-                *self._counts_since(key, slot, at),
-            ]
-            for slot, at in wanted.counts_since.items()
-        }
+        counts = self._counts(key, wanted)
+        if others := spares(counts):
+            wanted = needs(key, clocks, events, documents, [*waiting, *others], rules)
+            counts = self._counts(key, wanted)
         as_of: dict[AsOfKey, Quantity] = {
             (slot, at): self._as_of(key, slot, clocks[slot], at) for slot, at in wanted.as_of
         }
@@ -350,6 +349,15 @@ class Ledger:
             found = self._table.get_many(keys)
             yield from (entry(key, found[at]) for at in keys if at in found)
 
+    def _counts(self, key: StockKey, wanted: Needs) -> dict[Slot, list[Standing]]:
+        return {
+            slot: [
+                *self._count_before(key, slot, at, slot in wanted.retracted),
+                *self._counts_since(key, slot, at),
+            ]
+            for slot, at in wanted.counts_since.items()
+        }
+
     def _counts_since(self, key: StockKey, slot: Slot, at: datetime) -> list[Standing]:
         return [
             standing_count(item) for item in self._table.query(count_partition(key, slot), first=instant(at))
@@ -416,6 +424,11 @@ def posting_actions(posting: Posting, posted_at: datetime) -> list[Action]:
                     "source": accepted.source,
                     "document": accepted.document,
                     "said": None if accepted.said is None else [instant(at) for at in accepted.said],
+                    **(
+                        {"spare": [_waiting_value(spare) for spare in accepted.spare]}
+                        if accepted.spare
+                        else {}
+                    ),
                 },
             )
         )
@@ -518,6 +531,7 @@ def standing_count(item: Item) -> Standing:
         cast(str, item["source"]),
         cast(str, item.get("document", "")),
         None if item.get("said") is None else _said(cast("list[str]", item["said"])),
+        tuple(waiting_count(row) for row in cast("list[list[Value]]", item.get("spare", []))),
     )
 
 
@@ -538,12 +552,15 @@ def _waiting_value(count: Waiting) -> list[Value]:
         count.known,
         list(count.outcomes),
         count.was_accepted,
+        count.is_decided,
+        [_waiting_value(spare) for spare in count.spare],
     ]
 
 
 def waiting_count(row: Sequence[Any]) -> Waiting:
     """Read one of the counts that wait for a decision."""
-    leaf, counter, mark, quantity, source, document, said, why, known, outcomes, was_accepted = row
+    leaf, counter, mark, quantity, source, document, said, why, known, outcomes, was_accepted, *more = row
+    is_decided, spare = more or (False, [])
     return Waiting(
         Slot(WHOLE if leaf == "-" else parse_leaf(leaf), Counter(counter)),
         count_mark(mark),
@@ -555,6 +572,8 @@ def waiting_count(row: Sequence[Any]) -> Waiting:
         known,
         (outcomes[0], outcomes[1]),
         was_accepted,
+        is_decided,
+        tuple(waiting_count(one) for one in spare),
     )
 
 

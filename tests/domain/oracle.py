@@ -28,6 +28,7 @@ from shared.domain.ledger import (
     count_document,
     opened_by,
     slots_of,
+    spares,
     waiting_document,
 )
 from shared.domain.stock import (
@@ -169,6 +170,8 @@ class Book:
         leaves = {slot.leaf for slot, _ in slots_of(KEY, fresh)} | {count.slot.leaf for count in self.waiting}
         clocks = {slot: clock for slot, clock in self.clocks.items() if slot.leaf in (WHOLE, *leaves)}
         asked = needs(KEY, clocks, fresh, documents, self.waiting, self.rules)
+        counts = {slot: self._counts(slot, since, asked) for slot, since in asked.counts_since.items()}
+        asked = needs(KEY, clocks, fresh, documents, [*self.waiting, *spares(counts)], self.rules)
         state = LedgerState(
             KEY,
             self.seq,
@@ -192,7 +195,8 @@ class Book:
         for slot, mark in posting.retracted:
             del self.counts[slot][mark]
         for new in posting.counts:
-            stands = Standing(new.mark, new.variance, new.quantity, new.source, new.document, new.said)
+            said = (new.source, new.document, new.said, new.spare)
+            stands = Standing(new.mark, new.variance, new.quantity, *said)
             self.counts.setdefault(new.slot, {})[new.mark] = stands
         for (slot, mark), change in posting.restated.items():
             known = self.counts[slot][mark]

@@ -153,20 +153,26 @@ def approved_blindly() -> list[Replacement]:
 
 def corrected_version_not_taken_back() -> list[Replacement]:
     """Every version of a count document stands for itself: the corrected one is not taken back."""
-    return [(folding, "waiting_document", lambda _count: None)]
+
+    def settle(self: Any, count: Any) -> None:
+        judged = self.judgement(count)
+        self.waiting.pop(count.mark.event_key, None)
+        self.waiting |= {} if judged is None else {count.mark.event_key: judged}
+
+    return [(folding._Draft, "settle", settle)]
 
 
 def accepted_version_out_while_a_newer_waits() -> list[Replacement]:
     """A newer version of a count document takes the accepted one out although it only waits."""
-    original = folding._Draft.propose
+    original = folding._Draft.settle
 
-    def propose(self: Any, count: Any) -> None:
+    def settle(self: Any, count: Any) -> None:
         older = self.accepted_version(count)
-        if older is not None:
+        if older is not None and any(other.rank > older[1:] for other in self.versions_told(count)):
             self.retract(self.slot(count.slot), older, count.mark.event_key)
         original(self, count)
 
-    return [(folding._Draft, "propose", propose)]
+    return [(folding._Draft, "settle", settle)]
 
 
 def undecidable_applied() -> list[Replacement]:
