@@ -7,7 +7,7 @@ GET stock, journal, availability                viewer, reserver
 POST, GET, DELETE reservations                  reserver
 GET cases, work queue, messages, dead letters   viewer
 GET explanations, drift, trace, write paths     viewer
-GET shadow report                               viewer
+GET shadow report, drills                       viewer
 POST case actions, replay, redrive              operator
 POST case assign, comment, escalate             operator, approver
 POST case approve, reject; POST message undo    approver
@@ -31,6 +31,7 @@ from typing import Any
 from functions.inventory_api import (
     approval_calls,
     case_calls,
+    drill_calls,
     edge,
     explanation_calls,
     lot_calls,
@@ -51,6 +52,7 @@ from shared.runtime.logging import log_to_stdout
 __all__ = [
     "approval_calls",
     "case_calls",
+    "drill_calls",
     "explanation_calls",
     "handle",
     "house",

@@ -26,6 +26,7 @@ _QUERY: dict[str, tuple[str, Json]] = {
     "offset": ("Bytes of the body to pass over: next_offset of the answer before.", {"type": "integer", "minimum": 0}),
     "status": ("Where the cases stand.", {"type": "string", "enum": [*CaseStatus], "default": "open"}),
     "kind": ("Only cases of this kind.", {"type": "string", "enum": [*CaseKind]}),
+    "minutes": ("How long it lasts.", {"type": "integer", "minimum": 1, "maximum": 10_080, "default": 60}),
     "cursor": ("Where the page begins: cursor of the answer before.", {"type": "string"}),
     "code": ("The source's own code.", _NAME),
     "sku": ("Our SKU; this form takes any character, the path does not.", _NAME),

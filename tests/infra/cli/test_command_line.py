@@ -137,6 +137,30 @@ SHADOW = {
         }
     ],
 }
+DRILL = {
+    "kind": "channel",
+    "name": "shop",
+    "minutes": 60,
+    "events_last_day": 40,
+    "looked_at": 2,
+    "is_complete": False,
+    "units": {
+        "oversold": {"usual": 1, "busiest": 3},
+        **{risk: {"usual": 0, "busiest": 0} for risk in ("orders_delayed", "not_promised", "withheld")},
+    },
+    "at_risk": [
+        {
+            "sku": "A",
+            "location": "east",
+            "channel": "shop",
+            "risk": "oversold",
+            "usual": 1,
+            "busiest": 3,
+            "why": "it shows 5",
+        }
+    ],
+    "more": 1,
+}
 NEW_SECRET = "whsec_" + "bmV3" * 8
 RESERVATION = {
     "id": "r1",
@@ -246,6 +270,7 @@ def calls(bench: Bench) -> dict[str, list[str]]:
     bench.http.answer("GET", "/api/v1/trace", 200, {"chains": [], "more": False})
     bench.http.answer("GET", "/api/v1/registry/rollouts", 200, {"systems": [ROLLED_OUT]})
     bench.http.answer("GET", "/api/v1/shadow-report", 200, SHADOW)
+    bench.http.answer("GET", "/api/v1/drills/outage", 200, DRILL)
     entered = {"status": "posted", "case": None, "message_id": "m1", "sku": "A", "location": "east"}
     bench.http.answer("POST", "/api/v1/movements", 201, entered)
     bench.http.answer("POST", "/api/v1/counts", 201, entered)
@@ -269,6 +294,7 @@ def calls(bench: Bench) -> dict[str, list[str]]:
         "secret set": ["secret", "set", "source", "erp"],
         "rollout": ["rollout"],
         "shadow-report": ["shadow-report"],
+        "drill outage": ["drill", "outage", "shop"],
         "send": ["send", "erp", body],
         "drop": ["drop", "wms", body],
         "message": ["message", "m1"],

@@ -1,0 +1,127 @@
+"""Reading what happened lately to stock keys: their order lines and their journal, bounded, and nothing is written.
+
+Which stock keys: fast movers first (they are marked, see ``drift_sweep.py``), then the rest of the locations in order of
+SKU, as many as the reader is asked for; whoever reports from them says when there were more.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterator
+from datetime import datetime, timedelta
+from itertools import islice
+
+from shared.domain.activity import Activity, Change, Moment, Sold
+from shared.domain.drill import COUNTED
+from shared.domain.ledger import Cause, Line
+from shared.domain.reservation import OrderLine
+from shared.domain.stock import Counter, LocationId, Quantity, StockKey
+from shared.store.layout import SHARDS, fast_index, key_of
+from shared.store.ledger import JournalEntry, Ledger
+from shared.store.orders import Orders
+from shared.store.table import Table
+
+LOOK_BACK = timedelta(days=7)
+"""How far back is looked: a week has every weekday once."""
+
+MOST_KEYS = 300
+"""Stock keys that are read for one answer: each costs some ten reads."""
+
+MOST_LINES = 500
+"""Order lines of one stock key that are read."""
+
+MOST_ENTRIES = 300
+"""Journal entries of one stock key that are read, the newest."""
+
+_PAGE = 100
+
+
+class ActivityReader:
+    """Reads what happened to stock keys."""
+
+    def __init__(self, table: Table, clock: Callable[[], datetime]) -> None:
+        self._table = table
+        self._ledger = Ledger(table)
+        self._orders = Orders(table)
+        self._clock = clock
+
+    def keys(self, locations: Collection[LocationId], most: int = MOST_KEYS) -> tuple[list[StockKey], bool]:
+        """Return stock keys of some locations, fast movers first, and whether those are all."""
+        found = list(islice(self._candidates(locations), most + 1))
+        return found[:most], len(found) <= most
+
+    def _candidates(self, locations: Collection[LocationId]) -> Iterator[StockKey]:
+        seen = set[StockKey]()
+        for key in self._listed(locations):
+            if key not in seen:
+                seen.add(key)
+                yield key
+
+    def _listed(self, locations: Collection[LocationId]) -> Iterator[StockKey]:
+        for number in range(SHARDS):
+            marked = (key_of(at.pk) for at in self._table.query_index("observed", fast_index(number)))
+            yield from (key for key in marked if key.location in locations)
+        for location in sorted(locations):
+            for number in range(SHARDS):
+                yield from (
+                    key_of(at.pk) for at in self._table.query_index("by_location", f"{location}#{number}")
+                )
+
+    def of(self, key: StockKey, look_back: timedelta = LOOK_BACK) -> Activity:
+        """Return what happened to a stock key lately."""
+        now = self._clock()
+        since = now - look_back
+        entries, complete = self._entries(key, since)
+        lines = list(islice(self._orders.of_stock_key(key, changed_since=since), MOST_LINES + 1))
+        sold = [one for line in lines[:MOST_LINES] for one in _sold(line, key) if one.at >= since]
+        shipped = [
+            Moment(one.at, one.quantity)
+            for line in lines[:MOST_LINES]
+            for one in line.shipments.values()
+            if one.at >= since and one.location in ("", key.location)
+        ]
+        changes = [change for entry in entries for change in _changes(entry) if change.at >= since]
+        is_complete = complete and len(lines) <= MOST_LINES
+        return Activity(key, since, now, tuple(sold), tuple(changes), tuple(shipped), is_complete)
+
+    def _entries(self, key: StockKey, since: datetime) -> tuple[list[JournalEntry], bool]:
+        """Return the newest journal entries back to an instant, and whether those are all."""
+        found: list[JournalEntry] = []
+        before: int | None = None
+        while len(found) < MOST_ENTRIES:
+            page = self._ledger.journal(key, before_seq=before, limit=_PAGE)
+            found += page
+            if not page or page[-1].seq == 0 or page[-1].posted_at < since:
+                return found, True
+            before = page[-1].seq
+        return found, False
+
+
+def _sold(line: OrderLine, key: StockKey) -> Iterator[Sold]:
+    for held in line.history:
+        if held.quantity > 0 and held.location == key.location:
+            yield Sold(held.at, held.quantity, line.channel)
+
+
+def _changes(entry: JournalEntry) -> Iterator[Change]:
+    """Yield what an entry changed on hand, leaves of one event together."""
+    found: dict[tuple[str, datetime, str], tuple[Line, Quantity]] = {}
+    for line in entry.lines:
+        if line.slot.counter is Counter.ON_HAND:
+            kind = kind_of(line)
+            _, units = found.get((line.event_key, line.valid_at, kind), (line, 0))
+            found[line.event_key, line.valid_at, kind] = line, units + line.quantity
+    for (_, at, kind), (line, units) in found.items():
+        if units:
+            yield Change(at, units, kind, line.event_key)
+
+
+def kind_of(line: Line) -> str:
+    """Return an event's own word for what it does, the last but one part of its key; a count's is ``count``."""
+    if line.cause is not Cause.MOVEMENT:
+        return COUNTED
+    parts = line.event_key.split("/")
+    return parts[-2] if len(parts) >= _KEY_PARTS else "movement"
+
+
+_KEY_PARTS = 5
+"""Parts of a movement's key: source, document, line, effect, version."""
