@@ -27,10 +27,19 @@ from shared.domain.digest import DigestTime
 from shared.domain.drift import FormulaError, parse_formula
 from shared.domain.handoffs import DeclaredPath
 from shared.domain.money import BadMoneyError, parse_money
-from shared.domain.network import MANUAL, Channel, Grain, Location, Source, Tolerance
+from shared.domain.network import (
+    MANUAL,
+    Channel,
+    Grain,
+    Location,
+    Replenishment,
+    Route,
+    Source,
+    Tolerance,
+)
 from shared.domain.rollout import ANY, EVERYTHING, Mode, Rollout, Rule, Scope
 from shared.domain.rules import FourEyes, Rules
-from shared.domain.stock import ChannelId, LocationId, SourceId
+from shared.domain.stock import ChannelId, LocationId, Sku, SourceId
 from shared.sources.registry import FILE_CONNECTORS, WEBHOOK_CONNECTORS
 from shared.sources.snapshot_layout import SnapshotLayout, parse_layout
 from shared.store.registry import Network
@@ -139,6 +148,35 @@ class SourceDeclaration(_Declared):
     rollout: list[RolloutRuleDeclaration] | None = None
 
 
+class RouteDeclaration(_Declared):
+    """A way from another location: how long it takes, what one transfer costs, and how many units it takes."""
+
+    lead_time_h: Annotated[int, Field(ge=1, le=8_784)]
+    cost: Amount | None = None
+    capacity: Annotated[int, Field(ge=1)] | None = None
+    priority: Annotated[int, Field(ge=0, le=1000)] = 100
+
+    def route(self, origin: str) -> Route:
+        cost = None if self.cost is None else parse_money(self.cost)
+        lead_time = timedelta(hours=self.lead_time_h)
+        return Route(LocationId(origin), lead_time, cost, self.capacity, self.priority)
+
+
+class ReplenishDeclaration(_Declared):
+    """What stock a location should have, and from where it is replenished."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True)
+
+    cover_days: Annotated[int, Field(ge=0, le=366)] = 14
+    minimum: Annotated[dict[Text, Annotated[int, Field(ge=1)]], Field(max_length=5_000)] = {}
+    ways: Annotated[dict[Id, RouteDeclaration], Field(alias="from")] = {}
+
+    def rule(self) -> Replenishment:
+        minimum = {Sku(sku): units for sku, units in self.minimum.items()}
+        routes = tuple(way.route(origin) for origin, way in self.ways.items())
+        return Replenishment(self.cover_days, minimum, routes)
+
+
 class LocationDeclaration(_Declared):
     """A place that holds stock, who is believed there, and whether it keeps bins or lots apart."""
 
@@ -149,6 +187,7 @@ class LocationDeclaration(_Declared):
     undecided_within: ToleranceDeclaration = ToleranceDeclaration()
     posting_delay_s: Annotated[int, Field(ge=0, le=31_622_400)] = 86_400
     tolerance: DriftToleranceDeclaration | None = None
+    replenish: ReplenishDeclaration | None = None
 
 
 class ChannelDeclaration(_Declared):
@@ -367,6 +406,11 @@ def _mistakes(declared: NetworkDeclaration) -> list[Mistake]:
     for name, place in declared.locations.items():
         must_be(f"locations.{name}.counts", place.counts, declared.sources, "source")
         must_be(f"locations.{name}.movements", place.movements, declared.sources, "source")
+        for origin in () if place.replenish is None else place.replenish.ways:
+            field = f"locations.{name}.replenish.from.{origin}"
+            must_be(field, origin, declared.locations, "location")
+            if origin == name:
+                found.append(Mistake(field, "is the location itself; name another one"))
     for name, channel in declared.channels.items():
         must_be(f"channels.{name}.connector", channel.connector, CONNECTORS, "connector")
         for location_id in channel.locations:
@@ -441,6 +485,7 @@ def _location(name: str, said: LocationDeclaration) -> Location:
         said.undecided_within.tolerance(),
         timedelta(seconds=said.posting_delay_s),
         None if said.tolerance is None else said.tolerance.tolerance(),
+        None if said.replenish is None else said.replenish.rule(),
     )
 
 

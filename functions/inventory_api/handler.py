@@ -12,7 +12,7 @@ POST case actions, replay, redrive              operator
 POST case assign, comment, escalate             operator, approver
 POST case approve, reject; POST message undo    approver
 PUT lots, POST lot recall                       operator
-GET transfers                                   viewer
+GET transfers, their recommendations            viewer
 POST transfers, their ship, receive and close   operator
 POST transfers approve, close with a loss       approver
 POST movements, counts                          operator

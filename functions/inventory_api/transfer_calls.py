@@ -15,6 +15,7 @@ from typing import Annotated, Any
 
 from pydantic import AfterValidator, Field
 
+from functions.inventory_api import recommendation_view
 from functions.inventory_api.approval_calls import APPROVERS
 from functions.inventory_api.edge import (
     OPERATORS,
@@ -39,6 +40,7 @@ from shared.domain.stock import WHOLE, Leaf, LocationId, Sku
 from shared.domain.transfer import Figures, Transfer, Word
 from shared.operations.case_desk import NotPossibleError
 from shared.operations.four_eyes import SamePersonError
+from shared.operations.recommend import NotReplenishedError
 from shared.operations.reservations import InsufficientStockError
 from shared.operations.transfer_calls import (
     Part,
@@ -162,6 +164,20 @@ def close_transfer(asked: Asked[CloseRequest]) -> Answer:
             may_write_off=may_write_off,
         ),
     )
+
+
+@call("GET /v1/transfers/recommendations", WATCHERS, query=("location", "limit", "cursor"))
+def get_recommendations(asked: Asked[Any]) -> Answer:
+    """Say what should be transferred to a location, and why; ``request`` of each is the body that would request it."""
+    location, cursor = asked.query.required("location"), asked.query.text("cursor")
+    try:
+        found = house().recommender.recommend(
+            LocationId(location), None if cursor is None else Sku(cursor), asked.query.page_size()
+        )
+    except NotReplenishedError as error:
+        remedy = f"declare locations.{location}.replenish with from: in the network file, and apply it"
+        raise InvalidFieldError("location", str(error), remedy) from error
+    return answer(200, recommendation_view.recommended(LocationId(location), found))
 
 
 @call("GET /v1/transfers/<transfer>", WATCHERS)

@@ -14,11 +14,12 @@ from datetime import timedelta
 from decimal import Decimal
 from typing import Any, TypeAlias
 
-from shared.domain.network import Channel, Location, Source, Tolerance
+from shared.domain.network import Channel, Location, Replenishment, Source, Tolerance
 from shared.domain.rollout import Rollout
 from shared.domain.rules import Rules
 from shared.domain.stock import ChannelId, LocationId
 from shared.store.registry import Network
+from shared.store.replenish import replenish_words
 from shared.store.rollouts import words
 from shared.store.rules import rules_words
 
@@ -179,6 +180,8 @@ def _in_words(value: object) -> object:
         return said if value.value is None else {**said, "value": str(value.value)}
     if isinstance(value, Rollout):
         return words(value)
+    if isinstance(value, Replenishment):
+        return replenish_words(value)
     if isinstance(value, Mapping):
         return {name: _in_words(inner) for name, inner in value.items()}
     return value

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import shlex
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import click
@@ -128,7 +129,46 @@ def close(session: Session, transfer: str, reason: str, accept_loss: bool, key: 
     _show(session, session.target.api.post("transfers", transfer, "close", body=body, key=key))
 
 
-for member in (request, approve, ship, receive, close, list_transfers, show):
+@command("recommend")
+@click.option("--to", required=True, help="The location that may be short.")
+@click.option(
+    "--limit", type=click.IntRange(1), default=50, help="How many SKUs are looked at.  [default: 50]"
+)
+@click.option("--cursor", help="Go on where an earlier call ended.")
+@click.pass_obj
+def recommend(session: Session, to: str, limit: int, cursor: str | None) -> None:
+    """Say what should be transferred to a location, and why.
+
+    Nothing is done: request what you find right, and have it approved.
+    """
+    found = session.target.api.get(
+        "transfers", "recommendations", location=to, limit=str(min(limit, 200)), cursor=cursor
+    )
+    lines: list[str] = []
+    for one in found["recommendations"]:
+        lines += [*_proposal(one), ""]
+    for short in found["unmet"]:
+        lines += [f"{short['sku']}: {short['units']} short, and nobody can give them: {short['why']}"]
+    lines = lines or [f"nothing is short at {to}"]
+    if found["cursor"] is not None:
+        lines += ["", f"there is more: --cursor {shlex.quote(found['cursor'])} goes on"]
+    session.show(found, lines)
+
+
+def _proposal(one: Mapping[str, Any]) -> Iterator[str]:
+    cost = f", costs {one['cost']}" if one["cost"] else ""
+    worth = f", worth {one['worth']}" if one["worth"] else ""
+    doubt = " (less than it costs)" if one["is_worth_its_cost"] is False else ""
+    yield f"{one['units']} units from {one['from']} to {one['to']}: {one['lead_time_h']} h{cost}{worth}{doubt}"
+    for line in one["lines"]:
+        yield f"  {line['quantity']} of {line['sku']}: {line['why']}"
+    wanted = [text for line in one["lines"] for text in ("--line", f"{line['sku']}={line['quantity']}")]
+    reason = one["request"]["reason"]
+    words = ["onecount", "transfers", "request", "--from", one["from"], "--to", one["to"], *wanted]
+    yield "  to request it: " + shlex.join([*words, "--reason", reason, "--key", "NEW"])
+
+
+for member in (request, approve, ship, receive, close, list_transfers, show, recommend):
     transfers.add_command(member)
 
 _UNITS = ("requested_units", "shipped", "in_transit", "received", "lost")

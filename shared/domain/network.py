@@ -124,6 +124,34 @@ class Grain(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
+class Route:
+    """A way by which a location is replenished from another.
+
+    Attributes
+    ----------
+    cost, capacity
+        What one transfer costs, and the units that it takes; None: nobody said, and any number.
+    priority
+        Which way is tried first; the lowest number is.
+    """
+
+    origin: LocationId
+    lead_time: timedelta
+    cost: Money | None = None
+    capacity: Quantity | None = None
+    priority: int = 100
+
+
+@dataclass(frozen=True, slots=True)
+class Replenishment:
+    """What stock a location should have: for so many days, at least so many units, and from where it comes."""
+
+    cover_days: int = 14
+    minimum: Mapping[Sku, Quantity] = field(default_factory=dict)
+    routes: tuple[Route, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class Location:
     """A place that holds stock, who is believed there, and how finely it is told.
 
@@ -137,6 +165,8 @@ class Location:
         How far any source's number may be off here before that is drift; None: half a per cent.
     posting_delay
         How long the movement authority may take to say what somebody else says was shipped.
+    replenish
+        What stock it should have, and from where; None: nobody said.
     """
 
     id: LocationId
@@ -147,6 +177,7 @@ class Location:
     undecided_within: Tolerance = EXACT
     posting_delay: timedelta = timedelta(hours=24)
     tolerance: Tolerance | None = None
+    replenish: Replenishment | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -117,13 +117,21 @@ class TransferDesk:
         """
         name = hashlib.blake2b(f"{actor}\x1f{key}".encode(), digest_size=8).hexdigest()
         lines = tuple(TransferLine(sku, units) for sku, units in wanted)
+        said = [origin, destination, list(wanted), reason, None if lead_time is None else str(lead_time)]
+        now, call = self._clock(), call_name(actor, key)
         made = Transfer(
-            name, origin, destination, lines, Word(actor, self._clock(), reason), lead_time=lead_time
+            name,
+            origin,
+            destination,
+            lines,
+            Word(actor, now, reason),
+            lead_time=lead_time or self._usual_time(origin, destination),
+            calls={call: Call(content_of(said), now, ()).written()},
         )
         for attempt in range(ATTEMPTS):
             known = self._transfers.find([name]).get(name)
             if known is not None:
-                if _asked(known) != _asked(made):
+                if read_call(known.calls[call]).content != content_of(said):
                     raise IdempotencyConflictError(key)
                 return known
             check_request(made, self._registry, self._view)
@@ -336,6 +344,12 @@ class TransferDesk:
             return True
         return False
 
+    def _usual_time(self, origin: LocationId, destination: LocationId) -> timedelta | None:
+        """Return how long the way takes, where that is declared."""
+        place = self._registry.network().locations.get(destination)
+        routes = () if place is None or place.replenish is None else place.replenish.routes
+        return next((route.lead_time for route in routes if route.origin == origin), None)
+
     def _two_people(self, known: Transfer, actor: str, units: Mapping[Sku, Quantity], what: str) -> None:
         rule = self._registry.network().rules.four_eyes
         if rule is None or not units or actor != known.requested.by:
@@ -348,17 +362,6 @@ class TransferDesk:
         )
         if why is not None:
             raise SamePersonError(f"{actor} has requested it, and {why}: another person must {what}")
-
-
-def _asked(transfer: Transfer) -> tuple[object, ...]:
-    return (
-        transfer.origin,
-        transfer.destination,
-        transfer.lines,
-        transfer.requested.by,
-        transfer.requested.why,
-        transfer.lead_time,
-    )
 
 
 def _say_why(done: Transfer, effect: Effect, fact: Fact) -> None:

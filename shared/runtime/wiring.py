@@ -27,6 +27,7 @@ from shared.operations.order_watch import OrderWatch
 from shared.operations.post import Poster
 from shared.operations.promises import Promises
 from shared.operations.push import Pusher
+from shared.operations.recommend import Recommender
 from shared.operations.reconcile import Reconciler
 from shared.operations.record import Recorder
 from shared.operations.redrive_preview import RedrivePreview
@@ -134,6 +135,10 @@ class House(Ground):
     @cached_property
     def transfers(self) -> TransferDesk:
         return TransferDesk(self.stock, self.registry, self.poster, now)
+
+    @cached_property
+    def recommender(self) -> Recommender:
+        return Recommender(self.stock, self.registry, now)
 
     @cached_property
     def transfer_watch(self) -> TransferWatch:

@@ -24,6 +24,7 @@ from shared.store.channel_ids import ChannelIds, channel_index
 from shared.store.items import Items, read_item
 from shared.store.layout import SHARDS, cross_reference_key, item_key, listing_key
 from shared.store.references import References, read_references
+from shared.store.replenish import read_replenish, replenish_words
 from shared.store.rollouts import CHANNEL, SOURCE, Rollouts, System
 from shared.store.rules import read_rules, rules_text
 from shared.store.table import Delete, Item, Key, Put, Table, Update
@@ -328,6 +329,8 @@ def _location_text(location: Location) -> str:
         said["approve_beyond"] = _tolerance_text(location.approve_beyond)
     if location.tolerance is not None:
         said["tolerance"] = _tolerance_text(location.tolerance)
+    if location.replenish is not None:
+        said["replenish"] = replenish_words(location.replenish)
     return json.dumps(said, sort_keys=True)
 
 
@@ -352,6 +355,7 @@ def _location(item: Item) -> Location:
         Tolerance(*said.get("undecided_within", (0, 0))),
         timedelta(seconds=said.get("posting_delay_s", 86_400)),
         _tolerance(said["tolerance"]) if "tolerance" in said else None,
+        read_replenish(said.get("replenish")),
     )
 
 

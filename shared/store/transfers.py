@@ -1,7 +1,8 @@
 """Transfers in the ``stock`` table: one item for each, written only while it is as it was read.
 
 All are listed under ``transfer`` in the index ``order_lines``, the newest last; those whose units should have arrived by
-some instant also under ``transfer`` in the index ``expiring``, by that instant.
+some instant also under ``transfer`` in the index ``expiring``, by that instant. Those that are not over are listed by
+their destination in the index ``by_location``, beside its stock keys.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from typing import cast
 
 from shared.domain.events import instant, parse_instant
 from shared.domain.stock import EventKey, LocationId, Quantity, Sku
-from shared.domain.transfer import Effect, Moved, Transfer, TransferLine, Word
+from shared.domain.transfer import OVER, Effect, Moved, Transfer, TransferLine, Word
 from shared.store.layout import SHARDS, shard, transfer_key
 from shared.store.table import Absent, Equals, Item, Put, Table, Value
 
@@ -40,6 +41,12 @@ class Transfers:
             found += map(_transfer, self._table.get_many(keys).values())
         places = sorted(((place_of(one), one) for one in found), key=lambda entry: entry[0], reverse=True)
         return [one for place, one in places if before is None or place < before][:limit]
+
+    def open_to(self, destination: LocationId) -> Iterator[Transfer]:
+        """Yield transfers to a location that are not over; read through an index that may lag behind."""
+        for number in range(SHARDS):
+            keys = list(self._table.query_index("by_location", _open_to(destination, number)))
+            yield from map(_transfer, self._table.get_many(keys).values())
 
     def due(self, at: datetime, limit: int = 1000) -> Iterator[Transfer]:
         """Yield transfers of which units should have arrived by an instant; read through an index that may lag behind."""
@@ -76,10 +83,18 @@ def transfer_put(transfer: Transfer) -> Put:
         "order_lines_pk": f"transfer#{shard(transfer.id)}",
         "order_lines_sk": place_of(transfer),
     }
+    if transfer.status not in OVER:
+        attributes["by_location_pk"] = _open_to(transfer.destination, shard(transfer.id))
+        attributes["by_location_sk"] = place_of(transfer)
     if due_at is not None:
         attributes |= {"expiring_pk": f"transfer#{shard(transfer.id)}", "expiring_sk": instant(due_at)}
     condition = Equals("revision", transfer.revision) if transfer.revision else Absent()
     return Put(transfer_key(transfer.id), attributes, (condition,))
+
+
+def _open_to(destination: LocationId, number: int) -> str:
+    """Name the partition of open transfers to a location; no location's own begins with a ``#``."""
+    return f"#transfer#{destination}#{number}"
 
 
 def _word_value(word: Word | None) -> Value:

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from datetime import timedelta
 from typing import Any
 
 import pytest
 
 from shared.domain.money import parse_money
-from shared.domain.network import Location
+from shared.domain.network import Location, Replenishment, Route
 from shared.domain.rules import FourEyes, Rules
-from shared.domain.stock import LocationId
+from shared.domain.stock import LocationId, Sku
 from tests.functions.calls import Said, api
 from tests.functions.conftest import Aws
 from tests.functions.test_doors import stocked
@@ -189,3 +190,42 @@ def test_lists_go_on_where_the_page_before_ended(two_sites: Aws) -> None:
 
     found = [one["id"] for one in (*first["transfers"], *rest["transfers"])]
     assert (sorted(found), rest["cursor"]) == (sorted(made), None)
+
+
+def test_a_recommendation_says_its_numbers_and_is_requested_like_any_transfer(two_sites: Aws) -> None:
+    declared = two_sites.registry.network(fresh=True)
+    west = LocationId("west")
+    rule = Replenishment(
+        10,
+        {Sku("TEA"): 12, Sku("MUG"): 3},
+        (Route(LocationId("east"), timedelta(hours=48), parse_money("80 EUR")),),
+    )
+    places = {**declared.locations, west: Location(west, replenish=rule)}
+    two_sites.registry.declare(replace(declared, locations=places))
+
+    said = api("GET /v1/transfers/recommendations", scopes="viewer", query={"location": "west"}).body
+
+    [proposal] = said["recommendations"]
+    [line] = proposal["lines"]
+    assert (proposal["lead_time_h"], proposal["cost"], proposal["worth"]) == (48, "80 EUR", None)
+    assert (line["sku"], line["quantity"], line["limited_by"]) == ("TEA", 12, "shortage")
+    assert (line["shortage"]["minimum"], line["shortage"]["units"], line["excess"]["available"]) == (
+        12,
+        12,
+        100,
+    )
+    assert "0 available, 0 incoming, 0 in transit, 0 on open transfers, against 12" in line["why"]
+    assert [(one["sku"], one["units"]) for one in said["unmet"]] == [("MUG", 3)]
+    assert api("GET /v1/transfers").body["transfers"] == []
+
+    made = api("POST /v1/transfers", proposal["request"], scopes="operator", Idempotency_Key="k").body
+    assert (made["status"], made["lead_time_h"]) == ("requested", 48)
+    again = api("GET /v1/transfers/recommendations", query={"location": "west"}).body
+    assert again["recommendations"] == []
+
+
+def test_a_location_that_is_replenished_from_nowhere_says_what_to_declare(two_sites: Aws) -> None:
+    said = api("GET /v1/transfers/recommendations", query={"location": "east"})
+    assert (said.status, said.body["field"]) == (400, "location")
+    assert "replenish" in said.body["remedy"]
+    assert api("GET /v1/transfers/recommendations").body["field"] == "location"

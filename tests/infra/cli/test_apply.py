@@ -13,7 +13,7 @@ from shared.domain.cases import CaseKind
 from shared.domain.digest import DigestTime
 from shared.domain.handoffs import DeclaredPath
 from shared.domain.money import parse_money
-from shared.domain.network import Listing, Tolerance
+from shared.domain.network import Listing, Replenishment, Route, Tolerance
 from shared.domain.rules import FourEyes, Rules
 from shared.domain.stock import ChannelId, LocationId, Sku, SourceId, StockKey
 from shared.operations.fan_out import Lane
@@ -375,6 +375,50 @@ def test_a_drift_that_is_forgiven_by_value_is_shown_in_the_words_of_the_file_app
     assert erp.tolerance == Tolerance(0, 2, parse_money("25.50 EUR"))
     assert erp.class_tolerances == {"bulk": Tolerance(0, 0, parse_money("90 EUR"))}
     assert bench.json("apply", file, "--yes")["changed"] == []
+
+
+REPLENISHED = """  east: {counts: wms}
+  west:
+    replenish:
+      cover_days: 10
+      minimum: {TEA: 12}
+      from: {east: {lead_time_h: 48, cost: 80 EUR, capacity: 400}}
+"""
+
+
+def test_from_where_a_location_is_replenished_is_shown_applied_and_kept(bench: Bench) -> None:
+    bench.json("apply", edited(bench, ("  east: {counts: wms}\n", REPLENISHED)), "--yes")
+    west = bench.registry.network(fresh=True).locations[LocationId("west")]
+    route = Route(LocationId("east"), timedelta(hours=48), parse_money("80 EUR"), 400)
+    assert west.replenish == Replenishment(10, {Sku("TEA"): 12}, (route,))
+
+    changed = REPLENISHED.replace("80 EUR", "90 EUR").replace("TEA: 12", "TEA: 15")
+    file = edited(bench, ("  east: {counts: wms}\n", changed))
+    said = bench.json("apply", file, "--yes")
+    fields = {field["field"]: field["becomes"] for entry in said["changed"] for field in entry["fields"]}
+    assert fields == {"replenish.from.east.cost": "90 EUR", "replenish.minimum.TEA": 15}
+    assert bench.json("apply", file, "--yes")["changed"] == []
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "field"),
+    [
+        ("from: {east:", "from: {moon:", "locations.west.replenish.from.moon"),
+        ("from: {east:", "from: {west:", "locations.west.replenish.from.west"),
+        ("lead_time_h: 48, ", "", "locations.west.replenish.from.east.lead_time_h"),
+        ("80 EUR", "eighty", "locations.west.replenish.from.east.cost"),
+        ("capacity: 400", "capacity: 0", "locations.west.replenish.from.east.capacity"),
+        ("TEA: 12", "TEA: few", "locations.west.replenish.minimum.TEA"),
+        ("cover_days: 10", "cover_day: 10", "locations.west.replenish.cover_day"),
+    ],
+)
+def test_a_way_that_cannot_be_meant_names_its_field(bare: Bench, before: str, after: str, field: str) -> None:
+    file = edited(bare, ("  east: {counts: wms}\n", REPLENISHED.replace(before, after)))
+
+    result = bare.run("apply", file, "--yes")
+
+    assert result.exit_code == 1
+    assert f"  {field}: " in result.stderr
 
 
 @pytest.mark.parametrize("value", ["25", "EUR 25", "-1 EUR", "[25]"])

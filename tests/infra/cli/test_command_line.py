@@ -168,6 +168,24 @@ RESERVATION = {
     "status": "confirmed",
     "lines": [{"sku": "A", "location": "east", "quantity": 2, "open": 2}],
 }
+RECOMMENDED = {
+    "location": "west",
+    "recommendations": [
+        {
+            "from": "east",
+            "to": "west",
+            "units": 5,
+            "lead_time_h": 48,
+            "cost": "80 EUR",
+            "worth": "50 EUR",
+            "is_worth_its_cost": False,
+            "lines": [{"sku": "A B", "quantity": 5, "why": "0 available"}],
+            "request": {"reason": "recommended"},
+        }
+    ],
+    "unmet": [{"sku": "C", "units": 2, "why": "1 available"}],
+    "cursor": None,
+}
 SENT = {"requested_units": 2, "shipped": 2, "in_transit": 1, "received": 1, "lost": 0}
 TRANSFER = {
     "id": "t1",
@@ -276,6 +294,7 @@ def calls(bench: Bench) -> dict[str, list[str]]:
     bench.http.answer("POST", "/api/v1/counts", 201, entered)
     bench.http.answer("GET", "/api/v1/transfers", 200, {"transfers": [TRANSFER], "cursor": None})
     bench.http.answer("GET", "/api/v1/transfers/t1", 200, TRANSFER)
+    bench.http.answer("GET", "/api/v1/transfers/recommendations", 200, RECOMMENDED)
     bench.http.answer("POST", "/api/v1/transfers", 201, TRANSFER)
     for action in ("approve", "ship", "receive", "close"):
         bench.http.answer("POST", f"/api/v1/transfers/t1/{action}", 200, TRANSFER)
@@ -322,6 +341,7 @@ def calls(bench: Bench) -> dict[str, list[str]]:
         "transfers close": ["transfers", "close", "t1", "--reason", "over", "--accept-loss", "--key", "k"],
         "transfers list": ["transfers", "list"],
         "transfers show": ["transfers", "show", "t1"],
+        "transfers recommend": ["transfers", "recommend", "--to", "west"],
         "push": ["push", "--channel", "shop", "--resync"],
         "trace": ["trace", "--order", "1001"],
         "write-paths": ["write-paths"],
