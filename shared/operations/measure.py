@@ -40,8 +40,10 @@ def in_base_units(report: Report, reference: Reference, item: Item, source: Sour
     """Convert what a report says into base units of the item, by the units that it had when the event happened.
 
     The unit is the one that the report names, else the one that the code is printed on, else what the source is
-    declared to send, else the base unit.
+    declared to send, else the base unit. A count in several units is the sum of them, or waits until all are known.
     """
+    if report.further:
+        return _added(report, reference, item, source)
     measure = report.measure or Measure()
     named = measure.unit or reference.unit or str(source.options.get("unit") or "")
     if not named and not measure.places:
@@ -72,6 +74,19 @@ def in_base_units(report: Report, reference: Reference, item: Item, source: Sour
             "have the sender correct the quantity; or correct the pack's factor, and it is then posted by itself",
             report.row,
         )  # fmt: skip
+
+
+def _added(report: Report, reference: Reference, item: Item, source: Source) -> Event | Unmeasured:
+    event, total = report.event, 0
+    if not isinstance(event, Count):
+        raise TypeError(f"{event.key} is no count, and cannot be in several units")
+    for quantity, measure in ((event.quantity, report.measure), *report.further):
+        part = replace(report, event=replace(event, quantity=quantity), measure=measure, further=())
+        found = in_base_units(part, reference, item, source)
+        if isinstance(found, Unmeasured):
+            return found
+        total += found.quantity if isinstance(found, Count) else 0
+    return replace(event, quantity=total)
 
 
 def _scaled(event: Event, convert: Callable[[int], int]) -> Event:

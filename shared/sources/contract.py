@@ -76,21 +76,25 @@ class Report:
 
     ``code_kind`` says which of the sender's code spaces the item code is from (``sku``, ``inventory_item_id``).
     ``measure`` is the unit that it names, in its own word, and how its quantities are written; None where it names
-    none and they are whole.
+    none and they are whole. ``further`` are quantities of a count in other units, which are to be added.
     """
 
     event: Event
     code_kind: str = "sku"
     row: int | None = None
     measure: Measure | None = None
+    further: tuple[tuple[int, Measure], ...] = ()
 
     @property
     def effect(self) -> str:
         """A digest of what the report would do, by codes, quantity and unit as they were sent."""
         effect = effect_hash(self.event)
-        if self.measure is None:
+        if self.measure is None and not self.further:
             return effect
-        said = f"{effect}\x1f{self.measure.unit}\x1f{self.measure.places}"
+        measure = self.measure or Measure()
+        said = f"{effect}\x1f{measure.unit}\x1f{measure.places}"
+        for quantity, other in self.further:
+            said += f"\x1f{quantity}\x1f{other.unit}\x1f{other.places}"
         return hashlib.blake2b(said.encode(), digest_size=12).hexdigest()
 
 

@@ -22,12 +22,14 @@ is the drop: when the file was written, then its sequencer. It is in the event k
   quantity would have refused the third file as a duplicate of the first, and left 6 in the ledger.
 
 **Twice in one file.** The same SKU and location again with the same number is read once; with another number the
-later row is a fault, because nothing says which is right. What was seen is kept as three integers for each row.
+later row is a fault, because nothing says which is right. What was seen is kept as three integers for each row. Rows that
+name units may count one item in several (``24 each`` and ``2 case``), which are added; see ``snapshot_units``.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from io import BytesIO
 from typing import BinaryIO, TypeAlias
 
 from shared.domain.events import Count
@@ -35,14 +37,15 @@ from shared.domain.messages import Message
 from shared.domain.network import Source
 from shared.domain.snapshot_guard import Census, Survey
 from shared.sources.contract import DroppedFile, Fault, Report
-from shared.sources.delimited_text import LONGEST_LINE, LineTooLongError, RowScanner, TextLines, lines
+from shared.sources.delimited_text import LONGEST_LINE, LineTooLongError, Row, RowScanner, TextLines, lines
 from shared.sources.options import checked_elsewhere
 from shared.sources.reading import UnreadableError
 from shared.sources.snapshot_block import BlockReader, SnapshotBlock
 from shared.sources.snapshot_header import check_is_text, delimiter_of, first_line, positions, read_head
 from shared.sources.snapshot_layout import SnapshotLayout, parse_layout
-from shared.sources.snapshot_plan import plan_of
+from shared.sources.snapshot_plan import Plan, plan_of
 from shared.sources.snapshot_rows import RowReader, SeenRows
+from shared.sources.snapshot_units import UnitRowReader, last_rows
 
 LARGE, SMALL = 1 << 17, 1 << 11
 """Characters read as one block; and, near anything that is not plain, as the least one."""
@@ -56,7 +59,8 @@ class CsvSnapshot:
     def read(
         self, content: BinaryIO, file: DroppedFile, message: Message, source: Source
     ) -> Iterator[Report | Fault]:
-        """Yield each cell's count and each row's fault, reading the stream once in bounded memory.
+        """Yield each cell's count and each row's fault, reading the stream once: in bounded memory, or, where rows name
+        units, all of it, since rows of one item belong together.
 
         A fault without a row is about the whole file: nothing was read from it.
         """
@@ -98,14 +102,14 @@ class CsvSnapshot:
             yield from layout
             return
         try:
-            head = read_head(content)
-            check_is_text(head, layout)
-            text = lines(head, content, layout.encoding)
-            taken = layout.as_of.of_file(file)
-            header = first_line(text)
-            delimiter = delimiter_of(header, layout)
-            found, width = positions(header, delimiter, layout)
-            plan = plan_of(layout, found, width, taken, file, message, source)
+            if layout.unit_column is None:
+                text, scanner, plan = _begin(content, layout, file, message, source)
+            else:  # read twice (see ``snapshot_units``)
+                content = BytesIO(content.read())
+                text, scanner, plan = _begin(content, layout, file, message, source)
+                last = last_rows(_rows(text, scanner), RowReader(plan, SeenRows()))
+                content.seek(0)
+                text, scanner, plan = _begin(content, layout, file, message, source)
         except UnreadableError as error:
             yield error.fault
             return
@@ -113,15 +117,46 @@ class CsvSnapshot:
             yield _too_long(None)
             return
         seen = SeenRows()
-        numbers = frozenset(cell.index for cell in plan.cells)
-        scanner = RowScanner(text, delimiter, width, frozenset(found.values()), numbers)
-        # Units differ from row to row, so columns of plain numbers would say too little.
-        plain = None if row_by_row or plan.unit is not None else BlockReader(plan, delimiter, seen)
-        yield from _parts(text, scanner, RowReader(plan, seen), plain)
+        rows = RowReader(plan, seen)
+        if layout.unit_column is not None:
+            yield from _parts(text, scanner, UnitRowReader(rows, last), None)
+        else:
+            plain = None if row_by_row else BlockReader(plan, scanner.delimiter, seen)
+            yield from _parts(text, scanner, rows, plain)
+
+
+def _begin(
+    content: BinaryIO, layout: SnapshotLayout, file: DroppedFile, message: Message, source: Source
+) -> tuple[TextLines, RowScanner, Plan]:
+    """Read a file's header: what follows it, how that is parted into rows, and what their cells are.
+
+    Raises
+    ------
+    UnreadableError, LineTooLongError
+    """
+    head = read_head(content)
+    check_is_text(head, layout)
+    text = lines(head, content, layout.encoding)
+    taken = layout.as_of.of_file(file)
+    header = first_line(text)
+    delimiter = delimiter_of(header, layout)
+    found, width = positions(header, delimiter, layout)
+    plan = plan_of(layout, found, width, taken, file, message, source)
+    numbers = frozenset(cell.index for cell in plan.cells)
+    return text, RowScanner(text, delimiter, width, frozenset(found.values()), numbers), plan
+
+
+def _rows(text: TextLines, scanner: RowScanner) -> Iterator[Row | Fault]:
+    """Yield every row up to a line that is too long, behind which nothing is read."""
+    try:
+        while (block := text.block(SMALL)) is not None:
+            yield from scanner.rows_of(block)
+    except LineTooLongError:
+        return
 
 
 def _parts(
-    text: TextLines, scanner: RowScanner, rows: RowReader, plain: BlockReader | None
+    text: TextLines, scanner: RowScanner, rows: RowReader | UnitRowReader, plain: BlockReader | None
 ) -> Iterator[Part]:
     """Take block after block; one that is not plain is taken again in small ones, so that few rows are slow."""
     size = LARGE if plain else SMALL
@@ -147,7 +182,11 @@ def _parts(
 
 def _census(report: Report) -> list[tuple[str, Census]]:
     count = report.event
-    return [(count.location, Census(1, int(count.quantity > 0)))] if isinstance(count, Count) else []
+    return (
+        [(count.location, Census(1, int(count.quantity > 0 or any(more for more, _ in report.further))))]
+        if isinstance(count, Count)
+        else []
+    )
 
 
 def _too_long(row: int | None) -> Fault:

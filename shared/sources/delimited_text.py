@@ -138,7 +138,7 @@ class RowScanner:
         numbers: frozenset[int],
     ) -> None:
         self._source = source
-        self._delimiter = delimiter
+        self.delimiter = delimiter
         self._width = width
         self._single_line = single_line
         self._numbers = numbers
@@ -165,14 +165,14 @@ class RowScanner:
         if '"' in line:
             yield self._quoted(line)
         elif line and not line.isspace():
-            yield Row(self.number, line.split(self._delimiter), line)
+            yield Row(self.number, line.split(self.delimiter), line)
 
     def _next(self) -> str | None:
         return self._waiting.popleft() if self._waiting else next(self._source, None)
 
     def _quoted(self, first: str) -> Row | Fault:
         text, taken = first, [first]
-        cells = split_quoted(text, self._delimiter)
+        cells = split_quoted(text, self.delimiter)
         while cells is None and len(taken) < LONGEST_ROW and len(text) < LONGEST_LINE:
             try:
                 line = self._next()
@@ -183,7 +183,7 @@ class RowScanner:
             taken.append(line)
             text = f"{text}\n{line}"
             if '"' in line:
-                cells = split_quoted(text, self._delimiter)
+                cells = split_quoted(text, self.delimiter)
         if cells and (len(taken) == 1 or self._is_whole(cells, taken)):
             return Row(self.number, cells, text)
         self._waiting.extendleft(reversed(taken[1:]))
@@ -204,7 +204,7 @@ class RowScanner:
         )
 
     def _looks_like_a_row(self, line: str) -> bool:
-        cells = line.split(self._delimiter)
+        cells = line.split(self.delimiter)
         return len(cells) == self._width and any(
             character.isdigit() for index in self._numbers for character in cells[index]
         )

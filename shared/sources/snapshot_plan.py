@@ -131,9 +131,16 @@ class Plan:
         return identifier(text, self.layout.unit_column or "") if text else ""
 
     def report(
-        self, sku: str, location: str, quantity: int, taken: Taken, row: int, measure: Measure | None = None
+        self,
+        sku: str,
+        location: str,
+        quantity: int,
+        taken: Taken,
+        row: int,
+        measure: Measure | None = None,
+        further: tuple[tuple[int, Measure], ...] = (),
     ) -> Report:
-        """Return the count that one cell says.
+        """Return the count that one cell says, with ``further`` quantities in other units.
 
         Raises
         ------
@@ -160,7 +167,7 @@ class Plan:
             document="" if since is None else document,
             since=since,
         )
-        return Report(count, self.layout.code_kind, row, measure)
+        return Report(count, self.layout.code_kind, row, measure, further)
 
 
 def plan_of(

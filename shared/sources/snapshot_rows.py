@@ -10,10 +10,12 @@ from array import array
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import NamedTuple
 
 from shared.sources.contract import Fault, Report
 from shared.sources.delimited_text import Row
 from shared.sources.reading import UnreadableError, identifier, refuse, shown
+from shared.sources.snapshot_layout import Taken
 from shared.sources.snapshot_plan import Amount, Plan
 
 
@@ -81,6 +83,20 @@ class SeenRows:
         return self._index
 
 
+class About(NamedTuple):
+    """A row's cells, and what they are about: the sender's item and location, and when it was counted."""
+
+    cells: list[str]
+    sku: str
+    location: str
+    taken: Taken
+
+    @property
+    def identity(self) -> int:
+        """What the row is about, as one number."""
+        return identity(self.sku, self.location, self.taken.as_of)
+
+
 @dataclass(frozen=True, slots=True)
 class RowReader:
     """Reads single rows of one file."""
@@ -96,24 +112,10 @@ class RowReader:
             yield at_row(error.fault, row.number)
 
     def _read(self, row: Row) -> Iterator[Report | Fault]:
-        plan = self.plan
-        footer = plan.layout.footer_pattern
-        if footer is not None and footer.search(row.text):
+        about, plan = self.about(row), self.plan
+        if about is None:
             return
-        cells = self._whole(row)
-        if cells is None:
-            return
-        sku = cells[plan.sku].strip()
-        if not sku:
-            if plan.layout.skip_blank_sku:
-                return
-            remedy = "fill it in; for totals and footers declare footer_pattern or skip_blank_sku"
-            refuse("missing_field", plan.layout.sku_column, "is empty", remedy)
-        identifier(sku, plan.layout.sku_column)
-        location = (
-            plan.layout.location or "" if plan.location is None else plan.location_of(cells[plan.location])
-        )
-        taken = plan.taken or plan.taken_of(cells[plan.as_of_column or 0])
+        cells, sku, location, taken = about
         unit = plan.unit_of(cells)
         found = [self._amount(cells[cell.index], cell.column, unit, row.number) for cell in plan.cells]
         if self._is_repeated(row, sku, location, taken.as_of, found):
@@ -124,6 +126,32 @@ class RowReader:
                 yield plan.report(sku, place, amount.quantity, taken, row.number, measure)
             elif amount is not None:
                 yield amount
+
+    def about(self, row: Row) -> About | None:
+        """Say what a row is about; None for one that says nothing: a footer, or one that is declared to be skipped.
+
+        Raises
+        ------
+        UnreadableError
+        """
+        plan = self.plan
+        footer = plan.layout.footer_pattern
+        if footer is not None and footer.search(row.text):
+            return None
+        cells = self._whole(row)
+        if cells is None:
+            return None
+        sku = cells[plan.sku].strip()
+        if not sku:
+            if plan.layout.skip_blank_sku:
+                return None
+            remedy = "fill it in; for totals and footers declare footer_pattern or skip_blank_sku"
+            refuse("missing_field", plan.layout.sku_column, "is empty", remedy)
+        identifier(sku, plan.layout.sku_column)
+        location = (
+            plan.layout.location or "" if plan.location is None else plan.location_of(cells[plan.location])
+        )
+        return About(cells, sku, location, plan.taken or plan.taken_of(cells[plan.as_of_column or 0]))
 
     def _whole(self, row: Row) -> list[str] | None:
         """Return the row's cells, as many as the header has; None for a row of empty cells."""

@@ -384,6 +384,47 @@ def test_rows_may_each_name_their_unit_and_post_in_base_units() -> None:
     house.assert_exact()
 
 
+def in_units() -> House:
+    """A house whose files name the unit of each row."""
+    plain = network()
+    files = plain.sources[SourceId("files")]
+    declared = replace(files, options={**files.options, "unit_column": "uom"})
+    return House(replace(plain, sources={**plain.sources, files.id: declared}))
+
+
+def test_rows_of_one_item_in_several_units_add_up_by_its_packs() -> None:
+    house = in_units()
+    declare(house, base_unit="each", packs={"case": Fraction(12)})
+
+    house.ingester.ingest(
+        drop(house, NAME, "sku,site,qty,uom\nTEA,west,24,each\nMUG,west,7,\nTEA,west,2,case\n")
+    )
+
+    assert (house.on_hand(AT_WEST), house.on_hand(MUG_AT_WEST)) == (48, 7)
+    assert house.open_cases() == []
+    house.assert_exact()
+
+
+def test_rows_of_one_item_in_several_units_post_nothing_until_all_of_them_are_known() -> None:
+    house = in_units()
+    declare(house, base_unit="each", packs={"case": Fraction(12)})
+    text = "sku,site,qty,uom\nTEA,west,24,each\nTEA,west,2,crate\nTEA,west,1,case\n"
+
+    house.ingester.ingest(drop(house, NAME, text))
+
+    [case] = house.cases.list(CaseStatus.OPEN)
+    assert (case.kind, case.facts["field"], case.facts["unit"]) == (CaseKind.UNIT, "unit", "crate")
+    assert "declare 'crate'" in case.remedy
+    assert house.on_hand(AT_WEST) == 0
+
+    declare(house, base_unit="each", packs={"case": Fraction(12), "crate": Fraction(48)})
+    house.sweep.run()
+    house.settle()
+
+    assert house.on_hand(AT_WEST) == 24 + 96 + 12
+    assert house.open_cases() == []
+
+
 def test_a_row_in_a_unit_that_its_item_has_not_is_a_case_and_holds_up_no_other() -> None:
     plain = network()
     files = plain.sources[SourceId("files")]

@@ -469,10 +469,43 @@ class TestUnits:
         assert isinstance(report, Report)
         assert (report.measure, cast(Count, report.event).quantity) == (Measure("kg", 1), 12345)
 
-    def test_the_same_number_in_another_unit_is_another_statement(self) -> None:
-        answers = self.read("sku,qty,site,uom\nA,5,X,case\nA,5,X,case\nA,5,X,each\n")
-        assert faulty_rows(answers) == [4]
-        assert read_skus(answers) == ["A"]
+    def test_rows_of_one_item_in_several_units_are_one_count_of_all_of_them(self) -> None:
+        answers = self.read("sku,qty,site,uom\nA,24,X,each\nB,1,X,each\nA,2.5,X,case\nA,7,Y,each\n")
+
+        reports = [answer for answer in answers if isinstance(answer, Report)]
+        said = [
+            (report.event.sku, report.row, cast(Count, report.event).quantity, report.measure, report.further)
+            for report in reports
+        ]
+        assert said == [
+            ("B", 3, 1, Measure("each"), ()),
+            ("A", 4, 24, Measure("each"), ((25, Measure("case", 1)),)),
+            ("A", 5, 7, Measure("each"), ()),
+        ]
+        assert len(reports) == len(answers)
+
+    def test_a_repeated_row_in_a_unit_is_read_once_and_another_number_in_it_is_a_fault(self) -> None:
+        text = "sku,qty,site,uom\nA,5,X,case\nA,5,X,case\nA,5,X,each\nA,6,X,CS\nA,5,X,each\n"
+        answers = self.read(text, units={"CS": "case"})
+        assert faulty_rows(answers) == [5]
+        (report,) = [answer for answer in answers if isinstance(answer, Report)]
+        assert (report.row, report.further) == (6, ((5, Measure("each")),))
+
+    def test_rows_of_one_item_of_which_one_cannot_be_read_are_no_count(self) -> None:
+        answers = self.read("sku,qty,site,uom\nA,24,X,each\nA,two,X,case\nA,1,X,pallet\nB,7,X,each\n")
+        assert faulty_rows(answers) == [3, 4]
+        assert read_skus(answers) == ["B"]
+        fault = [answer for answer in answers if isinstance(answer, Fault)][-1]
+        assert fault.field == "sku"
+        assert "one of the rows of A cannot be read" in fault.reason
+
+    def test_a_count_in_several_units_is_another_statement_than_one_of_its_parts(self) -> None:
+        (both,) = self.read("sku,qty,site,uom\nA,24,X,each\nA,2,X,case\n")
+        (one,) = self.read("sku,qty,site,uom\nA,24,X,each\n")
+        assert isinstance(both, Report)
+        assert isinstance(one, Report)
+        assert both.event.key == one.event.key
+        assert both.effect != one.effect
 
     def test_a_file_without_the_declared_column_says_so(self) -> None:
         assert only_fault(self.read("sku,qty,site\nA,5,X\n")).field == "header"
