@@ -50,6 +50,9 @@ LONGEST_DAY = timedelta(hours=25)
 RESERVED = frozenset({str(MANUAL.id), "onecount"})
 """Names that no source may have: what people enter by hand, and what we write ourselves."""
 
+RESERVED_FOR_ORDERS = frozenset({"reservation", "transfer"})
+"""Names that no channel may have: those of our own orders begin with them, as those of a channel's do with its name."""
+
 Id = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9-]{0,39}$")]
 Text = Annotated[str, StringConstraints(min_length=1)]
 
@@ -412,6 +415,10 @@ def _mistakes(declared: NetworkDeclaration) -> list[Mistake]:
             if origin == name:
                 found.append(Mistake(field, "is the location itself; name another one"))
     for name, channel in declared.channels.items():
+        if name in RESERVED_FOR_ORDERS:
+            found.append(
+                Mistake(f"channels.{name}", f"{name!r} is how our own orders begin; give it another")
+            )
         must_be(f"channels.{name}.connector", channel.connector, CONNECTORS, "connector")
         for location_id in channel.locations:
             must_be(f"channels.{name}.locations.{location_id}", location_id, declared.locations, "location")

@@ -22,11 +22,11 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 from shared.domain.drift import Observation
-from shared.domain.events import Count, Demand, Event, Leg, Movement
+from shared.domain.events import Count, Demand, Event, Leg, Movement, MovementKind
 from shared.domain.network import MANUAL, Source
 from shared.domain.rollout import Mode, most_careful
 from shared.domain.stock import Counter, EventKey, LocationId, Sku
-from shared.operations.facts import Fact, stock_keys
+from shared.operations.facts import Fact, order_legs, stock_keys
 from shared.operations.fulfilments import moved_or_claimed
 from shared.operations.key_lengths import too_long
 from shared.operations.kit_stock import KitStock, stock_of_kit
@@ -147,12 +147,18 @@ def _judge(event: Event, fact: Fact, source: Source, network: Network, resolutio
         if network.locations[event.location].counts == source.id and event.element in set(Counter):
             _believe(fact, source, resolution)
     else:
-        locations = [network.locations[leg.location] for leg in event.legs]
+        locations = [network.locations[leg.location] for leg in _own_legs(event)]
         if all(location.movements == source.id for location in locations):
             _believe(fact, source, resolution)
         else:
             resolution.told += 1
             resolution.hearsay.append(event)
+
+
+def _own_legs(event: Movement) -> Sequence[Leg]:
+    """Return the legs that say whose word is needed: who ships a transfer also says what is on its way."""
+    is_sent = event.kind is MovementKind.TRANSFER_SHIP
+    return (order_legs(event) if is_sent else ()) or event.legs
 
 
 def _believe(fact: Fact, source: Source, resolution: Resolution) -> None:

@@ -34,6 +34,7 @@ from shared.store.table import UnknownOutcomeError
 from shared.store.transfers import place_of
 from tests.operations.house import (
     EAST,
+    ERP,
     KEY,
     SHOP,
     TEA,
@@ -348,8 +349,8 @@ def test_the_newest_are_listed_first_in_pages() -> None:
     assert [one.id for one in [*first, *rest]] == made[::-1]
 
 
-def told(house: House, kind: str, units: int, **more: object) -> MessageId:
-    """Let the WMS say its part of a transfer."""
+def told(house: House, kind: str, units: int, by: str = "wms", **more: object) -> MessageId:
+    """Let a system say its part of a transfer."""
     where = {"location": "east", "to_location": "west"} if kind == "transfer_ship" else {"location": "west"}
     body = {
         "type": f"stock.{kind}",
@@ -359,7 +360,7 @@ def told(house: House, kind: str, units: int, **more: object) -> MessageId:
             "lines": [{"line": "1", "sku": "TEA", "quantity": units, **where, **more}],
         },
     }
-    name = house.store("wms", body)
+    name = house.store(by, body)
     house.applier.apply(name)
     return name
 
@@ -522,3 +523,22 @@ def conserved(house: House, made: list[str]) -> None:
     assert house.on_hand() == 20 - left
     by_hand = [one for one in documents if not any("wms" in key for key in one.moves)]
     assert all(one.figures().in_transit >= 0 for one in by_hand)
+
+
+def test_where_two_systems_are_believed_each_says_its_own_half() -> None:
+    declared = network()
+    places = {**declared.locations, WEST: replace(declared.locations[WEST], movements=ERP)}
+    house = House(replace(declared, locations=places))
+    house.post(movement("opening", 0, 10))
+    house.clock.advance(hours=1)
+    made = approved(house)
+
+    told(house, "transfer_ship", 5, transfer=made.id)
+    assert figures(house.transfers.get(made.id)) == (5, 5, 0, 0)
+    told(house, "transfer_receive", 4, transfer=made.id)
+    assert figures(house.transfers.get(made.id)) == (5, 5, 0, 0)  # the origin's system cannot know that
+    told(house, "transfer_receive", 3, by="erp", transfer=made.id)
+
+    assert figures(house.transfers.get(made.id)) == (5, 2, 3, 0)
+    assert quantities(house, AT_WEST) == (3, 2, 3)
+    house.assert_exact()

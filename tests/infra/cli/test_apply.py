@@ -227,6 +227,16 @@ def test_a_mistake_is_named_and_nothing_is_applied(bare: Bench, before: str, aft
     assert bare.registry.network(fresh=True).sources == {}
 
 
+@pytest.mark.parametrize("name", ["transfer", "reservation"])
+def test_no_channels_orders_may_be_named_like_our_own(bare: Bench, name: str) -> None:
+    file = edited(bare, ("  shop:\n", f"  {name}:\n"), ("channel: shop", f"channel: {name}"))
+
+    result = bare.run("apply", file, "--yes")
+
+    assert result.exit_code == 1
+    assert f"  channels.{name}: " in result.stderr
+
+
 def test_an_unknown_option_is_refused_with_what_there_is_and_what_was_probably_meant(bare: Bench) -> None:
     result = bare.run("apply", edited(bare, ("{shop: demo", "{shpo: demo")), "--yes")
 
