@@ -7,7 +7,7 @@ GET stock, journal, availability                viewer, reserver
 POST, GET, DELETE reservations                  reserver
 GET cases, work queue, messages, dead letters   viewer
 GET explanations, drift, trace, write paths     viewer
-GET shadow report, drills                       viewer
+GET shadow report, drills, advice               viewer
 POST case actions, replay, redrive              operator
 POST case assign, comment, escalate             operator, approver
 POST case approve, reject; POST message undo    approver
@@ -29,6 +29,7 @@ from __future__ import annotations
 from typing import Any
 
 from functions.inventory_api import (
+    advice_calls,
     approval_calls,
     case_calls,
     drill_calls,
@@ -50,6 +51,7 @@ from shared.runtime.http import Answer
 from shared.runtime.logging import log_to_stdout
 
 __all__ = [
+    "advice_calls",
     "approval_calls",
     "case_calls",
     "drill_calls",

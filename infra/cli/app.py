@@ -5,6 +5,7 @@ from __future__ import annotations
 import click
 
 from infra.cli import (
+    advice_command,
     audit_command,
     case_commands,
     channel_commands,
@@ -74,6 +75,7 @@ for member in (
     case_commands.case,
     explain_command.explain,
     explain_command.drift,
+    advice_command.advice,
     drill_commands.drill,
     trace_command.trace,
     path_command.write_paths,

@@ -161,6 +161,43 @@ DRILL = {
     ],
     "more": 1,
 }
+ADVICE: dict[str, list[dict[str, object]]] = {
+    "buffers": [
+        {
+            "channel": "shop",
+            "safety_stock": 0,
+            "advised": 2,
+            "listings": 3,
+            "too_small_for": 1,
+            "why": "seen within 4 s",
+            "short": [{"sku": "A", "location": "east", "withheld": 0, "needed": 2}],
+        }
+    ],
+    "counts": [
+        {
+            "sku": "A",
+            "location": "east",
+            "counted_at": None,
+            "moved": 40,
+            "drift": 0,
+            "expected": 1,
+            "value": "12.50 EUR",
+            "why": "never counted",
+        }
+    ],
+    "movements": [
+        {
+            "sku": "A",
+            "location": "east",
+            "kind": "receipt",
+            "event": "wms/GR-1/1/receipt/1",
+            "at": "2026-11-01T12:00:00.000000Z",
+            "units": 500,
+            "why": "of 20 half are within 1 of 5",
+        }
+    ],
+    "sites": [],
+}
 NEW_SECRET = "whsec_" + "bmV3" * 8
 RESERVATION = {
     "id": "r1",
@@ -289,6 +326,9 @@ def calls(bench: Bench) -> dict[str, list[str]]:
     bench.http.answer("GET", "/api/v1/registry/rollouts", 200, {"systems": [ROLLED_OUT]})
     bench.http.answer("GET", "/api/v1/shadow-report", 200, SHADOW)
     bench.http.answer("GET", "/api/v1/drills/outage", 200, DRILL)
+    for topic, rows in ADVICE.items():
+        said = {"topic": topic, "rows": rows, "more": 1, "looked_at": 3, "is_complete": False}
+        bench.http.answer("GET", f"/api/v1/advice/{topic}", 200, said)
     entered = {"status": "posted", "case": None, "message_id": "m1", "sku": "A", "location": "east"}
     bench.http.answer("POST", "/api/v1/movements", 201, entered)
     bench.http.answer("POST", "/api/v1/counts", 201, entered)
@@ -313,6 +353,7 @@ def calls(bench: Bench) -> dict[str, list[str]]:
         "secret set": ["secret", "set", "source", "erp"],
         "rollout": ["rollout"],
         "shadow-report": ["shadow-report"],
+        "advice": ["advice"],
         "drill outage": ["drill", "outage", "shop"],
         "send": ["send", "erp", body],
         "drop": ["drop", "wms", body],
