@@ -12,7 +12,7 @@ from pydantic import Field
 from functions.inventory_api.edge import Asked, RefusedError, call, case_now, house
 from functions.inventory_api.requests import Instant, Reason, Request
 from shared.domain.cases import CaseKind
-from shared.domain.fold import ChangedSinceSeenError
+from shared.domain.count_decisions import ChangedSinceSeenError
 from shared.domain.network import Source
 from shared.domain.stock import EventKey, MessageId
 from shared.operations.case_desk import NotPossibleError

@@ -67,8 +67,8 @@ from infra.simulation.workload import (
 )
 from shared.channels.contract import FetchedOrder
 from shared.domain.cases import Case, CaseKind, CaseStatus
+from shared.domain.count_decisions import ChangedSinceSeenError
 from shared.domain.events import instant, parse_instant
-from shared.domain.fold import ChangedSinceSeenError
 from shared.domain.network import Channel
 from shared.domain.stock import Counter, LocationId, MessageId, Sku, SourceId, StockKey
 from shared.operations.case_desk import NotPossibleError, UnseenError

@@ -395,6 +395,11 @@ def count_slot(event: Count) -> Slot:
     return Slot(event.leaf, Counter(event.element))
 
 
+def time_said(event: Count) -> tuple[datetime, datetime]:
+    """Return when a count says it was taken, from and to."""
+    return (event.as_of if event.since is None else event.since, event.as_of)
+
+
 def count_document(event: Count) -> CountDocument | None:
     """Return the document that may be corrected later; None where the count names none."""
     return CountDocument(count_slot(event), event.origin.source, event.document) if event.document else None

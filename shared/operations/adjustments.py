@@ -14,8 +14,8 @@ from collections.abc import Sequence
 from datetime import datetime
 
 from shared.domain.cases import Case, CaseKind, case_id
+from shared.domain.count_decisions import ChangedSinceSeenError
 from shared.domain.events import Movement
-from shared.domain.fold import ChangedSinceSeenError
 from shared.domain.messages import Message
 from shared.domain.network import MANUAL
 from shared.domain.stock import Counter, EventKey, Quantity, StockKey

@@ -13,8 +13,8 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 
 from shared.domain.cases import OURSELVES, RETRIED, Case, CaseKind, CaseStatus, Deed
+from shared.domain.count_decisions import Decision, InstantNeededError, NoLongerWaitsError, SeenNeededError
 from shared.domain.events import instant
-from shared.domain.fold import Decision, InstantNeededError, NoLongerWaitsError, SeenNeededError
 from shared.domain.stock import ChannelId, EventKey, MessageId, Quantity, Sku, SourceId
 from shared.operations.adjustments import AdjustmentChangedError, comes_to
 from shared.operations.case_selection import Selection

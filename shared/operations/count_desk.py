@@ -19,8 +19,8 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from shared.domain.cases import Case, CaseKind, CaseStatus, Fact, case_id
+from shared.domain.count_decisions import ChangedSinceSeenError, Decision, NoLongerWaitsError
 from shared.domain.events import instant
-from shared.domain.fold import ChangedSinceSeenError, Decision, NoLongerWaitsError
 from shared.domain.ledger import Cause, Posting, Why
 from shared.domain.stock import EventKey, LocationId, Quantity, Sku, StockKey
 from shared.operations.facts import Note, NoteKind, Outcome, Result

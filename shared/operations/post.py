@@ -27,8 +27,9 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any, cast
 
+from shared.domain.count_decisions import Decision, Retraction
 from shared.domain.events import Count, Demand, Movement, instant
-from shared.domain.fold import Decision, Retraction, fold
+from shared.domain.fold import fold
 from shared.domain.ledger import NO_RULES, Posting, Rules, Waiting
 from shared.domain.stock import WHOLE, EventKey, LocationId, Quantity, Sku, StockKey
 from shared.operations.allotments import Allotments

@@ -24,8 +24,9 @@ from datetime import datetime
 from itertools import islice
 from typing import cast
 
+from shared.domain.count_decisions import Retraction
 from shared.domain.events import Count, Demand, Leg, Movement, Origin, instant
-from shared.domain.fold import Retraction, fold
+from shared.domain.fold import fold
 from shared.domain.ledger import Cause, Line
 from shared.domain.messages import Message
 from shared.domain.network import Source

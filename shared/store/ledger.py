@@ -22,8 +22,9 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, cast
 
+from shared.domain.count_decisions import Retraction
 from shared.domain.events import Count, Event, Movement, instant, parse_instant
-from shared.domain.fold import Retraction, needs
+from shared.domain.fold_needs import needs
 from shared.domain.ledger import (
     NO_RULES,
     AsOfKey,

@@ -8,8 +8,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime, timedelta
 
+from shared.domain.count_decisions import Decision
 from shared.domain.events import Count, Leg, Movement, MovementKind, Origin
-from shared.domain.fold import Decision, fold, needs
+from shared.domain.fold import fold
+from shared.domain.fold_needs import needs
 from shared.domain.ledger import (
     NO_RULES,
     Clock,

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from shared.domain.fold import ChangedSinceSeenError, Decision, NoLongerWaitsError
+from shared.domain.count_decisions import ChangedSinceSeenError, Decision, NoLongerWaitsError
 from shared.domain.ledger import Rules, Slot, Why
 from shared.domain.network import Tolerance
 from shared.domain.stock import WHOLE, Counter, EventKey, Leaf, SourceId

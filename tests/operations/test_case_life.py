@@ -9,7 +9,7 @@ from decimal import Decimal
 import pytest
 
 from shared.domain.cases import OURSELVES, Case, CaseKind, CaseStatus, Fact
-from shared.domain.fold import ChangedSinceSeenError
+from shared.domain.count_decisions import ChangedSinceSeenError
 from shared.domain.item_changes import Declaration, changed
 from shared.domain.items import Change
 from shared.domain.money import Money, parse_money

@@ -12,8 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from shared.domain.cases import CaseKind, CaseStatus
+from shared.domain.count_decisions import ChangedSinceSeenError
 from shared.domain.events import Count, Leg, Movement, MovementKind, Origin
-from shared.domain.fold import ChangedSinceSeenError
 from shared.domain.ledger import Slot
 from shared.domain.network import Grain, Tolerance
 from shared.domain.stock import WHOLE, Counter, EventKey, Leaf, MessageId, SourceId

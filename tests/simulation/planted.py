@@ -17,8 +17,9 @@ from infra.simulation.history import Verdict, play
 from infra.simulation.workload import Workload
 from shared.channels.contract import ChannelConnector, Deferred, Offer, Outcome, Unknown
 from shared.domain import fold as folding
-from shared.domain import ledger
+from shared.domain import journal_draft, ledger
 from shared.domain.availability import Standing, promise
+from shared.domain.count_decisions import Decision
 from shared.domain.events import Count
 from shared.domain.messages import Message
 from shared.domain.network import Source
@@ -145,7 +146,7 @@ def approved_blindly() -> list[Replacement]:
     """An approval applies although the ledger's number is not the one that the approver saw any more."""
     original = folding._Draft.decide
 
-    def decide(self: Any, decision: folding.Decision) -> None:
+    def decide(self: Any, decision: Decision) -> None:
         original(self, replace(decision, seen=None))
 
     return [(folding._Draft, "decide", decide)]
@@ -214,7 +215,7 @@ def count_overwrites_later_receipt() -> list[Replacement]:
     def balance_at(self: Any, _at: Any) -> Quantity:
         return int(self.balance)
 
-    return [(folding._SlotDraft, "balance_at", balance_at)]
+    return [(journal_draft.SlotDraft, "balance_at", balance_at)]
 
 
 def older_order_version_wins() -> list[Replacement]:
