@@ -35,6 +35,7 @@ class CaseKind(StrEnum):
     POSTING_DELAY = "posting_delay"
     OVERSOLD = "oversold"
     TRANSFER_OVERDUE = "transfer_overdue"
+    TRANSFER_OVER_RECEIVED = "transfer_over_received"
     STALE_SOURCE = "stale_source"
     ADJUSTMENT_APPROVAL = "adjustment_approval"
     COUNT_APPROVAL = "count_approval"

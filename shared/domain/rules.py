@@ -117,8 +117,9 @@ DUE_WITHIN: Mapping[CaseKind, timedelta] = {
     CaseKind.COUNT_DISPUTED: 24 * _HOUR,
     CaseKind.ORDER_DISPUTED: 8 * _HOUR,
     CaseKind.POSTING_DELAY: 8 * _HOUR,
-    # units are on the way for too long
+    # units are on the way for too long, or came out of nowhere
     CaseKind.TRANSFER_OVERDUE: 24 * _HOUR,
+    CaseKind.TRANSFER_OVER_RECEIVED: 24 * _HOUR,
     # two systems disagree
     CaseKind.DRIFT: 24 * _HOUR,
     CaseKind.CHANNEL_EDITED: 24 * _HOUR,

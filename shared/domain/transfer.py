@@ -37,6 +37,9 @@ from shared.domain.stock import Counter, EventKey, LocationId, Quantity, Sku
 PREFIX = "transfer/"
 """How the name of a transfer's order begins."""
 
+OUT_OF_ORDER = timedelta(hours=1)
+"""How long what arrived may be known before what left: messages of two systems overtake each other."""
+
 
 class Effect(StrEnum):
     """What a movement is to a transfer."""
@@ -139,7 +142,7 @@ class Transfer:
     lead_time
         How long the way takes, where that is known: from the first shipment on, it is overdue after that.
     written_off
-        What was to be written off of each SKU when it was closed.
+        What was to be written off of each SKU when it was closed; fewer than 0 where more had arrived than left.
     revision
         Counts the writes; a change is valid only while it stays.
     """
@@ -179,7 +182,7 @@ class Transfer:
         all_lines = [self.figures(line.sku) for line in self.lines]
         is_on_the_way = any(one.in_transit for one in all_lines)
         if self.closed is not None and not is_on_the_way:
-            if any(one.lost for one in all_lines):
+            if any(one.lost > 0 for one in all_lines):
                 return TransferStatus.CLOSED_SHORT
             return (
                 TransferStatus.CLOSED if any(one.shipped for one in all_lines) else TransferStatus.CANCELLED
@@ -208,6 +211,14 @@ class Transfer:
             return self.closed.at
         shipped_at = self.shipped_at
         return None if shipped_at is None or self.lead_time is None else shipped_at + self.lead_time
+
+    @property
+    def unexplained_at(self) -> datetime | None:
+        """When it has been long enough that more arrived than is said to have left; None where that is not so."""
+        if not any(self.figures(line.sku).in_transit < 0 for line in self.lines):
+            return None
+        received = [one.at for one in self.moves.values() if one.effect is not Effect.SHIPPED]
+        return max(received, default=self.requested.at) + OUT_OF_ORDER
 
     def line(self, sku: str) -> TransferLine | None:
         """Return the line of a SKU."""

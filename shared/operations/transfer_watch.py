@@ -1,4 +1,9 @@
-"""Watching over transfers: units that should have arrived are a case, which closes by itself when they have.
+"""Watching over transfers: what nobody may overlook is a case, and each case closes by itself.
+
+======================  ===========================================================================================
+transfer_overdue        units left longer ago than the way takes, and have not arrived
+transfer_over_received  more arrived than is said to have left, and the shipment was not told since
+======================  ===========================================================================================
 
 Everything is judged from how the tables stand now. A transfer whose closing was cut short is written off here, too.
 """
@@ -6,7 +11,7 @@ Everything is judged from how the tables stand now. A transfer whose closing was
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from datetime import datetime
 from decimal import Decimal
@@ -43,71 +48,96 @@ class TransferWatch:
         self._clock = clock
 
     def run(self) -> dict[str, int]:
-        """Look at everything that is due once; return how many transfers are overdue."""
+        """Look at everything that is due once; return how many cases of transfers were filed anew."""
         now = self._clock()
-        late: dict[str, Case] = {}
-        for listed in self._transfers.due(now):
-            found = self._late(listed, now)
-            if found is not None:
-                late[found.id] = found
-        for known in self._cases.open_of((CaseKind.TRANSFER_OVERDUE,)):
-            found = late.pop(known.id, None) or self._judge_again(known, now)
-            if found is None:
-                self._cases.close(known.id, "all that was shipped has arrived, or is written off", now)
-            elif found.facts != known.facts:
-                self._cases.file(found)
-        for case in late.values():
+        found = {case.id: case for listed in self._transfers.due(now) for case in self._judge(listed, now)}
+        for known in self._cases.open_of(tuple(_RESOLUTIONS)):
+            case = found.pop(known.id, None) or self._judge_again(known, now)
+            if case is None:
+                self._cases.close(known.id, _RESOLUTIONS[known.kind], now)
+            elif case.facts != known.facts:
+                self._cases.file(case)
+        for case in found.values():
             self._cases.file(case)
-        return {"transfers_overdue": len(late)}
+        return {"transfers_late": len(found)}
 
     def _judge_again(self, known: Case, now: datetime) -> Case | None:
         """Judge by itself what the index did not list, or not yet: it may lag behind the table."""
         with suppress(TransferNotFoundError):
-            return self._late(self._desk.get(str(known.facts["transfer"])), now)
+            transfer = self._desk.get(str(known.facts["transfer"]))
+            return next((case for case in self._judge(transfer, now) if case.id == known.id), None)
         return None
 
-    def _late(self, transfer: Transfer, now: datetime) -> Case | None:
+    def _judge(self, transfer: Transfer, now: datetime) -> Iterator[Case]:
         if transfer.closed is not None:
             try:
                 transfer = self._desk.settle(transfer)
             except TransferBusyError:
                 log.warning("write_off_left_to_next_run", extra={"transfer": transfer.id})
-        due_at = transfer.due_at
-        return None if due_at is None or due_at > now else self._case(transfer, due_at, now)
+        due_at, unexplained_at = transfer.due_at, transfer.unexplained_at
+        if due_at is not None and due_at <= now:
+            about = self._about(transfer, sign=1)
+            yield _overdue(transfer, due_at, about, now)
+        if unexplained_at is not None and unexplained_at <= now:
+            yield _over_received(transfer, self._about(transfer, sign=-1), now)
 
-    def _case(self, transfer: Transfer, due_at: datetime, now: datetime) -> Case:
-        missing = {
-            line.sku: units for line in transfer.lines if (units := transfer.figures(line.sku).in_transit) > 0
-        }
-        items = self._registry.items.find(missing)
+    def _about(self, transfer: Transfer, sign: int) -> dict[str, Fact]:
+        """Return the figures of a case: the units that are on the way (or with -1, that came unannounced), and their worth."""
+        units = {line.sku: sign * transfer.figures(line.sku).in_transit for line in transfer.lines}
+        units = {sku: left for sku, left in units.items() if left > 0}
+        items = self._registry.items.find(units)
         worth: dict[str, Decimal] = {}
-        for sku, units in missing.items():
+        for sku, left in units.items():
             price = items[sku].price if sku in items else None
             if price is not None:
-                worth[price.currency] = worth.get(price.currency, Decimal(0)) + price.amount * units
+                worth[price.currency] = worth.get(price.currency, Decimal(0)) + price.amount * left
         values = ", ".join(str(Money(amount, currency)) for currency, amount in sorted(worth.items()))
-        units, [first, *others] = sum(missing.values()), missing
         facts: dict[str, Fact] = {
             "transfer": transfer.id,
             "from": transfer.origin,
             "to": transfer.destination,
             "location": transfer.destination,
-            "units": units,
+            "units": sum(units.values()),
             "value": values or None,
-            "due_at": instant(due_at),
-            "missing": ", ".join(f"{sku} {left}" for sku, left in missing.items()),
+            "items": ", ".join(f"{sku} {left}" for sku, left in units.items()),
         }
-        if not others:
-            facts["sku"] = first
-        worth_said = f", worth {values}" if values else ""
-        return Case(
-            case_id(CaseKind.TRANSFER_OVERDUE, transfer.id),
-            CaseKind.TRANSFER_OVERDUE,
-            f"{units} units{worth_said} of transfer {transfer.id} left {transfer.origin} and should have reached "
-            f"{transfer.destination} by {instant(due_at)}",
-            f"ask {transfer.destination} and the carrier: receive what is there (onecount transfers receive), or close the "
-            "transfer and accept the loss",
-            now,
-            now,
-            facts,
-        )
+        return facts | ({"sku": next(iter(units))} if len(units) == 1 else {})
+
+
+_RESOLUTIONS = {
+    CaseKind.TRANSFER_OVERDUE: "all that was shipped has arrived, or is written off",
+    CaseKind.TRANSFER_OVER_RECEIVED: "as much is said to have left as arrived, or the difference was accepted",
+}
+
+
+def _overdue(transfer: Transfer, due_at: datetime, about: Mapping[str, Fact], now: datetime) -> Case:
+    return Case(
+        case_id(CaseKind.TRANSFER_OVERDUE, transfer.id),
+        CaseKind.TRANSFER_OVERDUE,
+        f"{_so_many(about)} of transfer {transfer.id} left {transfer.origin} and should have reached "
+        f"{transfer.destination} by {instant(due_at)}",
+        f"ask {transfer.destination} and the carrier: receive what is there (onecount transfers receive), or close the "
+        "transfer and accept the loss",
+        now,
+        now,
+        {**about, "due_at": instant(due_at)},
+    )
+
+
+def _over_received(transfer: Transfer, about: Mapping[str, Fact], now: datetime) -> Case:
+    return Case(
+        case_id(CaseKind.TRANSFER_OVER_RECEIVED, transfer.id),
+        CaseKind.TRANSFER_OVER_RECEIVED,
+        f"{_so_many(about)} of transfer {transfer.id} arrived at {transfer.destination}, and nobody said that they left "
+        f"{transfer.origin}",
+        f"ask {transfer.origin} for the shipment; if more arrived than was sent, close the transfer and accept the "
+        "difference",
+        now,
+        now,
+        about,
+    )
+
+
+def _so_many(about: Mapping[str, Fact]) -> str:
+    worth = f", worth {about['value']}," if about["value"] else ""
+    return f"{about['units']} units{worth}"

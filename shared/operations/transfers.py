@@ -26,6 +26,7 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from datetime import datetime, timedelta
+from typing import NoReturn
 
 from shared.domain.events import Movement, instant
 from shared.domain.stock import LocationId, Quantity, Sku
@@ -184,18 +185,12 @@ class TransferDesk:
                 refuse_state(
                     f"it is {known.status} already", "look at it: there is nothing to close any more"
                 )
-            lost = {
-                line.sku: units for line in known.lines if (units := known.figures(line.sku).in_transit) > 0
-            }
+            lost = {line.sku: units for line in known.lines if (units := known.figures(line.sku).in_transit)}
             if lost and not accept_loss:
-                reason_why = f"{sum(lost.values())} units are still in transit"
-                remedy = (
-                    "receive them first, or say that they are lost (accept_loss: true): they are written off"
-                )
-                raise RefusedTransferError("accept_loss", reason_why, remedy)
+                _refuse_loss(lost)
             if lost and not may_write_off:
-                raise WriteOffNotAllowedError(f"{sum(lost.values())} units in transit would be written off")
-            self._two_people(known, actor, lost, "write them off")
+                raise WriteOffNotAllowedError(f"{_left_over(lost)}, and would be written off")
+            self._two_people(known, actor, {sku: abs(units) for sku, units in lost.items()}, "write them off")
             done = replace(known, closed=Word(actor, now, reason), written_off=lost)
             return done, self._hold.given_back(known, now)
 
@@ -291,8 +286,9 @@ class TransferDesk:
         if closed is None:
             return facts
         for sku, most in transfer.written_off.items():
-            units = min(most, transfer.figures(sku).in_transit)
-            if units > 0 and movement_key(transfer, sku, Effect.LOST, "closed") not in transfer.moves:
+            left = transfer.figures(sku).in_transit
+            units = min(most, left) if most > 0 else max(most, left)
+            if units * most > 0 and movement_key(transfer, sku, Effect.LOST, "closed") not in transfer.moves:
                 said = {"actor": closed.by, "reason": closed.why}
                 part = Part(sku, units)
                 facts.append(self._fact(transfer, Effect.LOST, part, "closed", said, self._clock()))
@@ -362,6 +358,20 @@ class TransferDesk:
         )
         if why is not None:
             raise SamePersonError(f"{actor} has requested it, and {why}: another person must {what}")
+
+
+def _left_over(lost: Mapping[Sku, Quantity]) -> str:
+    """Say how many units are on the way, or arrived without having left."""
+    missing, found = (sum(max(0, sign * units) for units in lost.values()) for sign in (1, -1))
+    said = [f"{missing} units are still in transit"] if missing else []
+    return " and ".join([*said, *([f"{found} units arrived that nobody said had left"] if found else [])])
+
+
+def _refuse_loss(lost: Mapping[Sku, Quantity]) -> NoReturn:
+    remedy = "receive them first, or accept that they are written off (accept_loss: true)"
+    if min(lost.values()) < 0:
+        remedy = "have the shipment told first, or accept the difference (accept_loss: true)"
+    raise RefusedTransferError("accept_loss", _left_over(lost), remedy)
 
 
 def _say_why(done: Transfer, effect: Effect, fact: Fact) -> None:

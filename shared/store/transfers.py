@@ -1,7 +1,7 @@
 """Transfers in the ``stock`` table: one item for each, written only while it is as it was read.
 
 All are listed under ``transfer`` in the index ``order_lines``, the newest last; those whose units should have arrived by
-some instant also under ``transfer`` in the index ``expiring``, by that instant. Those that are not over are listed by
+some instant, or have not been explained since, also under ``transfer`` in the index ``expiring``, by that instant. Those that are not over are listed by
 their destination in the index ``by_location``, beside its stock keys.
 """
 
@@ -49,7 +49,7 @@ class Transfers:
             yield from map(_transfer, self._table.get_many(keys).values())
 
     def due(self, at: datetime, limit: int = 1000) -> Iterator[Transfer]:
-        """Yield transfers of which units should have arrived by an instant; read through an index that may lag behind."""
+        """Yield transfers that are to be looked at by an instant: units are late, or unexplained; read through an index that may lag behind."""
         for number in range(SHARDS):
             keys = list(
                 self._table.query_index("expiring", f"transfer#{number}", last=instant(at), limit=limit)
@@ -64,7 +64,7 @@ def place_of(transfer: Transfer) -> str:
 
 def transfer_put(transfer: Transfer) -> Put:
     """Write a transfer, on condition that nobody changed it since it was read."""
-    due_at = transfer.due_at
+    instants = [at for at in (transfer.due_at, transfer.unexplained_at) if at is not None]
     attributes: dict[str, Value] = {
         "transfer": transfer.id,
         "from": transfer.origin,
@@ -86,8 +86,8 @@ def transfer_put(transfer: Transfer) -> Put:
     if transfer.status not in OVER:
         attributes["by_location_pk"] = _open_to(transfer.destination, shard(transfer.id))
         attributes["by_location_sk"] = place_of(transfer)
-    if due_at is not None:
-        attributes |= {"expiring_pk": f"transfer#{shard(transfer.id)}", "expiring_sk": instant(due_at)}
+    if instants:
+        attributes |= {"expiring_pk": f"transfer#{shard(transfer.id)}", "expiring_sk": instant(min(instants))}
     condition = Equals("revision", transfer.revision) if transfer.revision else Absent()
     return Put(transfer_key(transfer.id), attributes, (condition,))
 

@@ -542,3 +542,49 @@ def test_where_two_systems_are_believed_each_says_its_own_half() -> None:
     assert figures(house.transfers.get(made.id)) == (5, 2, 3, 0)
     assert quantities(house, AT_WEST) == (3, 2, 3)
     house.assert_exact()
+
+
+def test_more_than_left_is_a_case_until_the_shipment_is_told() -> None:
+    house = stocked()
+    made = approved(house)
+    told(house, "transfer_receive", 3, transfer=made.id)
+    house.transfer_watch.run()
+    assert house.open_cases() == []
+
+    house.clock.advance(hours=2)
+    house.transfer_watch.run()
+    [case] = house.cases.open_of([CaseKind.TRANSFER_OVER_RECEIVED])
+    assert (case.facts["units"], case.facts["sku"]) == (3, "TEA")
+
+    told(house, "transfer_ship", 3, transfer=made.id)
+    house.transfer_watch.run()
+    assert house.open_cases() == []
+
+
+def test_more_than_left_is_accepted_by_closing_and_leaves_nothing_in_transit() -> None:
+    house = stocked()
+    made = approved(house)
+    told(house, "transfer_ship", 3, transfer=made.id)
+    told(house, "transfer_receive", 5, transfer=made.id)
+    with pytest.raises(RefusedTransferError, match="2 units arrived that nobody said had left"):
+        house.transfers.close(made.id, "ben", "c", "two more in the box", may_write_off=True)
+
+    made = house.transfers.close(
+        made.id, "ben", "c", "two more in the box", accept_loss=True, may_write_off=True
+    )
+
+    assert (made.status, figures(made)) == (TransferStatus.CLOSED, (3, 0, 5, -2))
+    assert quantities(house, AT_WEST) == (5, 0, 5)
+    house.assert_exact()
+
+
+def test_what_is_approved_is_told_to_the_channels_at_once() -> None:
+    house = stocked()
+    house.list_on(SHOP, "TEA")
+    house.settle()
+    house.lanes.due()
+
+    approved(house)
+    house.settle()
+
+    assert [(hint.channel, hint.sku) for hint in house.lanes.due()] == [(SHOP, TEA)]
