@@ -17,7 +17,7 @@ from shared.domain.stock import Counter, Leaf, Quantity
 from shared.operations.message_view import EventOutcome, MessageEvents
 from shared.operations.reserve import Reservation
 from shared.operations.stock_view import ChannelStock, ItemStock, LocationStock
-from shared.store.ledger import JournalEntry
+from shared.store.ledger_items import JournalEntry
 
 Json = dict[str, Any]
 

@@ -10,7 +10,7 @@ from shared.runtime.logging import log_to_stdout
 from shared.runtime.settings import ReconcileStockSettings
 from shared.runtime.wiring import House
 from shared.store.attributes import item_from_image
-from shared.store.ledger import moved_of
+from shared.store.ledger_items import moved_of
 from shared.store.observations import observation
 
 log_to_stdout("reconcile_stock")

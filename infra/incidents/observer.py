@@ -31,7 +31,7 @@ from shared.operations.write_paths import PathWatch
 from shared.store.cases import Cases
 from shared.store.inbox import Inbox
 from shared.store.layout import INDEXES
-from shared.store.ledger import moved_of
+from shared.store.ledger_items import moved_of
 from shared.store.memory import MemoryTable
 from shared.store.observations import Observations, observation
 from shared.store.registry import Registry

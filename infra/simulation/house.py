@@ -63,7 +63,8 @@ from shared.operations.write_paths import PathWatch
 from shared.store.attributes import item_from_image
 from shared.store.cases import Cases
 from shared.store.inbox import Inbox
-from shared.store.ledger import Ledger, moved_of
+from shared.store.ledger import Ledger
+from shared.store.ledger_items import moved_of
 from shared.store.listings import Listings, Paces
 from shared.store.memory import StreamRecord
 from shared.store.observations import Observations, Said, observation

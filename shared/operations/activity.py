@@ -16,7 +16,8 @@ from shared.domain.ledger import Cause, Line
 from shared.domain.reservation import OrderLine
 from shared.domain.stock import Counter, LocationId, Quantity, StockKey
 from shared.store.layout import SHARDS, fast_index, key_of
-from shared.store.ledger import JournalEntry, Ledger
+from shared.store.ledger import Ledger
+from shared.store.ledger_items import JournalEntry
 from shared.store.orders import Orders
 from shared.store.table import Table
 

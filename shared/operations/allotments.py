@@ -18,7 +18,7 @@ from shared.domain.network import Channel
 from shared.domain.stock import ChannelId, Quantity, StockKey
 from shared.store.allotments import claim_in_allotment, filling, gathering, idle_allotments
 from shared.store.layout import promise_key
-from shared.store.ledger import stock_key_of
+from shared.store.ledger_items import stock_key_of
 from shared.store.promises import COUNTERS, allotted, counters, spare, standing_of
 from shared.store.table import (
     Item,

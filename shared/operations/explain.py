@@ -32,7 +32,8 @@ from shared.domain.root_cause import (
 from shared.domain.stock import EventKey, LocationId, Quantity, Sku, SourceId, StockKey
 from shared.operations.stock_view import StockView
 from shared.store.cases import Cases
-from shared.store.ledger import JournalEntry, Ledger
+from shared.store.ledger import Ledger
+from shared.store.ledger_items import JournalEntry
 from shared.store.observations import Observations, Said
 from shared.store.orders import Orders
 from shared.store.registry import Registry

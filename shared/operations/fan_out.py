@@ -20,7 +20,7 @@ from shared.domain.network import Listing
 from shared.domain.stock import ChannelId, Quantity, Sku, StockKey
 from shared.store.bulk import write_each
 from shared.store.layout import SHARDS
-from shared.store.ledger import stock_key_of
+from shared.store.ledger_items import stock_key_of
 from shared.store.promises import allotted, fanned_out, standings
 from shared.store.registry import Registry
 from shared.store.table import Item, Table, Update

@@ -47,8 +47,10 @@ from shared.operations.order_lines import plan_lines
 from shared.operations.transfer_lines import plan_transfers
 from shared.store.layout import event_key
 from shared.store.lease import Leases
-from shared.store.ledger import Balance, Ledger, posting_actions
+from shared.store.ledger import Ledger
+from shared.store.ledger_items import Balance
 from shared.store.orders import Orders
+from shared.store.posting_actions import posting_actions
 from shared.store.promises import promise_action
 from shared.store.registry import Network
 from shared.store.table import (

@@ -52,7 +52,7 @@ from shared.store.layout import (
     repair_key,
     version_key,
 )
-from shared.store.ledger import clock_value, mark_value
+from shared.store.ledger_items import clock_value, mark_value
 from shared.store.orders import line_puts, order_line
 from shared.store.promises import changed, spare
 from shared.store.table import (

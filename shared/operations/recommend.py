@@ -19,7 +19,8 @@ from shared.domain.replenish import Pace, Position, Proposal, Unmet, propose
 from shared.domain.stock import Counter, EventKey, LocationId, Quantity, Sku, StockKey
 from shared.operations.stock_view import StockView
 from shared.store.account import UNDONE
-from shared.store.ledger import JournalEntry, Ledger
+from shared.store.ledger import Ledger
+from shared.store.ledger_items import JournalEntry
 from shared.store.registry import Registry
 from shared.store.table import Table
 from shared.store.transfers import Transfers

@@ -34,7 +34,8 @@ from shared.operations.explain import Explainer, explained
 from shared.operations.stock_view import StockView
 from shared.operations.write_paths import PathWatch
 from shared.store.cases import Cases
-from shared.store.ledger import LedgerMovedError, Moved
+from shared.store.ledger import LedgerMovedError
+from shared.store.ledger_items import Moved
 from shared.store.observations import Observations, Said, Subject
 from shared.store.registry import Network, Registry
 

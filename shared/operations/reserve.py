@@ -66,7 +66,7 @@ from shared.operations.reservations import (
     Wanted,
 )
 from shared.store.layout import SHARDS, order_key
-from shared.store.ledger import stock_key_of
+from shared.store.ledger_items import stock_key_of
 from shared.store.orders import Orders, line_put
 from shared.store.promises import allotted, claim_conditions, promise_action, with_own
 from shared.store.registry import Registry

@@ -36,7 +36,8 @@ from shared.operations.stock_view import StockView
 from shared.store.cases import Cases
 from shared.store.inbox import Inbox, MessageNotFoundError, StoredMessage, UnreadableMessageError
 from shared.store.layout import event_key
-from shared.store.ledger import JournalEntry, Ledger
+from shared.store.ledger import Ledger
+from shared.store.ledger_items import JournalEntry
 from shared.store.listings import Listings
 from shared.store.observations import Observations
 from shared.store.orders import Orders

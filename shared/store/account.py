@@ -49,7 +49,7 @@ from shared.store.layout import (
     plain,
     promise_key,
 )
-from shared.store.ledger import clocks_of, count_mark, standing_count, unpack_lines, waiting_count
+from shared.store.ledger_items import clocks_of, count_mark, standing_count, unpack_lines, waiting_count
 from shared.store.orders import Orders, order_line
 from shared.store.table import Item, Key, Table, Value
 

@@ -12,7 +12,7 @@ from typing import cast
 from shared.domain.events import instant
 from shared.domain.stock import Quantity, StockKey
 from shared.store.layout import SHARDS, promise_key, shard
-from shared.store.ledger import stock_key_of
+from shared.store.ledger_items import stock_key_of
 from shared.store.promises import changed, spare
 from shared.store.table import (
     AnyOf,

@@ -1,4 +1,4 @@
-"""The ledger in the ``stock`` table: reads a stock key's state for ``fold``, and turns a posting into writes.
+"""The ledger in the ``stock`` table: reads a stock key's state for ``fold``; ``posting_actions`` writes what came of it.
 
 Every posting to a stock key carries the condition that the key's journal ``seq`` is still the one it was folded
 on, so the postings of one key are serial and everything read with that seq is exact. Nothing else protects it,
@@ -14,16 +14,12 @@ than that ``seq`` makes the write fail, what is older cannot be seen.
 
 from __future__ import annotations
 
-import json
-import zlib
-from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any, cast
+from typing import cast
 
 from shared.domain.count_decisions import Retraction
-from shared.domain.events import Count, Event, Movement, instant, parse_instant
+from shared.domain.events import Count, Event, Movement, instant
 from shared.domain.fold_needs import needs
 from shared.domain.ledger import (
     NO_RULES,
@@ -36,13 +32,11 @@ from shared.domain.ledger import (
     Line,
     Needs,
     Opening,
-    Posting,
     Rules,
     Slot,
     Standing,
     Stretch,
     Waiting,
-    Why,
     count_document,
     count_slot,
     is_new,
@@ -56,10 +50,7 @@ from shared.domain.stock import (
     Counter,
     EventKey,
     Leaf,
-    LocationId,
     Quantity,
-    Sku,
-    SourceId,
     StockKey,
     parse_leaf,
 )
@@ -68,24 +59,23 @@ from shared.store.layout import (
     bucket_hour,
     bucket_partition,
     count_document_key,
-    count_key,
     count_partition,
     entry_key,
     leaf_key,
-    shard,
     waiting_key,
 )
+from shared.store.ledger_items import (
+    Balance,
+    JournalEntry,
+    balance_of,
+    clocks_of,
+    count_mark,
+    entry,
+    standing_count,
+    waiting_count,
+)
 from shared.store.table import (
-    Absent,
-    Action,
-    Condition,
-    Delete,
-    Equals,
-    Item,
-    Key,
-    Put,
     Table,
-    Update,
     Value,
 )
 
@@ -95,43 +85,6 @@ FIRST_ENTRIES = 8
 
 class LedgerMovedError(Exception):
     """A key's journal grew while its history was read; read again."""
-
-
-@dataclass(frozen=True, slots=True)
-class Balance:
-    """A stock key as it stands: totals of all leaves, the clocks of the whole, and the journal's length.
-
-    ``withheld`` are the units that counts which wait keep from being promised.
-    """
-
-    key: StockKey
-    seq: int
-    totals: Mapping[Counter, Quantity]
-    clocks: Mapping[Slot, Clock]
-    counts_waiting: int = 0
-    withheld: Quantity = 0
-
-    def is_settled_at(self, at: datetime) -> bool:
-        """Whether nothing is known to have happened after an instant, so that the totals are those of then."""
-        return all(clock.last_valid_at is None or clock.last_valid_at <= at for clock in self.clocks.values())
-
-
-@dataclass(frozen=True, slots=True)
-class JournalEntry:
-    """One posting as it was recorded."""
-
-    key: StockKey
-    seq: int
-    posted_at: datetime
-    lines: Sequence[Line]
-
-
-@dataclass(frozen=True, slots=True)
-class Moved:
-    """A stock key that was posted to: what it was from ``since`` on has changed; None where nothing has."""
-
-    key: StockKey
-    since: datetime | None
 
 
 class Ledger:
@@ -144,7 +97,7 @@ class Ledger:
         """Return the balance of every key; one that was never posted to stands at zero with seq 0."""
         wanted = {balance_key(key): key for key in keys}
         found = self._table.get_many(list(wanted))
-        return {key: _balance(key, found.get(at)) for at, key in wanted.items()}
+        return {key: balance_of(key, found.get(at)) for at, key in wanted.items()}
 
     def state(
         self, balance: Balance, events: Sequence[Movement | Count | Retraction], rules: Rules = NO_RULES
@@ -371,264 +324,6 @@ class Ledger:
         return [standing_count(item) for item in found]
 
 
-def posting_actions(posting: Posting, posted_at: datetime) -> list[Action]:
-    """Return the writes of one posting apart from its events' own items: balance, journal, buckets, counts."""
-    key, seq = posting.key, posting.expected_seq
-    held: tuple[Condition, ...] = (Equals("seq", seq),) if seq else (Absent(),)
-    actions: list[Action] = [
-        Update(
-            balance_key(key),
-            set={
-                "sku": key.sku,
-                "location": key.location,
-                "posted_at": instant(posted_at),
-                "touched_from": instant(min(line.valid_at for line in posting.lines))
-                if posting.lines
-                else None,
-                "clocks": _clocks_value(posting, WHOLE),
-                "counts_waiting": len(posting.waiting),
-                "withheld": posting.withheld,
-                "by_location_pk": f"{key.location}#{shard(key.sku)}",
-                "by_location_sk": key.sku,
-            },
-            add={"seq": 1, **{str(counter): change for counter, change in posting.deltas.items()}},
-            conditions=held,
-        ),
-        Put(
-            entry_key(key, seq),
-            {"posted_at": instant(posted_at), "lines": pack_lines(posting.lines)},
-            (Absent(),),
-        ),
-    ]
-    actions += [
-        Put(
-            leaf_key(key, leaf),
-            {
-                "sku": key.sku,
-                "location": key.location,
-                "leaf": str(leaf),
-                "clocks": _clocks_value(posting, leaf),
-            },
-        )
-        for leaf in dict.fromkeys(slot.leaf for slot in posting.clocks)
-        if leaf != WHOLE
-    ]
-    actions += _bucket_actions(posting)
-    for accepted in posting.counts:
-        actions.append(
-            Put(
-                count_key(key, accepted.slot, accepted.mark),
-                {
-                    **mark_value(accepted.mark),
-                    "quantity": accepted.quantity,
-                    "variance": accepted.variance,
-                    "source": accepted.source,
-                    "document": accepted.document,
-                    "said": None if accepted.said is None else [instant(at) for at in accepted.said],
-                    **(
-                        {"spare": [_waiting_value(spare) for spare in accepted.spare]}
-                        if accepted.spare
-                        else {}
-                    ),
-                },
-            )
-        )
-    for (slot, mark), change in posting.restated.items():
-        actions.append(Update(count_key(key, slot, mark), add={"variance": change}))
-    actions += [Delete(count_key(key, slot, mark)) for slot, mark in posting.retracted]
-    if posting.waiting or posting.settled:
-        rows = [_waiting_value(count) for count in posting.waiting]
-        actions.append(Put(waiting_key(key), {"counts": rows}))
-    actions += [
-        Put(count_document_key(key, document), mark_value(mark))
-        for document, mark in posting.documents.items()
-    ]
-    return actions
-
-
-def pack_lines(lines: Iterable[Line]) -> bytes:
-    """Write journal lines compactly; ``unpack_lines`` reads them."""
-    rows = [
-        [
-            line.slot.counter,
-            str(line.slot.leaf),
-            line.quantity,
-            instant(line.valid_at),
-            line.event_key,
-            line.cause,
-        ]
-        for line in lines
-    ]
-    return zlib.compress(json.dumps(rows, separators=(",", ":")).encode(), 6)
-
-
-def unpack_lines(packed: bytes) -> list[Line]:
-    """Read what ``pack_lines`` wrote."""
-    return [
-        Line(
-            Slot(WHOLE if leaf == "-" else parse_leaf(leaf), Counter(counter)),
-            quantity,
-            parse_instant(valid_at),
-            EventKey(key),
-            Cause(cause),
-        )
-        for counter, leaf, quantity, valid_at, key, cause in json.loads(zlib.decompress(packed))
-    ]
-
-
-def entry(key: StockKey, item: Item) -> JournalEntry:
-    """Read a journal entry."""
-    return JournalEntry(
-        key,
-        int(cast(str, item["sk"])),
-        parse_instant(cast(str, item["posted_at"])),
-        unpack_lines(cast(bytes, item["lines"])),
-    )
-
-
-def stock_key_of(item: Item) -> StockKey:
-    """Read whose balance or promise an item is."""
-    return StockKey(Sku(cast(str, item["sku"])), LocationId(cast(str, item["location"])))
-
-
-def moved_of(item: Item) -> Moved:
-    """Read what the latest posting to a balance did to its past."""
-    since = cast("str | None", item.get("touched_from"))
-    return Moved(stock_key_of(item), None if since is None else parse_instant(since))
-
-
-def count_mark(item: Item) -> CountMark:
-    """Read the mark of an accepted count."""
-    return CountMark(
-        parse_instant(cast(str, item["as_of"])),
-        cast(str, item["version"]),
-        EventKey(cast(str, item["event_key"])),
-    )
-
-
-def clocks_of(item: Item) -> dict[Slot, Clock]:
-    """Read the clocks of a balance, or of a leaf."""
-    leaf = parse_leaf(cast(str, item["leaf"])) if "leaf" in item else WHOLE
-    clocks = cast("dict[str, Value]", item["clocks"])
-    return {Slot(leaf, Counter(counter)): _clock(value) for counter, value in clocks.items()}
-
-
 def _counts_in(line: Line, slot: Slot) -> bool:
     """Whether a line is one of a slot: every line of a counter is one of the whole location's."""
     return line.slot.counter == slot.counter and slot.leaf in (line.slot.leaf, WHOLE)
-
-
-def mark_value(mark: CountMark) -> dict[str, Value]:
-    """Write the mark of a count; ``count_mark`` reads it."""
-    return {"as_of": instant(mark.as_of), "version": mark.version, "event_key": mark.event_key}
-
-
-def standing_count(item: Item) -> Standing:
-    """Read an accepted count."""
-    return Standing(
-        count_mark(item),
-        cast(int, item["variance"]),
-        cast(int, item["quantity"]),
-        cast(str, item["source"]),
-        cast(str, item.get("document", "")),
-        None if item.get("said") is None else _said(cast("list[str]", item["said"])),
-        tuple(waiting_count(row) for row in cast("list[list[Value]]", item.get("spare", []))),
-    )
-
-
-def _said(ends: Sequence[str]) -> tuple[datetime, datetime]:
-    return parse_instant(ends[0]), parse_instant(ends[1])
-
-
-def _waiting_value(count: Waiting) -> list[Value]:
-    return [
-        str(count.slot.leaf),
-        count.slot.counter,
-        mark_value(count.mark),
-        count.quantity,
-        count.source,
-        count.document,
-        [instant(at) for at in count.said],
-        count.why,
-        count.known,
-        list(count.outcomes),
-        count.was_accepted,
-        count.is_decided,
-        [_waiting_value(spare) for spare in count.spare],
-    ]
-
-
-def waiting_count(row: Sequence[Any]) -> Waiting:
-    """Read one of the counts that wait for a decision."""
-    leaf, counter, mark, quantity, source, document, said, why, known, outcomes, was_accepted, *more = row
-    is_decided, spare = more or (False, [])
-    return Waiting(
-        Slot(WHOLE if leaf == "-" else parse_leaf(leaf), Counter(counter)),
-        count_mark(mark),
-        quantity,
-        SourceId(source),
-        document,
-        _said(said),
-        Why(why),
-        known,
-        (outcomes[0], outcomes[1]),
-        was_accepted,
-        is_decided,
-        tuple(waiting_count(one) for one in spare),
-    )
-
-
-def _clocks_value(posting: Posting, leaf: Leaf) -> dict[str, Value]:
-    return {slot.counter: clock_value(clock) for slot, clock in posting.clocks.items() if slot.leaf == leaf}
-
-
-def clock_value(clock: Clock) -> Value:
-    """Write a clock; ``clocks_of`` reads those of an item."""
-    mark = clock.last_count
-    return [
-        clock.balance,
-        None if clock.last_valid_at is None else instant(clock.last_valid_at),
-        None if mark is None else [instant(mark.as_of), mark.version, mark.event_key],
-    ]
-
-
-def _clock(value: Value) -> Clock:
-    balance, valid_at, mark = cast("tuple[int, str | None, list[str] | None]", value)
-    return Clock(
-        balance,
-        None if valid_at is None else parse_instant(valid_at),
-        None if mark is None else CountMark(parse_instant(mark[0]), mark[1], EventKey(mark[2])),
-    )
-
-
-def _balance(key: StockKey, item: Item | None) -> Balance:
-    if item is None:
-        return Balance(key, 0, dict.fromkeys(Counter, 0), {})
-    totals = {counter: cast(int, item.get(counter, 0)) for counter in Counter}
-    return Balance(
-        key,
-        cast(int, item["seq"]),
-        totals,
-        clocks_of(item),
-        cast(int, item.get("counts_waiting", 0)),
-        cast(int, item.get("withheld", 0)),
-    )
-
-
-def _bucket_actions(posting: Posting) -> list[Action]:
-    nets: defaultdict[Key, defaultdict[str, int]] = defaultdict(lambda: defaultdict(int))
-    for line in posting.lines:
-        stamp = instant(line.valid_at)
-        for leaf in {WHOLE, line.slot.leaf}:
-            bucket = Key(bucket_partition(posting.key, leaf), stamp[:13])
-            nets[bucket][f"{line.slot.counter}|{stamp[14:16]}"] += line.quantity
-    seq = posting.expected_seq
-    return [
-        Update(
-            bucket,
-            add=minutes,
-            defaults={f"{name}|lo": seq for name in minutes},
-            set={f"{name}|hi": seq for name in minutes},
-        )
-        for bucket, minutes in nets.items()
-    ]

@@ -29,7 +29,7 @@ from shared.domain.availability import Claim, Standing
 from shared.domain.events import instant
 from shared.domain.stock import ChannelId, Quantity, StockKey
 from shared.store.layout import SHARDS, promise_key, shard
-from shared.store.ledger import stock_key_of
+from shared.store.ledger_items import stock_key_of
 from shared.store.table import (
     AnyOf,
     AtLeast,

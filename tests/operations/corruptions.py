@@ -22,7 +22,7 @@ from shared.store.layout import (
     promise_key,
     waiting_key,
 )
-from shared.store.ledger import pack_lines, unpack_lines
+from shared.store.ledger_items import pack_lines, unpack_lines
 from shared.store.table import Delete, Item, Key, Put, Update
 from tests.operations.house import (
     EAST,

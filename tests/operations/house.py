@@ -70,7 +70,8 @@ from shared.store.attributes import item_from_image
 from shared.store.cases import Cases
 from shared.store.inbox import Inbox, message_id
 from shared.store.layout import INDEXES
-from shared.store.ledger import Ledger, moved_of
+from shared.store.ledger import Ledger
+from shared.store.ledger_items import moved_of
 from shared.store.listings import Listings, Paces
 from shared.store.memory import MemoryTable, StreamRecord
 from shared.store.observations import Observations, observation

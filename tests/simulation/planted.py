@@ -38,8 +38,8 @@ from shared.sources.reading import Fields
 from shared.store import allotments, promises
 from shared.store.bulk import write_each
 from shared.store.inbox import Inbox, MessageStatus
-from shared.store.ledger import posting_actions
 from shared.store.orders import line_put
+from shared.store.posting_actions import posting_actions
 from shared.store.promises import promise_action
 from shared.store.table import (
     Absent,
