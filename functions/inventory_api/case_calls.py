@@ -267,6 +267,8 @@ def post_redrive(asked: Asked[RedriveRequest]) -> Answer:
         moved = {queue: 1}
     else:
         moved = house().dead_letters.redrive(wanted.queue, most=wanted.most, per_second=wanted.per_second)
+    if any(moved.values()):
+        house().tallies.redrove(sum(moved.values()), now().date())
     log.info("redriven", extra={"queues": moved, "letter": wanted.letter, "actor": asked.client})
     return answer(200, {"redriven": moved, "left": sum(house().dead_letters.counts().values())})
 

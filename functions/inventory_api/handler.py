@@ -8,6 +8,8 @@ POST, GET, DELETE reservations                  reserver
 GET cases, work queue, messages, dead letters   viewer
 GET explanations, drift, trace, write paths     viewer
 GET shadow report, drills, advice               viewer
+GET shadow report, drills                       viewer
+GET match rate, KPIs                            viewer
 POST case actions, replay, redrive              operator
 POST case assign, comment, escalate             operator, approver
 POST case approve, reject; POST message undo    approver
@@ -37,6 +39,7 @@ from functions.inventory_api import (
     explanation_calls,
     lot_calls,
     manual_calls,
+    measure_calls,
     openapi,
     path_calls,
     registry_calls,
@@ -60,6 +63,7 @@ __all__ = [
     "house",
     "lot_calls",
     "manual_calls",
+    "measure_calls",
     "openapi",
     "path_calls",
     "registry_calls",

@@ -22,6 +22,8 @@ _NAME: Json = {"type": "string", "minLength": 1, "maxLength": LONGEST_NAME}
 _QUERY: dict[str, tuple[str, Json]] = {
     "as_of": ("The instant that is asked about, in ISO 8601 with a time zone.", {"type": "string", "format": "date-time"}),
     "since": ("Only what was so at this instant or later, in ISO 8601 with a time zone.", {"type": "string", "format": "date-time"}),
+    "from": ("The first day (UTC), such as 2026-01-31.", {"type": "string", "format": "date"}),
+    "to": ("The last day (UTC), included; default: today.", {"type": "string", "format": "date"}),
     "limit": ("Rows of a page.", {"type": "integer", "minimum": 1, "maximum": LARGEST_PAGE, "default": 50}),
     "offset": ("Bytes of the body to pass over: next_offset of the answer before.", {"type": "integer", "minimum": 0}),
     "status": ("Where the cases stand.", {"type": "string", "enum": [*CaseStatus], "default": "open"}),

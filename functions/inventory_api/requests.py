@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping, Sequence
-from datetime import datetime
+from datetime import date, datetime, timedelta
 from typing import Annotated, Any, TypeVar
 
 from pydantic import (
@@ -36,6 +36,9 @@ LONGEST_NAME = 200
 LONGEST_CASE_ID = 1_000
 LONGEST_BYTES = 1_000
 """Bytes of whatever becomes a key of the tables by itself, an event's or a case's, which the characters of others keep to."""
+
+MOST_DAYS = 92
+"""Days that one report covers."""
 
 LONGEST_NUMBER = 15
 """Digits of a number in a query."""
@@ -152,6 +155,27 @@ class Query:
                 name, f"{_shown(text)} is not one that we gave", f"use the {name} of the last answer"
             )
         return int(text)
+
+    def days(self, default: int, today: date) -> tuple[date, date]:
+        """Return the days from ``from`` to ``to``, both included: else so many up to today."""
+        last = self._day("to") or today
+        first = self._day("from") or last - timedelta(days=default - 1)
+        if first > last:
+            raise InvalidFieldError("from", f"{first} is later than {last}", "put the earlier day into from")
+        if (last - first).days >= MOST_DAYS:
+            raise InvalidFieldError(
+                "from", f"{first} to {last} is too long", f"ask for at most {MOST_DAYS} days"
+            )
+        return first, last
+
+    def _day(self, name: str) -> date | None:
+        text = self._given.get(name)
+        try:
+            return None if text is None else date.fromisoformat(text)
+        except ValueError:
+            raise InvalidFieldError(
+                name, f"{_shown(text or '')} is not a day", "write it like 2026-01-31; days are those of UTC"
+            ) from None
 
     def instant(self, name: str) -> datetime | None:
         """Return an instant, if it is there."""

@@ -1,12 +1,16 @@
-"""The stock table's stream, seen as: someone said a number, or the ledger or a promise moved. Keeps drift cases true."""
+"""The stock table's stream, seen as: someone said a number, or the ledger or a promise moved.
+
+Keeps drift cases true; then counts what was posted, which holds up nothing and publishes what it has counted.
+"""
 
 from __future__ import annotations
 
 from functools import cache
-from typing import Any
+from typing import Any, cast
 
-from shared.operations.reconcile import Reconciler
+from shared.domain.stock import StockKey
 from shared.runtime.logging import log_to_stdout
+from shared.runtime.metrics import publish_counted
 from shared.runtime.settings import ReconcileStockSettings
 from shared.runtime.wiring import House
 from shared.store.attributes import item_from_image
@@ -17,19 +21,23 @@ log_to_stdout("reconcile_stock")
 
 
 @cache
-def reconciler() -> Reconciler:
-    return House(ReconcileStockSettings.read()).reconciler
+def house() -> House:
+    return House(ReconcileStockSettings.read())
 
 
 def handle(event: dict[str, Any], _context: object) -> dict[str, Any]:
     """Compare what a batch of stream records says; the first that fails is where the stream starts again."""
-    moved, seen = [], []
+    moved, seen, lengths = [], [], dict[StockKey, int]()
     for record in event["Records"]:
         item = item_from_image(record["dynamodb"]["NewImage"])
         if str(item["pk"]).startswith("OBS#"):
             seen.append(observation(item))
         else:
             moved.append(moved_of(item))
-    reconciler().observed(seen)
-    reconciler().moved(moved)
+        if str(item["pk"]).startswith("BAL#"):
+            key, length = moved[-1].key, cast(int, item["seq"])
+            lengths[key] = max(length, lengths.get(key, 0))
+    house().reconciler.observed(seen)
+    house().reconciler.moved(moved)
+    publish_counted(house().stage, house().event_counter.grown(lengths))
     return {"batchItemFailures": []}

@@ -40,6 +40,7 @@ from shared.operations.alerts import AlertDesk
 from shared.operations.apply_message import MessageApplier
 from shared.operations.case_desk import CaseDesk
 from shared.operations.count_desk import CountDesk
+from shared.operations.counting_events import EventCounter
 from shared.operations.damping import Damper
 from shared.operations.dead_letters import DeadLetterDesk
 from shared.operations.drift_sweep import DriftSweep
@@ -223,7 +224,8 @@ class House:
         self.reconciler = Reconciler(
             self.view, observations, self.cases, self.registry, explainer, paths, damper, clock
         )
-        self.drift_sweep = DriftSweep(stock, self.registry, self.reconciler, clock)
+        counter = EventCounter(stock, self.registry, pause)
+        self.drift_sweep = DriftSweep(stock, self.registry, self.reconciler, counter, clock)
         self.fan_out = FanOut(stock, self.registry, self.lanes)
         desk = DeadLetterDesk(self.shelf, self.cases, self.listings, self.registry, clock)
         self.desk = desk

@@ -7,6 +7,10 @@ How fast a stock key moves is read off its journal: it is a **fast mover** when 
 than a day. The daily sweep, which passes every stock key, marks those that are and unmarks those that no longer are;
 the hourly one reads the marks alone. So neither costs more than it must, and nothing has to be declared.
 
+The daily sweep is also the last net of the counters of the day (it has them count what no stream record announced), and
+takes the measure of every system: how many of its numbers it compared, and how many agreed. These are written with the
+cursor, in one transaction, so that each number of a sweep is in them once.
+
 A sweep of a million stock keys takes longer than a function may run. Each run goes on where the last one ended, notes
 how far it came after each batch, and a batch that is swept twice does no harm.
 """
@@ -14,15 +18,18 @@ how far it came after each batch, and a batch that is swept twice does no harm.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator, Sequence
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 from itertools import islice
 from typing import cast
 
 from shared.domain.events import instant, parse_instant
 from shared.domain.stock import StockKey
-from shared.operations.reconcile import Reconciler
+from shared.domain.tallies import Place
+from shared.operations.counting_events import EventCounter
+from shared.operations.reconcile import Reconciler, Verdict
 from shared.store.layout import (
     SHARDS,
     balance_key,
@@ -35,7 +42,18 @@ from shared.store.layout import (
 )
 from shared.store.ledger import LedgerMovedError
 from shared.store.registry import Registry
-from shared.store.table import Action, Delete, Put, Table, Update, Value
+from shared.store.table import (
+    Action,
+    AttributeAbsent,
+    Delete,
+    Equals,
+    Put,
+    Table,
+    Update,
+    Value,
+    WriteRefusedError,
+)
+from shared.store.tallies import agreement_actions
 
 OFTEN = 24
 """Journal entries in a day from which on a stock key is a fast mover: one an hour."""
@@ -65,8 +83,14 @@ class DriftSweep:
     """Compares everything on schedule."""
 
     def __init__(
-        self, table: Table, registry: Registry, reconciler: Reconciler, clock: Callable[[], datetime]
+        self,
+        table: Table,
+        registry: Registry,
+        reconciler: Reconciler,
+        counter: EventCounter,
+        clock: Callable[[], datetime],
     ) -> None:
+        self._counter = counter
         self._table = table
         self._registry = registry
         self._reconciler = reconciler
@@ -87,7 +111,7 @@ class DriftSweep:
         for number, batch in self._marked(at):
             if seconds_left() < RESERVE_S:
                 return Swept(fast=passed, numbers=numbers)
-            numbers += self._compare(batch)
+            numbers += len(self._compare(batch))
             passed += len(batch)
             self._note(hourly_cursor=f"{number}#{_place(batch[-1])}")
         self._note(hourly_at=instant(now), hourly_cursor="")
@@ -110,13 +134,20 @@ class DriftSweep:
                 return Swept()
             began = instant(now)
             self._note(daily_began=began)
-        for place, batch in self._all(cast(str, state.get("daily_cursor") or "")):
+        day, cursor = parse_instant(cast(str, began)).date(), cast("str | None", state.get("daily_cursor"))
+        for place, batch in self._all(cursor or ""):
             if seconds_left() < RESERVE_S:
                 return Swept(rest=passed, numbers=numbers, turned=turned)
             turned += self._mark(batch, now)
-            numbers += self._compare(batch)
+            self._counter.all_of(batch)
+            verdicts = self._compare(batch)
+            numbers += len(verdicts)
             passed += len(batch)
-            self._note(daily_cursor=f"{place}#{batch[-1].sku}")
+            reached = f"{place}#{batch[-1].sku}"
+            if not self._came_to(reached, cursor, _agreement(verdicts, day)):
+                log.info("swept_by_another", extra={"place": place})
+                return Swept(rest=passed, numbers=numbers, turned=turned)
+            cursor = reached
         self._table.write(
             [Update(sweep_key(), set={"daily_at": began}, remove=("daily_began", "daily_cursor"))]
         )
@@ -135,15 +166,25 @@ class DriftSweep:
                 while batch := [key_of(key.pk) for key in islice(listed, BATCH)]:
                     yield f"{location}#{number}", batch
 
-    def _compare(self, batch: Sequence[StockKey]) -> int:
+    def _came_to(self, reached: str, cursor: str | None, found: Mapping[Place, Counter[str]]) -> bool:
+        """Note how far the daily sweep came, with what it found since; False if another run has gone on meanwhile."""
+        since = AttributeAbsent("daily_cursor") if cursor is None else Equals("daily_cursor", cursor)
+        note = Update(sweep_key(), set={"daily_cursor": reached}, conditions=(since,))
+        try:
+            self._table.write([note, *agreement_actions(found)])
+        except WriteRefusedError:
+            return False
+        return True
+
+    def _compare(self, batch: Sequence[StockKey]) -> list[Verdict]:
         """Compare a batch; a stock key that moves too fast to be read is left to its own events, and stops no sweep."""
         try:
             return self._reconciler.again(batch)
         except LedgerMovedError:
             if len(batch) == 1:
                 log.info("too_busy_to_sweep", extra={"sku": batch[0].sku, "location": batch[0].location})
-                return 0
-            return sum(self._compare([key]) for key in batch)
+                return []
+            return [verdict for key in batch for verdict in self._compare([key])]
 
     def _mark(self, keys: Sequence[StockKey], now: datetime) -> int:
         """Mark the fast movers among some stock keys, and unmark those that are none; return how many turned."""
@@ -176,6 +217,16 @@ def _mark_of(key: StockKey) -> dict[str, Value]:
 def _place(key: StockKey) -> str:
     """Return where a fast mover stands among those of its shard."""
     return fast_key(key).pk
+
+
+def _agreement(verdicts: Iterable[Verdict], day: date) -> dict[Place, Counter[str]]:
+    """Add up what was found of the systems' numbers; what it is too early to judge is left out."""
+    found: defaultdict[Place, Counter[str]] = defaultdict(Counter)
+    for one in verdicts:
+        if one.agrees is not None:
+            tally = found[Place(one.seen.location, day, one.seen.source)]
+            tally.update(compared=1, agreed=one.agrees, equal=one.is_equal)
+    return dict(found)
 
 
 def _is_due(last: object, every: timedelta, now: datetime) -> bool:

@@ -21,6 +21,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from shared.domain.cases import Case, CaseKind, CaseStatus, case_id
@@ -54,6 +55,19 @@ The sweep explains the others.
 log = logging.getLogger(__name__)
 
 
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What was found of one number.
+
+    ``agrees`` is by the tolerance and the latency that are declared; None: too early to say. ``is_equal`` is to the
+    unit.
+    """
+
+    seen: Observation
+    agrees: bool | None
+    is_equal: bool
+
+
 class Reconciler:
     """Compares observations with the ledger and keeps the drift cases true."""
 
@@ -83,7 +97,7 @@ class Reconciler:
         An announcement may be late or repeated: not what it says is compared, but what has been said since.
         """
         recalled = self._observations.recall({_subject(seen) for seen in observations})
-        undecided = self._compare(recalled)
+        undecided = {one.seen for one in self._compare(recalled) if one.agrees is None}
         self._observations.compared([said for said in recalled if said.last not in undecided])
 
     def waiting(self, since: datetime) -> Iterator[Observation]:
@@ -119,8 +133,8 @@ class Reconciler:
             ]
         )
 
-    def again(self, keys: Collection[StockKey]) -> int:
-        """Compare what every source last said of some stock keys; return how many numbers that were.
+    def again(self, keys: Collection[StockKey]) -> list[Verdict]:
+        """Compare what every source last said of some stock keys; return what was found of each number.
 
         For a sweep, that looks at everything whether or not it moved: a case that says already what is found is left
         alone, also one that an operator has closed.
@@ -129,28 +143,42 @@ class Reconciler:
         recalled = self._observations.recall(
             {(key, source, element) for key in keys for source, element in elements}
         )
-        undecided = self._compare(recalled, only_news=True)
+        verdicts = self._compare(recalled, only_news=True)
+        undecided = {one.seen for one in verdicts if one.agrees is None}
         self._observations.compared([said for said in recalled if said.last not in undecided and said.waits])
-        return len(recalled)
+        return verdicts
 
-    def _compare(self, recalled: Sequence[Said], *, only_news: bool = False) -> set[Observation]:
-        """Judge what was said; return what it is too early to judge."""
+    def judge(self, keys: Collection[StockKey]) -> list[Verdict]:
+        """Say of every number that sources last said of some stock keys whether it agrees, and change nothing."""
+        elements = self._view.compared_elements()
+        recalled = self._observations.recall(
+            {(key, source, element) for key in keys for source, element in elements}
+        )
+        return [verdict for _, verdict in self._judged(recalled)]
+
+    def _judged(self, recalled: Sequence[Said]) -> list[tuple[Comparison, Verdict]]:
         said_by = {said.last: said for said in recalled}
         comparisons = self._view.compare(list(said_by))
         tolerated = self._tolerated([found.observation for found in comparisons])
-        agreeing: list[Observation] = []
-        undecided: set[Observation] = set()
-        differing: list[Comparison] = []
+        judged: list[tuple[Comparison, Verdict]] = []
         for found in comparisons:
             seen = found.observation
-            if not found.exceeds(*tolerated[seen]):
-                agreeing.append(seen)
-            elif self._may_be_on_its_way(seen):
-                undecided.add(seen)
-            elif self._explainer.is_posting_delay(said_by[seen], found):
-                agreeing.append(seen)
-            else:
-                differing.append(found)
+            agrees: bool | None = not found.exceeds(*tolerated[seen])
+            if not agrees:
+                agrees = (
+                    None
+                    if self._may_be_on_its_way(seen)
+                    else self._explainer.is_posting_delay(said_by[seen], found)
+                )
+            judged.append((found, Verdict(seen, agrees, found.drift == 0)))
+        return judged
+
+    def _compare(self, recalled: Sequence[Said], *, only_news: bool = False) -> list[Verdict]:
+        """Judge what was said, and keep the cases true."""
+        said_by = {said.last: said for said in recalled}
+        verdicts = self._judged(recalled)
+        agreeing = [one.seen for _, one in verdicts if one.agrees]
+        differing = [found for found, one in verdicts if one.agrees is False]
         for case in self._cases.which_open(map(_case_of, agreeing)):
             self._cases.close(case, "the numbers agree again", self._clock())
         if only_news:
@@ -165,7 +193,7 @@ class Reconciler:
             self._cases.file(case_)
             _log(found, case_)
         self._paths.drifted(judged)
-        return undecided
+        return [one for _, one in verdicts]
 
     def _is_known(self, found: Comparison) -> bool:
         """Whether the case of a number says of it what was found, wherever it stands; an open one also why."""

@@ -45,6 +45,11 @@ class Ground:
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
 
+    @property
+    def stage(self) -> str:
+        """The stage that this function belongs to."""
+        return self._settings.stage
+
     def _told(self, name: str) -> str:
         return cast(str, getattr(self._settings, name))
 

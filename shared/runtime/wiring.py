@@ -11,6 +11,7 @@ from shared.operations.apply_message import MessageApplier
 from shared.operations.case_desk import CaseDesk
 from shared.operations.case_life import CaseLife
 from shared.operations.count_desk import CountDesk
+from shared.operations.counting_events import EventCounter
 from shared.operations.damping import Damper
 from shared.operations.dead_letters import DeadLetterDesk
 from shared.operations.drift_desk import DriftDesk
@@ -22,6 +23,7 @@ from shared.operations.fulfil import Fulfiller
 from shared.operations.ingest import FileIngester
 from shared.operations.lots import LotDesk
 from shared.operations.manual_desk import ManualDesk
+from shared.operations.match_desk import MatchDesk
 from shared.operations.message_view import MessageView
 from shared.operations.order_watch import OrderWatch
 from shared.operations.post import Poster
@@ -53,6 +55,7 @@ from shared.runtime.ground import Ground, now
 from shared.store.ledger import Ledger
 from shared.store.listings import Listings, Paces
 from shared.store.shadows import Shadows
+from shared.store.tallies import Tallies
 from shared.store.traffic import Traffic
 
 if TYPE_CHECKING:
@@ -165,7 +168,19 @@ class House(Ground):
 
     @cached_property
     def drift_sweep(self) -> DriftSweep:
-        return DriftSweep(self.stock, self.registry, self.reconciler, now)
+        return DriftSweep(self.stock, self.registry, self.reconciler, self.event_counter, now)
+
+    @cached_property
+    def tallies(self) -> Tallies:
+        return Tallies(self.stock)
+
+    @cached_property
+    def match_desk(self) -> MatchDesk:
+        return MatchDesk(self.tallies, self.cases, self.registry, self.view, self.reconciler, now)
+
+    @cached_property
+    def event_counter(self) -> EventCounter:
+        return EventCounter(self.stock, self.registry)
 
     @cached_property
     def fan_out(self) -> FanOut:

@@ -41,6 +41,9 @@ from shared.store.table import (
     WriteRefusedError,
 )
 
+EVERY_PAGE = 500
+"""Cases that are read at once where all are."""
+
 
 class CaseNotFoundError(LookupError):
     """There is no such case."""
@@ -300,6 +303,17 @@ class Cases:
     def list(self, status: CaseStatus, limit: int = 100) -> list[Case]:
         """Return up to ``limit`` cases of a status, newest first; read through an index that may lag behind."""
         return [*self.page(status, limit).cases]
+
+    def every(self) -> Iterator[Case]:
+        """Yield every case, wherever it stands; read through an index that may lag behind."""
+        for status in CaseStatus:
+            cursor: str | None = None
+            while True:
+                page = self.page(status, EVERY_PAGE, cursor)
+                yield from page.cases
+                cursor = page.cursor
+                if cursor is None:
+                    break
 
     def open_of(self, kinds: Collection[CaseKind], limit: int = 10_000) -> Iterator[Case]:
         """Yield the open cases of some kinds, oldest first in each shard; read through an index that may lag."""

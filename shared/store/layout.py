@@ -28,6 +28,10 @@ stock         FAST#sku#location               ``-``                        a sto
 stock         HEARD#source                    location                     when it last said anything of there
 stock         CORR#sku#location               ``-``                        its newest corrections
 stock         PATH#from#to                    ``-``, hour of the day       what goes through a handoff
+stock         TALLY#location                  day#source                   counters of a day, from the journal
+stock         OFF#location                    day#sku                      counts of a day that did not match
+stock         TALLIED#sku#location            ``-``                        how far its journal is in the counters
+stock         AGREED#location                 day#source                   its numbers in the day's sweep
 stock         LOT#sku                         lot                          until when a lot may be sold, its recall
 stock         TRANSFER#id                     ``-``                        a transfer, its lines and what became of them
 stock         SHADOW#kind#id#shard            sku#location                 what a source or channel in shadow came to
@@ -225,6 +229,22 @@ def rollout_key(kind: str, name: str) -> Key:
 
 def rollout_change_key(kind: str, name: str, version: int) -> Key:
     return Key(f"ROLLOUT#{kind}#{part(name)}", f"V#{version:08d}")
+
+
+def tally_key(location: LocationId, day: str, source: str) -> Key:
+    return Key(f"TALLY#{part(location)}", f"{day}#{part(source)}")
+
+
+def off_key(key: StockKey, day: str) -> Key:
+    return Key(f"OFF#{part(key.location)}", f"{day}#{part(key.sku)}")
+
+
+def tallied_key(key: StockKey) -> Key:
+    return Key(f"TALLIED#{_stock(key)}")
+
+
+def agreed_key(location: LocationId, day: str, source: str) -> Key:
+    return Key(f"AGREED#{part(location)}", f"{day}#{part(source)}")
 
 
 def lot_key(sku: Sku, lot: str) -> Key:

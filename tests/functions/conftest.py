@@ -42,7 +42,7 @@ HANDLERS: tuple[Any, ...] = (
     functions.inventory_api.handler.house,
     functions.push_channel.handler.house,
     functions.receive_webhook.handler.receiver,
-    functions.reconcile_stock.handler.reconciler,
+    functions.reconcile_stock.handler.house,
 )
 
 

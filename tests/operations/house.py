@@ -44,6 +44,7 @@ from shared.operations.alerts import AlertDesk
 from shared.operations.apply_message import MessageApplier
 from shared.operations.case_desk import CaseDesk
 from shared.operations.count_desk import CountDesk
+from shared.operations.counting_events import EventCounter
 from shared.operations.damping import Damper
 from shared.operations.dead_letters import DeadLetter, DeadLetterDesk
 from shared.operations.drift_sweep import DriftSweep
@@ -329,7 +330,10 @@ class House:
             self.damper,
             self.clock,
         )
-        self.drift_sweep = DriftSweep(self.stock, self.registry, self.reconciler, self.clock)
+        self.event_counter = EventCounter(self.stock, self.registry, self.clock.sleep)
+        self.drift_sweep = DriftSweep(
+            self.stock, self.registry, self.reconciler, self.event_counter, self.clock
+        )
         self.fan_out = FanOut(self.stock, self.registry, self.lanes)
         self.desk = DeadLetterDesk(self.letters, self.cases, self.listings, self.registry, self.clock)
         self.alerts = AlertDesk(
@@ -429,7 +433,7 @@ class House:
         raise AssertionError("the streams feed each other for ever")
 
     def _reconcile(self, records: Iterable[StreamRecord]) -> None:
-        moved, seen = [], []
+        moved, seen, lengths = [], [], {}
         for item in map(_new_image, records):
             pk = "" if item is None else str(item["pk"])
             if item is None:
@@ -438,10 +442,13 @@ class House:
                 pk.startswith("PROMISE#") and "dirty_pk" in item
             ):
                 moved.append(moved_of(item))
+                if "seq" in item:
+                    lengths[moved[-1].key] = int(str(item["seq"]))
             elif pk.startswith("OBS#") and "observed_pk" in item:
                 seen.append(observation(item))
         self.reconciler.observed(seen)
         self.reconciler.moved(moved)
+        self.event_counter.grown(lengths)
 
     def _fan_out(self, records: Iterable[StreamRecord]) -> None:
         changes = []

@@ -198,6 +198,37 @@ ADVICE: dict[str, list[dict[str, object]]] = {
     ],
     "sites": [],
 }
+MATCHED = {"compared": 200, "matched": 199, "rate": 9950, "units_off": 2}
+MATCH_RATE = {
+    "from": "2026-11-01",
+    "to": "2026-11-01",
+    "counts": [{"location": "east", "source": "wms", **MATCHED}],
+    "snapshots": [],
+    "systems": [{"location": "east", "source": "erp", **MATCHED, "equal": 198, "swept_on": None}],
+    "days": [
+        {
+            "day": "2026-11-01",
+            "location": "east",
+            **MATCHED,
+            "interventions": {"adjustments": 1},
+            "systems": {"erp": {"compared": 2, "matched": 1, "rate": 5000}},
+        }
+    ],
+    "cutover": [
+        {
+            "location": "east",
+            "passes": True,
+            "days_passed": 7,
+            "days_needed": 7,
+            "rate_needed": 9950,
+            "last_day": "2026-10-31",
+            "compared": 200,
+            "matched": 199,
+            "rate": 9950,
+            "why": [],
+        }
+    ],
+}
 NEW_SECRET = "whsec_" + "bmV3" * 8
 RESERVATION = {
     "id": "r1",
@@ -322,6 +353,7 @@ def calls(bench: Bench) -> dict[str, list[str]]:
     bench.http.answer("GET", "/api/v1/explanations", 200, {"explanations": [EXPLAINED]})
     bench.http.answer("GET", "/api/v1/drift", 200, DRIFT)
     bench.http.answer("GET", "/api/v1/write-paths", 200, {"paths": [PATH]})
+    bench.http.answer("GET", "/api/v1/match-rate", 200, MATCH_RATE)
     bench.http.answer("GET", "/api/v1/trace", 200, {"chains": [], "more": False})
     bench.http.answer("GET", "/api/v1/registry/rollouts", 200, {"systems": [ROLLED_OUT]})
     bench.http.answer("GET", "/api/v1/shadow-report", 200, SHADOW)
@@ -386,6 +418,8 @@ def calls(bench: Bench) -> dict[str, list[str]]:
         "push": ["push", "--channel", "shop", "--resync"],
         "trace": ["trace", "--order", "1001"],
         "write-paths": ["write-paths"],
+        "match-rate": ["match-rate", "--from", "2026-11-01", "--to", "2026-11-01"],
+        "cutover": ["cutover"],
         "cases": ["cases"],
         "case": ["case", case],
         "explain": ["explain", "A@east"],

@@ -1,0 +1,150 @@
+"""Counting: what was posted becomes counters of the day, behind the posting and never inside it.
+
+The stream says that a journal has grown; what is counted is the journal itself, from where the counters end. So a
+batch that comes twice adds nothing, one that is lost is made up for by the next posting to its stock key or by the
+daily sweep, and counting that fails holds up nobody: a measurement is never worth a delay. Posting itself writes
+nothing more for it.
+
+The price: for each stock key of a batch one read of two small items and a conditional write, and one write for each
+location and source of the batch.
+"""
+
+from __future__ import annotations
+
+import logging
+import random
+import time
+from collections.abc import Callable, Mapping, Sequence
+from datetime import UTC, datetime
+
+from shared.domain.network import MANUAL, Source
+from shared.domain.stock import SourceId, StockKey
+from shared.domain.tallies import Counted, Entry, Progress, count_entries
+from shared.sources.registry import FILE_CONNECTORS
+from shared.store.ledger import Ledger
+from shared.store.registry import Registry
+from shared.store.table import (
+    MAX_ACTIONS,
+    Table,
+    TableError,
+    ThrottledError,
+    WriteConflictError,
+    WriteRefusedError,
+)
+from shared.store.tallies import Tallies
+
+TOGETHER = 25
+"""Stock keys that are counted in one transaction."""
+
+ENTRIES = 200
+"""Journal entries of one stock key that are counted at once."""
+
+ROUNDS = 5
+"""How often in a row a journal is gone on with; the sweep counts what is left."""
+
+ATTEMPTS = 6
+"""Times that one transaction is tried: others add to the same day."""
+
+KEEPS_LEVELS = FILE_CONNECTORS | {"shopify"}
+"""Connectors whose numbers are what a system keeps, unless their source is declared to be counted by hand."""
+
+NOTHING = Entry(datetime.min.replace(tzinfo=UTC), ())
+"""Stands for an entry that is not there: `verify` says so, and the counters go on."""
+
+log = logging.getLogger(__name__)
+
+
+def is_physical(source: Source) -> bool:
+    """Whether the counts of a source are of what is on the shelf, rather than of what a system keeps."""
+    return source.counted_by_hand or source.connector not in KEEPS_LEVELS
+
+
+class EventCounter:
+    """Keeps the counters of each day."""
+
+    def __init__(
+        self,
+        table: Table,
+        registry: Registry,
+        pause: Callable[[float], None] = time.sleep,
+    ) -> None:
+        self._table = table
+        self._ledger = Ledger(table)
+        self._tallies = Tallies(table)
+        self._registry = registry
+        self._pause = pause
+
+    def grown(self, lengths: Mapping[StockKey, int]) -> list[Counted]:
+        """Count journals up to the lengths that they have reached; return what was added.
+
+        Whatever the table says, nothing is raised: what could not be counted now is counted later.
+        """
+        done: list[Counted] = []
+        for _ in range(ROUNDS):
+            try:
+                behind = self._behind(lengths)
+                added = self._add_all(behind)
+            except TableError as error:
+                log.warning("not_counted", extra={"stock_keys": len(lengths), "reason": str(error)})
+                break
+            done += added
+            if not any(lengths[one.key] > one.after.entries for one in added):
+                break
+        return done
+
+    def all_of(self, keys: Sequence[StockKey]) -> list[Counted]:
+        """Count what is left of some journals; for the sweep, that passes every stock key."""
+        return self.grown({key: balance.seq for key, balance in self._ledger.balances(keys).items()})
+
+    def _behind(self, lengths: Mapping[StockKey, int]) -> list[Counted]:
+        """Return what the next entries of those journals add that are longer than was counted."""
+        sources = self._registry.network().sources
+        found = self._tallies.progress(lengths)
+        return [
+            self._next(key, progress, lengths[key], sources)
+            for key, progress in found.items()
+            if progress.entries < lengths[key]
+        ]
+
+    def _next(
+        self, key: StockKey, before: Progress, length: int, sources: Mapping[SourceId, Source]
+    ) -> Counted:
+        """Return what the next entries of a journal add, as many as fit into one transaction."""
+        last = min(length, before.entries + ENTRIES)
+        known = {one.seq: one for one in self._ledger.entries(key, before.entries, last - 1)}
+        while True:
+            entries = [
+                Entry(known[seq].posted_at, known[seq].lines) if seq in known else NOTHING
+                for seq in range(before.entries, last)
+            ]
+            counted = count_entries(key, before, entries, lambda name: is_physical(sources.get(name, MANUAL)))
+            if last - before.entries == 1 or len(self._tallies.actions([counted])) <= MAX_ACTIONS:
+                return counted
+            last = before.entries + (last - before.entries) // 2
+
+    def _add_all(self, counted: Sequence[Counted]) -> list[Counted]:
+        done: list[Counted] = []
+        for first in range(0, len(counted), TOGETHER):
+            done += self._add(counted[first : first + TOGETHER])
+        return done
+
+    def _add(self, counted: Sequence[Counted]) -> list[Counted]:
+        """Add what some journals' entries add; leave out those that somebody else counts meanwhile."""
+        waiting = list(counted)
+        for attempt in range(ATTEMPTS):
+            actions = self._tallies.actions(waiting)
+            if len(actions) > MAX_ACTIONS and len(waiting) > 1:
+                middle = len(waiting) // 2
+                return [*self._add(waiting[:middle]), *self._add(waiting[middle:])]
+            try:
+                if waiting:
+                    self._table.write(actions)
+            except WriteRefusedError as refused:
+                at_fault = {refusal.action.key for refusal in refused.refusals}
+                waiting = [one for one in waiting if self._tallies.actions([one])[0].key not in at_fault]
+            except (WriteConflictError, ThrottledError):
+                self._pause(random.uniform(0.5, 1) * 0.02 * 2**attempt)  # noqa: S311 - no secret depends on it
+            else:
+                return waiting
+        log.info("counting_gave_way", extra={"stock_keys": len(waiting)})
+        return []

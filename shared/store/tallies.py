@@ -1,0 +1,133 @@
+"""Counters of each day in the ``stock`` table, and how far each journal is in them.
+
+Both are written in one transaction on condition that nobody else has counted those entries meanwhile, so an entry is
+counted once whatever is redelivered, retried or cut short::
+
+    TALLIED   entries 17 -> 19, if it is still 17
+    TALLY     ADD what the entries 17 and 18 add
+"""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date
+from typing import cast
+
+from shared.domain.events import instant, parse_instant
+from shared.domain.handoffs import OURSELVES
+from shared.domain.stock import LocationId, Quantity, Sku, SourceId, StockKey
+from shared.domain.tallies import Counted, Place, Progress
+from shared.store.layout import agreed_key, off_key, plain, tallied_key, tally_key
+from shared.store.table import Absent, Action, Condition, Equals, Item, Table, Update, Value
+
+LAST = "$"
+"""Behind every sort key of a day: they go on with ``#``."""
+
+
+@dataclass(frozen=True, slots=True)
+class Off:
+    """Counts of a stock key on one day that did not match: how many, and units off, without sign."""
+
+    day: date
+    key: StockKey
+    counts: int
+    units: Quantity
+
+
+EVERYWHERE = LocationId("")
+"""Stands for what is about no location in particular."""
+
+
+class Tallies:
+    """Adds to the counters, and reads them."""
+
+    def __init__(self, table: Table) -> None:
+        self._table = table
+
+    def progress(self, keys: Iterable[StockKey]) -> dict[StockKey, Progress]:
+        """Return how far each journal was counted."""
+        wanted = {tallied_key(key): key for key in keys}
+        found = self._table.get_many(list(wanted))
+        return {key: _progress(found.get(at)) for at, key in wanted.items()}
+
+    def actions(self, counted: Sequence[Counted]) -> list[Action]:
+        """Return the writes that add what some journals' entries add; they belong into one transaction."""
+        sums: defaultdict[Place, Counter[str]] = defaultdict(Counter)
+        actions: list[Action] = []
+        for one in counted:
+            actions.append(_advance(one))
+            actions += [
+                Update(off_key(one.key, str(day)), add={"counts": counts, "units": units})
+                for day, (counts, units) in one.variances.items()
+            ]
+            for place, tally in one.tallies.items():
+                sums[place].update(tally)
+        for place, tally in sums.items():
+            add = {name: number for name, number in tally.items() if number}
+            actions.append(Update(tally_key(place.location, str(place.day), place.source), add=add))
+        return actions
+
+    def redrove(self, letters: int, day: date) -> None:
+        """Note that somebody had dead letters sent again."""
+        self._table.write([Update(tally_key(EVERYWHERE, str(day), OURSELVES), add={"redriven": letters})])
+
+    def between(self, location: LocationId, first: date, last: date) -> Iterator[tuple[Place, Counter[str]]]:
+        """Yield the counters of a location from one day to another, both included."""
+        found = self._table.query(tally_key(location, "", "").pk, first=str(first), last=f"{last}{LAST}")
+        for item in found:
+            day, source = _day_and(item)
+            yield Place(location, day, SourceId(source)), numbers_of(item)
+
+    def off(self, location: LocationId, first: date, last: date) -> Iterator[Off]:
+        """Yield the stock keys of a location whose counts did not match, day by day."""
+        pk = off_key(StockKey(Sku(""), location), "").pk
+        for item in self._table.query(pk, first=str(first), last=f"{last}{LAST}"):
+            day, sku = _day_and(item)
+            numbers = numbers_of(item)
+            yield Off(day, StockKey(Sku(sku), location), numbers["counts"], numbers["units"])
+
+    def agreement(
+        self, location: LocationId, first: date, last: date
+    ) -> Iterator[tuple[Place, Counter[str]]]:
+        """Yield what each day's sweep found of each system's numbers at a location."""
+        pk = agreed_key(location, "", "").pk
+        for item in self._table.query(pk, first=str(first), last=f"{last}{LAST}"):
+            day, source = _day_and(item)
+            yield Place(location, day, SourceId(source)), numbers_of(item)
+
+
+def agreement_actions(tallies: Mapping[Place, Counter[str]]) -> list[Action]:
+    """Return the writes that add what a sweep has found of some systems' numbers."""
+    return [
+        Update(agreed_key(place.location, str(place.day), place.source), add=dict(tally))
+        for place, tally in tallies.items()
+    ]
+
+
+def numbers_of(item: Item) -> Counter[str]:
+    """Return the counters of an item."""
+    return Counter({name: value for name, value in item.items() if isinstance(value, int)})
+
+
+def _advance(one: Counted) -> Update:
+    said: dict[str, Value] = {"entries": one.after.entries}
+    if one.after.opening is not None:
+        source, at = one.after.opening
+        said["opening"] = [source, instant(at)]
+    unmoved: Condition = Equals("entries", one.before.entries) if one.before.entries else Absent()
+    return Update(tallied_key(one.key), set=said, conditions=(unmoved,))
+
+
+def _progress(item: Item | None) -> Progress:
+    if item is None:
+        return Progress()
+    opening = cast("list[str] | None", item.get("opening"))
+    began = None if opening is None else (SourceId(opening[0]), parse_instant(opening[1]))
+    return Progress(cast(int, item["entries"]), began)
+
+
+def _day_and(item: Item) -> tuple[date, str]:
+    day, _, name = cast(str, item["sk"]).partition("#")
+    return date.fromisoformat(day), plain(name)

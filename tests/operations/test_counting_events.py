@@ -1,0 +1,217 @@
+"""Counters of the day: exactly what the journal says, whatever is delivered twice, lost or cut short."""
+
+from __future__ import annotations
+
+import random
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import date, timedelta
+
+import pytest
+
+from shared.domain.drift import Observation
+from shared.domain.network import MANUAL
+from shared.domain.stock import LocationId, Sku, SourceId, StockKey
+from shared.domain.tallies import durations_of
+from shared.operations.counting_events import ENTRIES
+from shared.store.table import Action, ThrottledError, UnknownOutcomeError, WriteConflictError
+from shared.store.tallies import Tallies
+from tests.operations.house import (
+    EAST,
+    ERP,
+    KEY,
+    NOON,
+    WEST,
+    Crash,
+    House,
+    Interruption,
+    at,
+    count,
+    movement,
+)
+
+DAY = NOON.date()
+MUG = StockKey(Sku("MUG"), EAST)
+
+
+@pytest.fixture
+def house() -> House:
+    """A house whose tea is known: 100 since noon."""
+    house = House()
+    house.post(count("wms/opening/1/count/", 0, 100))
+    house.clock.advance(minutes=5)
+    return house
+
+
+def tallies(house: House, location: LocationId = EAST, day: date = DAY) -> dict[str, Counter[str]]:
+    """Return the counters of a day by source."""
+    return {
+        place.source: Counter({name: n for name, n in tally.items() if not name[1:].isdecimal()})
+        for place, tally in Tallies(house.stock).between(location, day, day)
+        if tally
+    }
+
+
+def counts_of(house: House, source: str = "wms") -> tuple[int, int, int, int]:
+    tally = tallies(house).get(source, Counter())
+    return tally["counted"], tally["matched"], tally["off"], tally["net"]
+
+
+def test_a_count_that_says_what_the_book_says_matches_and_another_is_off_by_so_many(house: House) -> None:
+    house.post(movement("wms/s/1/shipment/", 1, -3))
+    house.post(count("wms/c/1/count/", 2, 97), count("wms/c/2/count/", 3, 90))
+    house.post(count("wms/c/3/count/", 4, 92))
+    house.settle()
+    assert counts_of(house) == (3, 1, 7 + 2, -7 + 2)
+
+
+def test_what_a_stock_key_began_with_is_compared_with_nothing_and_not_counted(house: House) -> None:
+    house.settle()
+    assert counts_of(house) == (0, 0, 0, 0)
+    house.post(movement("wms/r/1/receipt/", 1, 5, key=MUG), count("wms/c/1/count/", 2, 7, key=MUG))
+    house.settle()
+    assert counts_of(house) == (1, 0, 2, 2)
+
+
+def test_a_movement_that_comes_too_late_to_explain_a_count_does_not_make_it_a_match(house: House) -> None:
+    house.post(count("wms/c/1/count/", 3, 95))
+    house.settle()
+    house.post(movement("wms/s/1/shipment/", 1, -5))
+    house.settle()
+    assert counts_of(house) == (1, 0, 5, -5)
+
+
+def test_rows_of_a_snapshot_are_apart_from_counts_of_the_shelf(house: House) -> None:
+    house.post(
+        count("files/snapshot/a", 1, 100), count("files/snapshot/b", 2, 99), count("wms/c/1/count/", 3, 99)
+    )
+    house.settle()
+    assert tallies(house)["files"] == {"read": 2, "agreed": 1, "read_off": 1}
+    assert counts_of(house) == (1, 1, 0, 0)
+
+
+def test_files_that_are_declared_to_be_counted_by_hand_are_counts_of_the_shelf(house: House) -> None:
+    declared = house.registry.network()
+    files = replace(declared.sources[SourceId("files")], counted_by_hand=True)
+    house.declare(replace(declared, sources={**declared.sources, files.id: files}))
+    house.post(count("files/snapshot/a", 1, 100))
+    house.settle()
+    assert counts_of(house, "files") == (1, 1, 0, 0)
+
+
+def test_adjustments_by_hand_and_what_somebody_had_taken_back_are_counted_as_such(house: House) -> None:
+    house.post(
+        movement("manual/m1/movement", 1, 4),
+        movement("manual/m2/movement", 2, -6),
+        movement("onecount/undo/wms/x", 3, -1),
+        movement("wms/s/1/shipment/", 3, -1),
+    )
+    house.settle()
+    assert tallies(house)[MANUAL.id] == {"adjusted": 2, "up": 4, "down": 6}
+    assert tallies(house)["onecount"] == {"taken_back": 1}
+    assert tallies(house)["wms"] == {"events": 1}
+
+
+def test_how_long_events_took_is_kept_by_source_and_the_day_is_that_of_posting(house: House) -> None:
+    house.clock.now = NOON + timedelta(days=1)
+    house.post(movement("wms/s/1/shipment/", 0, -1))
+    house.clock.advance(seconds=10)
+    house.post(movement("wms/s/2/shipment/", 24 * 60, -1))
+    house.settle()
+    [(place, tally)] = Tallies(house.stock).between(EAST, DAY, DAY + timedelta(days=1))
+    assert (place.day, place.source) == (DAY + timedelta(days=1), "wms")
+    took = durations_of(tally)
+    assert took.count == 2
+    assert 10_000 <= (took.at_most_ms(50) or 0) < 12_500
+    assert 86_400_000 <= (took.at_most_ms(100) or 0) < 108_000_000
+
+
+def test_what_is_delivered_again_adds_nothing(house: House) -> None:
+    house.post(movement("wms/s/1/shipment/", 1, -1), count("wms/c/1/count/", 2, 99))
+    lengths = {KEY: 2}
+    first = house.event_counter.grown(lengths)
+    assert first
+    before = tallies(house)
+    assert house.event_counter.grown(lengths) == []
+    assert house.event_counter.grown({KEY: 1}) == []
+    assert tallies(house) == before
+
+
+def test_what_the_stream_lost_is_made_up_for_by_the_next_posting_or_the_daily_sweep(house: House) -> None:
+    house.post(movement("wms/s/1/shipment/", 1, -1))
+    house.lose_stream()
+    house.settle()
+    assert tallies(house) == {}
+    house.post(movement("wms/s/2/shipment/", 1, -1))
+    house.settle()
+    assert tallies(house)["wms"]["events"] == 2
+    house.post(movement("wms/s/3/shipment/", 1, -1))
+    house.lose_stream()
+    house.drift_sweep.run()
+    assert tallies(house)["wms"]["events"] == 3
+
+
+def test_a_long_journal_is_counted_whole(house: House) -> None:
+    for number in range(ENTRIES + 5):
+        house.post(movement(f"wms/s/{number}/shipment/", 1, -1))
+    house.event_counter.all_of([KEY])
+    assert tallies(house)["wms"]["events"] == ENTRIES + 5
+
+
+def test_a_history_of_many_days_and_sources_fits_the_transactions(house: House) -> None:
+    for number in range(150):
+        house.clock.advance(days=1)
+        house.post(movement(f"s{number}/s/1/shipment/", 1, -1))
+    house.event_counter.all_of([KEY])
+    found = Tallies(house.stock).between(EAST, DAY, DAY + timedelta(days=200))
+    assert sum(tally["events"] for _, tally in found) == 150
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_however_writes_fail_each_event_is_counted_once(house: House, seed: int) -> None:
+    chance = random.Random(seed)  # noqa: S311 - a test's own dice
+
+    def fail(_: int, actions: Sequence[Action]) -> None:
+        if any(action.key.pk.startswith("TALLIED#") for action in actions) and chance.random() < 0.3:
+            raise chance.choice([Crash, WriteConflictError, ThrottledError, UnknownOutcomeError])("now")
+
+    for number in range(40):
+        key = chance.choice([KEY, MUG])
+        house.post(movement(f"wms/s/{number}/shipment/", 1, 1, key=key))
+        house.stock.faults = Interruption(before=fail, after=fail)
+        try:
+            house.settle()
+        except Crash:
+            house.lose_stream()
+        finally:
+            house.stock.faults = None
+    house.event_counter.all_of([KEY, MUG])
+    assert tallies(house)["wms"]["events"] == 40
+    house.assert_exact()
+
+
+def test_stock_keys_whose_counts_do_not_match_are_named_with_their_units(house: House) -> None:
+    odd = StockKey(Sku("50#1 %"), WEST)
+    house.post(movement("wms/r/1/receipt/", 0, 10, key=odd))
+    house.post(count("wms/c/1/count/", 1, 7, key=odd), count("wms/c/2/count/", 1, 100))
+    house.post(count("wms/c/3/count/", 2, 9, key=odd))
+    house.settle()
+    [off] = Tallies(house.stock).off(WEST, DAY, DAY)
+    assert (off.key, off.counts, off.units) == (odd, 2, 3 + 2)
+    assert list(Tallies(house.stock).off(EAST, DAY, DAY)) == []
+
+
+def test_a_sweep_measures_how_many_numbers_of_each_system_agree(house: House) -> None:
+    for sku, quantity in (("TEA", 100), ("MUG", 3)):
+        house.observations.record(
+            [Observation(ERP, Sku(sku), EAST, "on_hand", quantity, at(1))], house.clock()
+        )
+    house.post(movement("wms/r/1/receipt/", 0, 5, key=MUG))
+    house.settle()
+    house.drift_sweep.run()
+    [(place, found)] = Tallies(house.stock).agreement(EAST, DAY, DAY)
+    assert (place.source, found) == ("erp", {"compared": 2, "agreed": 1, "equal": 1})
+    house.drift_sweep.run()
+    [(_, again)] = Tallies(house.stock).agreement(EAST, DAY, DAY)
+    assert again == found
