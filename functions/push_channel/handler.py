@@ -22,6 +22,7 @@ from shared.operations.push import Later
 from shared.runtime.aws import read_hint
 from shared.runtime.ground import now
 from shared.runtime.logging import log_to_stdout
+from shared.runtime.metrics import publish_pushes
 from shared.runtime.settings import PushChannelSettings
 from shared.runtime.wiring import House, UnknownChannelError
 
@@ -52,7 +53,11 @@ def handle(event: dict[str, Any], _context: object) -> dict[str, Any]:
             records[hint.channel][hint.sku].append((hint, record))
     for channel, by_sku in records.items():
         try:
-            for later in house().pusher(channel).push(by_sku):
+            pusher = house().pusher(channel)
+            announced = {sku: min(hint.since for hint, _ in waiting) for sku, waiting in by_sku.items()}
+            laters = pusher.push(by_sku, announced)
+            publish_pushes(house().stage, channel, pusher.waited, sum(later.failed for later in laters))
+            for later in laters:
                 failed += _put_off(channel, later, by_sku[later.sku])
         except UnknownChannelError:  # taken out of the network: nothing is published there any more
             log.info("hints_of_removed_channel", extra={"channel": channel, "skus": len(by_sku)})

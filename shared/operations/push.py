@@ -162,12 +162,17 @@ class Pusher:
         self._clock = clock
         self._pause = pause
         self._look_from: datetime | None = None
+        self._announced: Mapping[Sku, datetime] = {}
+        self.waited: list[timedelta] = []
+        """Of each number that was confirmed, the time since its change was announced."""
 
-    def push(self, skus: Iterable[Sku]) -> list[Later]:
+    def push(self, skus: Iterable[Sku], announced: Mapping[Sku, datetime] | None = None) -> list[Later]:
         """Bring what the channel shows of some SKUs up to date; return those to look at again later.
 
-        Where the channel is not live nothing is sent to it, and nothing is left for later.
+        Where the channel is not live nothing is sent to it, and nothing is left for later. ``announced`` is when the
+        change of a SKU was announced, where that is to be measured.
         """
+        self._announced = announced or {}
         rollout = self._registry.rollouts.of(CHANNEL, self._channel.id)
         places = self._places(skus, rollout)
         work = _Work(
@@ -417,7 +422,9 @@ class Pusher:
                 state = self._untroubled(key, state, f"{outcome.quantity} confirmed")
                 settled[key] = confirmed(state, outcome.quantity, state.sold, now)
                 took = None if state.inflight is None else _since(state.inflight.taken_at, now)
-                self._traffic.passed(OURSELVES, self._channel.id, 1, posting=took)
+                waited = _since(self._announced.get(key.sku), now)
+                self.waited += [] if waited is None else [waited]
+                self._traffic.passed(OURSELVES, self._channel.id, 1, posting=took, waited=waited)
                 log.info(
                     "pushed",
                     extra={"channel": self._channel.id, "stock_key": str(key), "quantity": outcome.quantity},

@@ -27,7 +27,7 @@ stock         SWEEP                           ``-``                        how f
 stock         FAST#sku#location               ``-``                        a stock key that moves often
 stock         HEARD#source                    location                     when it last said anything of there
 stock         CORR#sku#location               ``-``                        its newest corrections
-stock         PATH#from#to                    ``-``, hour of the day       what goes through a handoff
+stock         PATH#from#to                    ``-``, H, D: hour, day       what goes through a handoff
 stock         TALLY#location                  day#source                   counters of a day, from the journal
 stock         OFF#location                    day#sku                      counts of a day that did not match
 stock         TALLIED#sku#location            ``-``                        how far its journal is in the counters
@@ -245,6 +245,10 @@ def tallied_key(key: StockKey) -> Key:
 
 def agreed_key(location: LocationId, day: str, source: str) -> Key:
     return Key(f"AGREED#{part(location)}", f"{day}#{part(source)}")
+
+
+def traffic_day_key(giver: str, taker: str, day: str) -> Key:
+    return Key(traffic_key(giver, taker).pk, f"D{day}")
 
 
 def lot_key(sku: Sku, lot: str) -> Key:

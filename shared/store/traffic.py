@@ -1,7 +1,7 @@
 """Traffic in the ``stock`` table: small integers for each handoff and hour, added up and never scanned.
 
-An hour of the day has one item for each handoff; the next day it is begun anew. So a handoff has at most 25 items,
-whatever goes through it. What was seen is kept in memory and written once for a batch of work; it is a measurement,
+An hour of the day has one item for each handoff; the next day it is begun anew. So the last 24 hours of a handoff are at
+most 25 items, whatever goes through it; one more for each day is kept for good. What was seen is kept in memory and written once for a batch of work; it is a measurement,
 so what a crash loses of it is lost, and a table that is busy never holds up the work that was measured.
 """
 
@@ -11,12 +11,13 @@ import logging
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 from typing import cast
 
+from shared.domain.durations import Durations, bucket_of
 from shared.domain.events import instant, parse_instant
 from shared.domain.handoffs import Failure, Seen, Times, step_of
-from shared.store.layout import traffic_key
+from shared.store.layout import traffic_day_key, traffic_key
 from shared.store.table import (
     AnyOf,
     AttributeAbsent,
@@ -46,6 +47,20 @@ class _Noted:
     last_at: datetime | None = None
     failures: int = 0
     failure: Failure | None = None
+    waited: Counter[str] = field(default_factory=Counter)
+
+
+@dataclass(frozen=True, slots=True)
+class TrafficDay:
+    """What went through a handoff on one UTC day.
+
+    ``waited`` is from when a change was announced until the other side confirmed it; of what we hand over alone.
+    """
+
+    day: date
+    events: int
+    failures: int
+    waited: Durations
 
 
 class Traffic:
@@ -64,14 +79,17 @@ class Traffic:
         *,
         arriving: timedelta | None = None,
         posting: timedelta | None = None,
+        waited: timedelta | None = None,
     ) -> None:
-        """Note that events were handed over, and how long that took."""
+        """Note that events were handed over, and how long that took; ``waited`` since what they follow was announced."""
         noted = self._noted.setdefault((giver, taker), _Noted())
         noted.numbers["events"] += events
         if arriving is not None:
             noted.numbers[f"a{step_of(arriving)}"] += 1
         if posting is not None:
             noted.numbers[f"p{step_of(posting)}"] += 1
+        if waited is not None:
+            noted.waited[f"w{bucket_of(waited)}"] += 1
         noted.last_at = self._clock()
 
     def failed(self, giver: str, taker: str, reason: str) -> None:
@@ -97,6 +115,9 @@ class Traffic:
             told |= {"failed_at": instant(noted.failure.at), "failure": noted.failure.reason}
         failures = {"failures": noted.failures} if noted.failures else {}
         self._table.write([Update(traffic_key(giver, taker), set=told, add=failures)])
+        of_day = {"events": noted.numbers["events"], **failures, **noted.waited}
+        day = str((noted.last_at or self._clock()).date())
+        self._table.write([Update(traffic_day_key(giver, taker, day), add=of_day)])
         if noted.last_at is None:
             return
         hour = instant(noted.last_at)[:13]
@@ -113,13 +134,9 @@ class Traffic:
     def seen(self, giver: str, taker: str) -> Seen:
         """Return what was seen of a handoff in the last 24 hours."""
         now = self._clock()
-        last: Item = {}
-        hours: list[Item] = []
-        for item in self._table.query(traffic_key(giver, taker).pk):
-            if item["sk"] == "-":
-                last = item
-            elif _began(item) > now - _DAY:
-                hours.append(item)
+        key = traffic_key(giver, taker)
+        last: Item = self._table.get(key) or {}
+        hours = [item for item in self._table.query(key.pk, prefix="H") if _began(item) > now - _DAY]
         recent = instant(now - timedelta(hours=1))[:13]
         failed_at = cast("str | None", last.get("failed_at"))
         last_at = cast("str | None", last.get("last_at"))
@@ -132,6 +149,20 @@ class Traffic:
             cast(int, last.get("failures", 0)),
             None if failed_at is None else Failure(parse_instant(failed_at), cast(str, last["failure"])),
         )
+
+    def days(self, giver: str, taker: str, first: date, last: date) -> list[TrafficDay]:
+        """Return what went through a handoff on some days, both ends included; a day without anything is left out."""
+        ends = [traffic_day_key(giver, taker, str(day)).sk for day in (first, last)]
+        found = self._table.query(traffic_key(giver, taker).pk, first=ends[0], last=ends[1])
+        return [
+            TrafficDay(
+                date.fromisoformat(cast(str, item["sk"])[1:]),
+                _events(item),
+                cast(int, item.get("failures", 0)),
+                Durations(dict(_steps(item, "w"))),
+            )
+            for item in found
+        ]
 
 
 def _events(item: Item) -> int:

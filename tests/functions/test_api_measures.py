@@ -9,9 +9,13 @@ from typing import Any
 import pytest
 
 from functions.apply_messages.handler import handle as apply_messages
+from functions.push_channel.handler import handle as push_channel
 from functions.reconcile_stock.handler import handle as reconcile
+from shared.domain.network import Listing
+from shared.domain.stock import ChannelId, Sku
 from tests.functions.calls import api, webhook
 from tests.functions.conftest import Aws
+from tests.functions.test_doors import hint, in_queue, stocked
 
 NOW = datetime.now(UTC)
 
@@ -106,3 +110,13 @@ def test_dead_letters_that_an_operator_sends_again_are_an_intervention_of_the_da
     assert {day["day"]: day["interventions"] for day in days if day["location"] == "east"}[
         str(datetime.now(UTC).date())
     ] == {"redrives": 1}
+
+
+def test_a_push_that_fails_is_published_by_channel(aws: Aws, capsys: pytest.CaptureFixture[str]) -> None:
+    aws.registry.add_listings([Listing(ChannelId("shop"), Sku("TEA"), "9001")])
+    stocked(aws, 20)
+    waiting = in_queue(aws, hint("TEA", NOW))
+    capsys.readouterr()
+    push_channel({"Records": waiting}, None)
+    [failed] = metrics(capsys.readouterr().out)
+    assert (failed["channel"], failed["PushesFailed"], "PushLatency" in failed) == ("shop", [1.0], False)

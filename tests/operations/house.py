@@ -483,7 +483,8 @@ class House:
         due = [hint for hint in self.lanes.due() if hint.channel == channel]
         skus = {hint.sku: hint for hint in due}
         try:
-            laters = self.pusher(connector, channel).push(skus) if skus else []
+            announced = {sku: hint.since for sku, hint in skus.items()}
+            laters = self.pusher(connector, channel).push(skus, announced) if skus else []
         except BaseException:
             self.lanes.send(Lane.BULK, due, 30)  # the queue shows them again after a while
             raise

@@ -71,7 +71,8 @@ def test_an_hour_is_begun_anew_the_next_day_so_that_a_handoff_stays_a_few_items(
         told(house, f"GR-{hour}", hour * 60 - 1)
         house.clock.now = at((hour + 1) * 60)
     items = [item for item in house.stock.scan() if str(item["pk"]).startswith("PATH#wms#")]
-    assert len(items) == 25
+    by_day = [item for item in items if str(item["sk"]).startswith("D")]
+    assert (len(items) - len(by_day), len(by_day)) == (25, 3)
     assert paths(house)["wms", "onecount"].seen.last_day in (23, 24)
 
 
@@ -99,6 +100,31 @@ def test_a_channel_shows_its_confirmed_pushes_and_its_last_failure() -> None:
     assert (seen.last_day, seen.posting.count, seen.failures) == (1, 1, 1)
     assert seen.last_failure is not None
     assert NOON <= seen.last_failure.at < NOON + timedelta(seconds=5)
+
+
+def test_a_day_keeps_how_many_events_and_failures_and_how_long_a_change_waited_for_its_confirmation() -> None:
+    house, channel = House(), ScriptedChannel(levels={TEA: 0})
+    house.list_on(SHOP, "TEA")
+    house.post(movement("R", 0, 9))
+    house.settle()
+    channel.down = True
+    house.push_due(channel)
+    channel.down = False
+    house.clock.advance(minutes=2)
+    house.push_due(channel)
+    house.clock.advance(days=1)
+    house.post(movement("S", 0, -4))
+    house.settle()
+    house.push_due(channel)
+
+    first, second = Traffic(house.stock, house.clock).days(
+        "onecount", SHOP, NOON.date(), NOON.date() + timedelta(days=7)
+    )
+    assert (first.day, first.events, first.failures) == (NOON.date(), 1, 1)
+    assert 120_000 <= (first.waited.at_most_ms(50) or 0) < 1.25 * 125_000
+    assert (second.events, second.failures) == (1, 0)
+    assert (second.waited.at_most_ms(100) or 0) < 5_000
+    assert Traffic(house.stock, house.clock).days("onecount", SHOP, NOON.date(), NOON.date()) == [first]
 
 
 def test_a_table_that_is_busy_holds_up_nothing_that_was_measured() -> None:
