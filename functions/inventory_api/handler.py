@@ -8,7 +8,6 @@ POST, GET, DELETE reservations                  reserver
 GET cases, work queue, messages, dead letters   viewer
 GET explanations, drift, trace, write paths     viewer
 GET shadow report, drills, advice               viewer
-GET shadow report, drills                       viewer
 GET match rate, KPIs                            viewer
 POST case actions, replay, redrive              operator
 POST case assign, comment, escalate             operator, approver
