@@ -36,9 +36,9 @@ from shared.domain.network import Channel
 from shared.domain.stock import WHOLE, Counter, LocationId, Quantity, Sku, StockKey
 from shared.domain.transfer import Effect, Transfer
 from shared.operations.activity import MOST_KEYS, ActivityReader
-from shared.operations.drift_desk import PAGE, DriftDesk
+from shared.operations.drift_desk import DriftDesk
 from shared.operations.promises import Promises
-from shared.store.cases import Cases
+from shared.store.cases import EVERY_PAGE, Cases
 from shared.store.ledger import Ledger
 from shared.store.registry import Network, Registry
 from shared.store.table import Table
@@ -120,7 +120,7 @@ class Adviser:
         found: dict[StockKey, Quantity] = {}
         cursor: str | None = None
         while True:
-            page = self._cases.page(CaseStatus.OPEN, PAGE, cursor)
+            page = self._cases.page(CaseStatus.OPEN, EVERY_PAGE, cursor)
             for case in page.cases:
                 drift = case.facts.get("drift")
                 if case.kind is CaseKind.DRIFT and isinstance(drift, int):
