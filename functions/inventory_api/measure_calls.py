@@ -1,4 +1,4 @@
-"""Calls that say how well it goes: the match rate with the gate to cut over."""
+"""Calls that say how well it goes: the match rate with the gate to cut over, and the key figures."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from functions.inventory_api.edge import WATCHERS, Asked, call, house
+from shared.domain.kpis import Kpi
 from shared.domain.match_rate import DAYS, ENOUGH, Gate, MatchDay, Matches
 from shared.domain.stock import LocationId, SourceId
 from shared.operations.match_desk import MatchReport, SystemMatch
@@ -14,7 +15,7 @@ from shared.runtime.http import Answer, answer
 
 Json = dict[str, Any]
 
-WEEK = 7
+WEEK, MONTH = 7, 30
 
 
 @call("GET /v1/match-rate", WATCHERS, query=("from", "to"))
@@ -27,6 +28,24 @@ def get_match_rate(asked: Asked[Any]) -> Answer:
     """
     first, last = asked.query.days(WEEK, now().date())
     return answer(200, match_view(house().match_desk.report(first, last)))
+
+
+@call("GET /v1/kpis", WATCHERS, query=("from", "to"))
+def get_kpis(asked: Asked[Any]) -> Answer:
+    """Tell the key figures of some days: latencies, failures, oversells, match rate, variance, adjustments, drift.
+
+    Each says what it is, and has rows of names and numbers; what is not measured says why, and is never a zero. Names end
+    in ``_ms`` for milliseconds, told as upper bounds less than a quarter too high, and in ``rate`` for hundredths of a
+    per cent. Days are UTC; from and to are included, at most 92 days (default: the last 30).
+    """
+    first, last = asked.query.days(MONTH, now().date())
+    found = house().kpi_desk.report(first, last)
+    return answer(200, {"from": str(first), "to": str(last), "kpis": [_kpi_view(one) for one in found]})
+
+
+def _kpi_view(one: Kpi) -> Json:
+    why = one.not_measured or None
+    return {"name": one.name, "says": one.says, "rows": [dict(row) for row in one.rows], "not_measured": why}
 
 
 def match_view(report: MatchReport) -> Json:

@@ -82,6 +82,7 @@ for member in (
     path_command.write_paths,
     measure_commands.match_rate,
     measure_commands.cutover,
+    measure_commands.kpis,
     case_commands.dead_letters,
     runtime_commands.token,
     simulate_command.simulate,

@@ -1,4 +1,4 @@
-"""How well it goes: the match rate, and whether a location may be cut over."""
+"""How well it goes: the match rate, whether a location may be cut over, and the key figures."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import Any
 import click
 
 from infra.cli.console import Session, command, table
+from infra.cli.trace_page import took
 
 _DAY = click.DateTime(["%Y-%m-%d"])
 
@@ -117,6 +118,43 @@ def _gates(gates: list[Mapping[str, Any]]) -> Iterator[str]:
             f"{one['matched']} of {one['compared']} counts matched, {rate(one['rate']) or 'no rate'})"
         )
         yield from (f"  {reason}" for reason in one["why"])
+
+
+@command("kpis")
+@click.option("--from", "first", type=_DAY, help="The first day (UTC).  [default: 29 days before the last]")
+@click.option("--to", "last", type=_DAY, help="The last day (UTC).  [default: today]")
+@click.pass_obj
+def kpis(session: Session, first: Any, last: Any) -> None:
+    """Tell the key figures of some days.
+
+    Latencies, failures, oversells, match rate, variance, adjustments, drift; what is not measured says why.
+    """
+    found = session.target.api.get("kpis", **_range(first, last))
+    session.show(found, _figures(found))
+
+
+def _figures(found: Mapping[str, Any]) -> Iterator[str]:
+    yield f"from {found['from']} to {found['to']} (UTC)"
+    for one in found["kpis"]:
+        yield ""
+        yield f"{one['name'].replace('_', ' ')}: {one['says']}"
+        if one["not_measured"]:
+            yield f"  not measured: {one['not_measured']}"
+        elif not one["rows"]:
+            yield "  nothing in these days"
+        else:
+            names = list(one["rows"][0])
+            heads = [name.removesuffix("_ms").replace("_", " ") for name in names]
+            rows = [[_figure(name, row[name]) for name in names] for row in one["rows"]]
+            yield from (f"  {line}" for line in table(heads, rows))
+
+
+def _figure(name: str, value: Any) -> Any:
+    if value is None:
+        return None
+    if name.endswith("_ms"):
+        return f"<= {took(value)}"
+    return rate(value) if name.endswith("rate") else value
 
 
 def rate(hundredths: int | None) -> str | None:

@@ -21,6 +21,7 @@ from shared.operations.fan_out import FanOut
 from shared.operations.freshness import FreshnessWatch
 from shared.operations.fulfil import Fulfiller
 from shared.operations.ingest import FileIngester
+from shared.operations.kpi_desk import KpiDesk
 from shared.operations.lots import LotDesk
 from shared.operations.manual_desk import ManualDesk
 from shared.operations.match_desk import MatchDesk
@@ -57,6 +58,7 @@ from shared.store.listings import Listings, Paces
 from shared.store.shadows import Shadows
 from shared.store.tallies import Tallies
 from shared.store.traffic import Traffic
+from shared.store.transfers import Transfers
 
 if TYPE_CHECKING:
     from shared.domain.stock import ChannelId
@@ -177,6 +179,10 @@ class House(Ground):
     @cached_property
     def match_desk(self) -> MatchDesk:
         return MatchDesk(self.tallies, self.cases, self.registry, self.view, self.reconciler, now)
+
+    @cached_property
+    def kpi_desk(self) -> KpiDesk:
+        return KpiDesk(self.tallies, self.traffic, self.cases, Transfers(self.stock), self.registry)
 
     @cached_property
     def event_counter(self) -> EventCounter:

@@ -120,3 +120,17 @@ def test_a_push_that_fails_is_published_by_channel(aws: Aws, capsys: pytest.Capt
     push_channel({"Records": waiting}, None)
     [failed] = metrics(capsys.readouterr().out)
     assert (failed["channel"], failed["PushesFailed"], "PushLatency" in failed) == ("shop", [1.0], False)
+
+
+def test_the_key_figures_are_told_with_what_is_not_measured(aws: Aws) -> None:
+    received(aws, 20, 60)
+    counted(18, "k1")
+    flow(aws)
+    said = api("GET /v1/kpis", scopes="viewer")
+    assert said.status == 200
+    found = {one["name"]: one for one in said.body["kpis"]}
+    [took] = found["event_to_posting"]["rows"]
+    assert (took["source"], took["count"]) == ("wms", 1)
+    assert found["match_rate"]["rows"] == [{"location": "east", "counts": 1, "matched": 0, "rate": 0}]
+    assert (found["inventory_value"]["rows"], bool(found["inventory_value"]["not_measured"])) == ([], True)
+    assert found["oversells"] == {**found["oversells"], "rows": [], "not_measured": None}

@@ -229,6 +229,20 @@ MATCH_RATE = {
         }
     ],
 }
+KPIS = {
+    "from": "2026-11-01",
+    "to": "2026-11-01",
+    "kpis": [
+        {
+            "name": "event_to_posting",
+            "says": "how long",
+            "rows": [{"source": "wms", "count": 2, "p50_ms": 1023, "p95_ms": None}],
+            "not_measured": None,
+        },
+        {"name": "oversells", "says": "how often", "rows": [], "not_measured": None},
+        {"name": "fill_rate", "says": "how much", "rows": [], "not_measured": "it is not kept"},
+    ],
+}
 NEW_SECRET = "whsec_" + "bmV3" * 8
 RESERVATION = {
     "id": "r1",
@@ -354,6 +368,7 @@ def calls(bench: Bench) -> dict[str, list[str]]:
     bench.http.answer("GET", "/api/v1/drift", 200, DRIFT)
     bench.http.answer("GET", "/api/v1/write-paths", 200, {"paths": [PATH]})
     bench.http.answer("GET", "/api/v1/match-rate", 200, MATCH_RATE)
+    bench.http.answer("GET", "/api/v1/kpis", 200, KPIS)
     bench.http.answer("GET", "/api/v1/trace", 200, {"chains": [], "more": False})
     bench.http.answer("GET", "/api/v1/registry/rollouts", 200, {"systems": [ROLLED_OUT]})
     bench.http.answer("GET", "/api/v1/shadow-report", 200, SHADOW)
@@ -420,6 +435,7 @@ def calls(bench: Bench) -> dict[str, list[str]]:
         "write-paths": ["write-paths"],
         "match-rate": ["match-rate", "--from", "2026-11-01", "--to", "2026-11-01"],
         "cutover": ["cutover"],
+        "kpis": ["kpis", "--to", "2026-11-01"],
         "cases": ["cases"],
         "case": ["case", case],
         "explain": ["explain", "A@east"],

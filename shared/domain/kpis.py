@@ -1,0 +1,174 @@
+"""Key figures of some days: each with what it says, its rows, and where it is not measured, why not.
+
+What is not measured is said, and never a zero. Durations are milliseconds, told as upper bounds (``durations``); rates are
+hundredths of a per cent, rounded down.
+"""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from datetime import date, datetime, timedelta
+from typing import TypeAlias
+
+from shared.domain.cases import Case, CaseKind, CaseStatus
+from shared.domain.drift_report import DriftReport, Tally
+from shared.domain.durations import Durations, bucket_of
+from shared.domain.match_rate import ENOUGH, Matches
+from shared.domain.stock import LocationId
+from shared.domain.tallies import Place, durations_of
+from shared.domain.transfer import Effect, Transfer, TransferStatus
+
+Row: TypeAlias = "Mapping[str, str | int | None]"
+Tallied: TypeAlias = "tuple[Place, Counter[str]]"
+
+GOAL_DAYS = 90
+"""Days in which the match rate is to come to ``ENOUGH``."""
+
+WEEK = timedelta(days=7)
+
+_OVER = frozenset({TransferStatus.RECEIVED, TransferStatus.CLOSED, TransferStatus.CLOSED_SHORT})
+
+
+@dataclass(frozen=True, slots=True)
+class Kpi:
+    """One figure.
+
+    Attributes
+    ----------
+    rows
+        By what it is told apart, and its numbers; empty where nothing happened in these days.
+    not_measured
+        Why there are no rows and never will be; empty where it is measured.
+    """
+
+    name: str
+    says: str
+    rows: tuple[Row, ...] = ()
+    not_measured: str = ""
+
+
+NOT_MEASURED = (
+    Kpi("time_to_detect", "from the fault to its case", (), "when a fault began is not known; `onecount explain` names the event that it began with"),
+    Kpi("event_to_each_system", "from the event to its confirmation in each system", (), "kept as its two parts, event_to_posting by source and push_latency by channel; `onecount trace --event` shows the whole way of one event"),
+    Kpi("fill_rate", "share of the ordered units that could be covered at once", (), "an order line keeps what is open of it, and not what could be covered when it came"),
+    Kpi("reservation_conflicts", "reservations refused for want of stock", (), "a refused reservation is answered and not kept"),
+    Kpi("backorders_by_sync", "backorders that a late handoff caused", (), "an oversell is not traced to one handoff; see oversells and drift_by_cause"),
+    Kpi("inventory_value", "value of the stock by location at the ERP's cost", (), "no source reports unit costs, and an item's price is no cost"),
+    Kpi("write_offs", "write-offs as a share of the stock's value", (), "it needs unit costs; the units are under manual_adjustments and variance"),
+)  # fmt: skip
+"""What is asked for and cannot be told honestly from what is kept."""
+
+
+def of_journal(tallies: Iterable[Tallied]) -> list[Kpi]:
+    """Return the figures that the journal's counters tell."""
+    by_source, by_location = defaultdict[str, Counter[str]](Counter), defaultdict[str, Counter[str]](Counter)
+    for place, tally in tallies:
+        by_source[place.source].update(tally)
+        by_location[place.location].update(tally)
+    took = {source: durations_of(tally) for source, tally in sorted(by_source.items())}
+    places = sorted(by_location.items())
+    return [
+        Kpi("event_to_posting", "from when an event happened until it was in the ledger", tuple(
+            {"source": source, **times(found)} for source, found in took.items() if found.count
+        )),
+        Kpi("match_rate", "counts of the shelf that said what the book said", tuple(
+            {"location": at, "counts": one["counted"], "matched": one["matched"], "rate": Matches(one["counted"], one["matched"]).rate}
+            for at, one in places if one["counted"]
+        )),
+        Kpi("variance", "units by which counts of the shelf differed, without and with sign", tuple(
+            {"location": at, "counts_off": one["counted"] - one["matched"], "units": one["off"], "net": one["net"]}
+            for at, one in places if one["counted"]
+        )),
+        Kpi("manual_adjustments", "adjustments by hand, and the units that they added and took", tuple(
+            {"location": at, "adjustments": one["adjusted"], "up": one["up"], "down": one["down"]}
+            for at, one in places if one["adjusted"]
+        )),
+    ]  # fmt: skip
+
+
+def goal(tallies: Iterable[Tallied], last: date) -> Kpi:
+    """Return how far the match rate has come since counting began, at most ``GOAL_DAYS`` before the last day."""
+    by_day: defaultdict[date, Matches] = defaultdict(Matches)
+    for place, tally in tallies:
+        if tally["counted"]:
+            by_day[place.day] += Matches(tally["counted"], tally["matched"])
+    says = f"the match rate on its way to {ENOUGH // 100}.{ENOUGH % 100:02} % within {GOAL_DAYS} days: the first and the last week"
+    if not by_day:
+        return Kpi("goal", says)
+    first = min(by_day)
+    began = sum((found for day, found in by_day.items() if day < first + WEEK), Matches())
+    now = sum((found for day, found in by_day.items() if day > last - WEEK), Matches())
+    row: Row = {
+        "began_on": str(first),
+        "day": (last - first).days + 1,
+        "of_days": GOAL_DAYS,
+        "began_rate": began.rate,
+        "now_rate": now.rate,
+        "goal_rate": ENOUGH,
+    }
+    return Kpi("goal", says, (row,))
+
+
+def of_cases(cases: Iterable[Case], first: date, last: date) -> list[Kpi]:
+    """Return the figures that cases tell: oversells that began in these days, and cases that ended in them."""
+    oversold: defaultdict[str, Counter[str]] = defaultdict(Counter)
+    resolved: defaultdict[str, Counter[int]] = defaultdict(Counter)
+    for case in cases:
+        if case.kind is CaseKind.OVERSOLD and first <= case.opened_at.date() <= last:
+            units = case.facts.get("exposure")
+            oversold[str(case.facts.get("location"))].update(
+                cases=1, open=case.status is CaseStatus.OPEN, units=units if isinstance(units, int) else 0
+            )
+        if case.status is not CaseStatus.OPEN and first <= case.updated_at.date() <= last:
+            resolved[case.kind][bucket_of(case.updated_at - case.opened_at)] += 1
+    return [
+        Kpi("oversells", "times that a stock key owed more than it had, and the units last missing", tuple(
+            {"location": at, **{name: found[name] for name in ("cases", "open", "units")}}
+            for at, found in sorted(oversold.items())
+        )),
+        Kpi("time_to_resolve", "from when a case was opened until it was closed", tuple(
+            {"kind": kind, **times(Durations(steps))} for kind, steps in sorted(resolved.items())
+        )),
+    ]  # fmt: skip
+
+
+def of_drift(report: DriftReport) -> list[Kpi]:
+    """Return drift by site, handoff and cause, the worst first."""
+    says = "drifting units of cases that are open, or were closed in these days or since, by"
+    kinds = (("site", report.sites), ("handoff", report.handoffs), ("cause", report.causes))
+    return [
+        Kpi(f"drift_by_{name}", f"{says} {name}", tuple(_drift_row(name, one) for one in found))
+        for name, found in kinds
+    ]
+
+
+def of_transfers(transfers: Iterable[Transfer], is_asked: Callable[[datetime], bool]) -> Kpi:
+    """Return how long transfers took that ended in the days that are asked for."""
+    took: defaultdict[tuple[LocationId, LocationId], Counter[int]] = defaultdict(Counter)
+    for one in transfers:
+        arrived = [moved.at for moved in one.moves.values() if moved.effect is Effect.RECEIVED]
+        if one.status in _OVER and arrived and is_asked(max(arrived)):
+            took[one.origin, one.destination][bucket_of(max(arrived) - one.requested.at)] += 1
+    return Kpi(
+        "transfer_cycle",
+        "from when a transfer was asked for until its last units arrived",
+        tuple({"from": a, "to": b, **times(Durations(steps))} for (a, b), steps in sorted(took.items())),
+    )
+
+
+def times(found: Durations) -> dict[str, int | None]:
+    """Return how many durations there are, and what half and 95 of 100 are at most."""
+    return {"count": found.count, "p50_ms": found.at_most_ms(50), "p95_ms": found.at_most_ms(95)}
+
+
+def _drift_row(name: str, one: Tally) -> Row:
+    share = 100 * one.share_hundredths
+    return {
+        name: one.names[0],
+        "cases": one.cases,
+        "open": one.still_open,
+        "units": one.units,
+        "share_rate": share,
+    }

@@ -1,0 +1,146 @@
+"""The key figures of some days: each from what is kept, and what is not measured said so."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import pytest
+
+from shared.domain.cases import Case, CaseKind, Fact
+from shared.domain.kpis import Kpi, Row
+from shared.domain.stock import Sku, StockKey
+from shared.operations.kpi_desk import WORST, KpiDesk
+from shared.store.tallies import Tallies
+from shared.store.transfers import Transfers
+from tests.operations.house import EAST, NOON, SHOP, TEA, House, count, movement
+from tests.operations.scripted_channel import ScriptedChannel
+
+FIRST = NOON.date()
+DAY = timedelta(days=1)
+
+
+def kpis(house: House, days: int = 1, before: int = 0) -> dict[str, Kpi]:
+    """Return the figures of some days up to the first day less ``before``."""
+    last = FIRST - before * DAY + (days - 1) * DAY
+    desk = KpiDesk(Tallies(house.stock), house.traffic, house.cases, Transfers(house.stock), house.registry)
+    return {one.name: one for one in desk.report(FIRST - before * DAY, last)}
+
+
+def rows(house: House, name: str, days: int = 1) -> list[Row]:
+    return [dict(row) for row in kpis(house, days)[name].rows]
+
+
+@pytest.fixture
+def house() -> House:
+    house = House()
+    house.post(count("wms/opening/1/count/", -120, 100))
+    house.clock.advance(minutes=5)
+    return house
+
+
+def test_what_is_not_measured_says_why_and_has_no_rows(house: House) -> None:
+    unmeasured = {name: one for name, one in kpis(house).items() if one.not_measured}
+    assert {"fill_rate", "inventory_value", "write_offs", "time_to_detect"} < set(unmeasured)
+    assert not any(one.rows for one in unmeasured.values())
+
+
+def test_nothing_that_happened_is_no_row_and_never_a_zero() -> None:
+    measured = [one for one in kpis(House()).values() if not one.not_measured]
+    assert len(measured) > 10
+    assert [one.name for one in measured if one.rows] == []
+
+
+def test_latency_match_rate_variance_and_adjustments_come_from_the_journal_of_these_days(
+    house: House,
+) -> None:
+    house.post(movement("wms/s/1/shipment/", 4, -1))
+    house.post(count("wms/c/1/count/", 4.5, 99), count("wms/c/2/count/", 4.6, 95))
+    house.post(movement("manual/m1/movement", 5, 3), movement("manual/m2/movement", 5, -1))
+    house.settle()
+    [took] = rows(house, "event_to_posting")
+    assert (took["source"], took["count"], took["p50_ms"]) == ("wms", 1, 65_535)
+    assert rows(house, "match_rate") == [{"location": "east", "counts": 2, "matched": 1, "rate": 5_000}]
+    assert rows(house, "variance") == [{"location": "east", "counts_off": 1, "units": 4, "net": -4}]
+    assert rows(house, "manual_adjustments") == [{"location": "east", "adjustments": 2, "up": 3, "down": 1}]
+    assert kpis(house, before=1)["match_rate"].rows == ()
+
+
+def test_days_add_up_and_percentiles_are_those_of_all_of_them(house: House) -> None:
+    for day, seconds in enumerate((1, 1, 100)):
+        house.clock.now = NOON + day * DAY
+        house.post(movement(f"wms/s/{day}/shipment/", day * 1440 - seconds / 60, -1))
+    house.settle()
+    [took] = rows(house, "event_to_posting", days=3)
+    assert took["count"] == 3
+    assert 1_000 <= int(str(took["p50_ms"])) < 1_250
+    assert 100_000 <= int(str(took["p95_ms"])) < 125_000
+
+
+def test_the_worst_stock_keys_are_named_by_the_units_that_their_counts_were_off(house: House) -> None:
+    for number in range(WORST + 2):
+        key = StockKey(Sku(f"S{number}"), EAST)
+        house.post(movement(f"wms/r{number}/1/receipt/", 0, 100, key=key))
+        house.post(count(f"wms/c{number}/1/count/", 1, 100 - number, key=key))
+    house.settle()
+    found = rows(house, "variance_by_sku")
+    assert len(found) == WORST
+    assert found[0] == {"sku": "S21", "location": "east", "counts_off": 1, "units": 21}
+    assert found[-1]["units"] == 2
+
+
+def test_pushes_and_failures_are_told_by_handoff(house: House) -> None:
+    channel = ScriptedChannel(levels={TEA: 0})
+    house.list_on(SHOP, "TEA")
+    house.post(movement("wms/r/1/receipt/", 4, 9))
+    house.settle()
+    channel.down = True
+    house.push_due(channel)
+    channel.down = False
+    house.clock.advance(minutes=2)
+    house.push_due(channel)
+    [push] = rows(house, "push_latency")
+    assert (push["channel"], push["count"]) == ("shop", 1)
+    assert 120_000 <= int(str(push["p95_ms"])) < 1.25 * 125_000
+    [failed] = [row for row in rows(house, "failed_transactions") if row["to"] == "shop"]
+    assert (failed["events"], failed["failures"], failed["rate"]) == (1, 1, 5_000)
+
+
+def case(house: House, name: str, kind: CaseKind, facts: dict[str, Fact]) -> None:
+    house.cases.file(Case(name, kind, "t", "r", house.clock(), house.clock(), facts))
+
+
+def test_oversells_that_began_in_these_days_and_how_long_cases_took(house: House) -> None:
+    case(house, "oversold:1", CaseKind.OVERSOLD, {"location": "east", "sku": "TEA", "exposure": 4})
+    case(house, "oversold:2", CaseKind.OVERSOLD, {"location": "east", "sku": "MUG", "exposure": 2})
+    house.cases.close("oversold:1", "enough again", house.clock() + timedelta(hours=1))
+    house.clock.advance(days=3)
+    case(house, "oversold:3", CaseKind.OVERSOLD, {"location": "west", "sku": "MUG", "exposure": 2})
+    assert rows(house, "oversells") == [{"location": "east", "cases": 2, "open": 1, "units": 6}]
+    [resolved] = rows(house, "time_to_resolve")
+    assert (resolved["kind"], resolved["count"]) == ("oversold", 1)
+    assert 3_600_000 <= int(str(resolved["p50_ms"])) < 4_500_000
+
+
+def test_drift_is_told_by_site_handoff_and_cause_the_worst_first(house: House) -> None:
+    for site, drift in (("east", -3), ("west", 9)):
+        facts: dict[str, Fact] = {"location": site, "source": "erp", "drift": drift, "cause": "missing_event"}
+        case(house, f"drift:erp:{site}", CaseKind.DRIFT, facts)
+    sites = rows(house, "drift_by_site")
+    assert [(row["site"], row["units"], row["share_rate"]) for row in sites] == [
+        ("west", 9, 7_500),
+        ("east", 3, 2_500),
+    ]
+    assert [row["cause"] for row in rows(house, "drift_by_cause")] == ["missing_event"]
+
+
+def test_the_goal_compares_the_first_week_of_counting_with_the_last(house: House) -> None:
+    for day, quantity in ((0, 101), (20, 101), (20, 101)):
+        house.clock.now = NOON + day * DAY
+        house.post(
+            count(f"wms/c{house.clock.now}/{house.clock.monotonic()}{house.on_hand()}", day * 1440, quantity)
+        )
+        house.clock.advance(minutes=1)
+    house.settle()
+    [found] = rows(house, "goal", days=21)
+    assert (found["began_on"], found["day"], found["of_days"]) == (str(FIRST), 21, 90)
+    assert (found["began_rate"], found["now_rate"], found["goal_rate"]) == (0, 10_000, 9_950)
