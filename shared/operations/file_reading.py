@@ -50,6 +50,11 @@ class Reading:
     many: bool = False
     codes: dict[Code, WaitingCode] = field(default_factory=dict)
 
+    @property
+    def left_something(self) -> bool:
+        """Whether rows other than those that wait for codes may come to something else when it is read again."""
+        return bool(self.parked or self.faulty or self.outcomes.get("withheld"))
+
     def add(self, outcomes: Mapping[str, int]) -> None:
         """Count what some more rows came to."""
         for outcome, number in outcomes.items():

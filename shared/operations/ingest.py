@@ -234,7 +234,7 @@ class FileIngester:
             reason = f"it has {drop.size} bytes, more than {LARGEST_FILE}"
             return self._refuse(message, drop, reason, since)
         reading = self._reading(message, source)
-        if reading is not None and reading.complete and not (reading.parked or reading.faulty):
+        if reading is not None and reading.complete and not reading.left_something:
             return self._release(message, drop, source, reading, self._mapped(reading, source), since)
         if reading is None or reading.complete:
             held = self._held_back(message, drop, source, since)

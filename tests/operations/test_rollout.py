@@ -10,12 +10,13 @@ from shared.channels.contract import Offer
 from shared.domain.network import Channel
 from shared.domain.rollout import EVERYTHING, Mode, Scope
 from shared.domain.stock import MessageId, Sku, SourceId, StockKey
+from shared.operations.message_view import MessageView
 from shared.operations.rollout_desk import RolloutDesk, RolloutFieldError, Switched
 from shared.operations.shadow_report import ChannelShadow, ShadowDesk
 from shared.store.inbox import MessageStatus
 from shared.store.registry import REMEMBERED_S, Network
-from tests.operations.deliveries import body, receipt
-from tests.operations.house import EAST, KEY, SHOP, TEA, WMS, House, count, movement
+from tests.operations.deliveries import body, drop, receipt, rows
+from tests.operations.house import EAST, KEY, SHOP, TEA, WEST, WMS, House, count, movement
 from tests.operations.shop import Shop
 
 MUG = Sku("MUG")
@@ -341,6 +342,52 @@ def test_a_count_of_a_source_in_observe_mode_is_compared_and_not_posted() -> Non
 
     assert house.on_hand() == 10
     assert house.open_cases() == ["drift"]
+
+
+def test_a_message_says_that_its_events_were_withheld_and_what_to_do() -> None:
+    house = House()
+    switch(house, Mode.SHADOW, kind="source", name=WMS)
+    name = receive(house, "GR-1", 5)
+    house.settle()
+
+    found = MessageView(house.stock, house.registry, house.clock).events(house.inbox.load(name))
+
+    assert found is not None
+    [event] = found.events
+    assert (event.outcome, event.stock_keys) == ("withheld", (KEY,))
+    assert "replay the message" in event.reason
+
+
+FILES = SourceId("files")
+SNAPSHOT = "stock_20261101T1100.csv"
+
+
+def test_a_file_that_came_in_shadow_posts_when_it_is_read_again_live() -> None:
+    house = House()
+    switch(house, Mode.SHADOW, kind="source", name=FILES)
+    dropped = drop(house, SNAPSHOT, rows(("TEA", 7), ("MUG", 3)))
+    assert house.ingester.ingest(dropped) is MessageStatus.POSTED
+    tea = StockKey(TEA, WEST)
+    assert house.on_hand(tea) == 0
+    assert ShadowDesk(house.stock, house.registry).of_source(FILES).kinds == {"count of on_hand": (2, 10)}
+
+    switch(house, Mode.LIVE, kind="source", name=FILES)
+    house.ingester.ingest(dropped)
+
+    assert (house.on_hand(tea), house.on_hand(StockKey(MUG, WEST))) == (7, 3)
+
+
+def test_a_file_of_which_rows_wait_for_a_code_posts_the_others_when_it_is_read_again_live() -> None:
+    house = House()
+    switch(house, Mode.SHADOW, kind="source", name=FILES)
+    dropped = drop(house, SNAPSHOT, rows(("TEA", 7), ("UNKNOWN", 3)))
+    house.ingester.ingest(dropped)
+
+    switch(house, Mode.LIVE, kind="source", name=FILES)
+    house.ingester.ingest(dropped)
+
+    assert house.on_hand(StockKey(TEA, WEST)) == 7
+    assert house.open_cases() == ["unknown_code"]
 
 
 def test_an_order_of_a_source_in_shadow_reserves_nothing() -> None:
