@@ -75,6 +75,7 @@ def channel_view(stock: ChannelStock) -> Json:
         "shown": state.believed,
         "confirmed_at": None if state.shown_at is None else instant(state.shown_at),
         "in_flight": state.inflight is not None,
+        "mode": stock.mode,
         "silent_since": None if stock.silence is None else instant(stock.silence.since),
         "silent_because": None if stock.silence is None else stock.silence.reason,
     }

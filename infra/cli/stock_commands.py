@@ -9,6 +9,7 @@ import click
 
 from infra.cli.console import Session, brief, command, table
 from infra.cli.pages import more, pages
+from shared.domain.rollout import Mode
 
 _QUANTITIES = (
     "on_hand",
@@ -107,7 +108,11 @@ def _side_by_side(found: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _silences(channels: Sequence[Mapping[str, Any]]) -> Iterator[str]:
-    """Say which channels take nothing now: what they show may be old."""
+    """Say which channels are sent nothing, or take nothing now: what they show may be old."""
+    for channel in channels:
+        if channel.get("mode", Mode.LIVE) != Mode.LIVE:
+            where = f"{channel['channel']} is in {channel['mode']} mode at {channel['location']}"
+            yield f"{where}: it is sent nothing (`onecount shadow-report --channel {channel['channel']}`)"
     silent = {c["channel"]: c for c in channels if c.get("silent_since")}
     for name, channel in silent.items():
         since, why = brief(channel["silent_since"]), channel["silent_because"]

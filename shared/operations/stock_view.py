@@ -18,6 +18,7 @@ from shared.domain.items import Component
 from shared.domain.ledger import Slot
 from shared.domain.listing import ListingState
 from shared.domain.network import Channel, Grain
+from shared.domain.rollout import ALL_LIVE, Mode
 from shared.domain.stock import WHOLE, ChannelId, Counter, Leaf, LocationId, Quantity, Sku, SourceId, StockKey
 from shared.operations.promises import Promises
 from shared.store.layout import SHARDS, balance_key, count_partition, promise_key
@@ -49,13 +50,17 @@ class LocationStock:
 
 @dataclass(frozen=True, slots=True)
 class ChannelStock:
-    """What one channel may sell of a stock key, what it was last known to show, and whether it takes nothing now."""
+    """What one channel may sell of a stock key, what it was last known to show, and whether it takes nothing now.
+
+    ``mode`` is how far its rollout is there: unless it is live nothing is sent to it.
+    """
 
     channel: ChannelId
     location: LocationId
     promise: Promise
     listing: ListingState
     silence: Silence | None = None
+    mode: Mode = Mode.LIVE
 
 
 @dataclass(frozen=True, slots=True)
@@ -282,7 +287,9 @@ class StockView:
             states = self._listings.states(channel.id, keys)
             for key in keys:
                 promised = self.promise_of(channel, key)
-                yield ChannelStock(channel.id, key.location, promised, states[key], silences.get(channel.id))
+                silence = silences.get(channel.id)
+                mode = (channel.rollout or ALL_LIVE).mode_at(key.sku, key.location)
+                yield ChannelStock(channel.id, key.location, promised, states[key], silence, mode)
 
 
 def _unknown(sku: Sku) -> UnknownSkuError:

@@ -141,3 +141,15 @@ def test_a_mode_that_cannot_be_meant_is_a_mistake_of_the_file(bench: Bench, text
     result = bench.run("apply", with_modes(bench, text), "--yes")
     assert result.exit_code == 1
     assert told in result.stderr
+
+
+def test_the_stock_of_an_item_says_where_a_channel_is_sent_nothing(bench: Bench) -> None:
+    listed(bench, "A")
+    bench.count("A", 5)
+    bench.run("rollout", "shop", "--mode", "shadow", "--sku", "A")
+
+    assert bench.json("stock", "A")["channels"][0]["mode"] == "shadow"
+    assert "shop is in shadow mode at east: it is sent nothing" in bench.run("stock", "A").stdout
+
+    bench.run("rollout", "shop", "--mode", "live")
+    assert "it is sent nothing" not in bench.run("stock", "A").stdout
