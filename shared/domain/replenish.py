@@ -25,7 +25,7 @@ from shared.domain.money import Money
 from shared.domain.network import Replenishment, Route
 from shared.domain.stock import LocationId, Quantity, Sku, StockKey
 
-LONGEST_PROPOSAL = 40
+LONGEST_PROPOSAL = 33
 """Lines of one proposal, which is one transfer."""
 
 

@@ -29,6 +29,7 @@ from shared.operations.transfer_calls import (
     TransferBusyError,
     WriteOffNotAllowedError,
 )
+from shared.operations.transfer_request import LONGEST
 from shared.sources.registry import translator
 from shared.store.table import UnknownOutcomeError
 from shared.store.transfers import place_of
@@ -436,25 +437,31 @@ def test_of_two_who_receive_the_same_units_at_once_one_is_refused() -> None:
     house.assert_exact()
 
 
-STEP = st.tuples(
-    st.sampled_from(["approve", "ship", "receive", "close", "wms_ship", "wms_receive"]),
-    st.integers(0, 1),  # which transfer
-    st.integers(0, 4),  # units; 0: all
-    st.integers(0, 5),  # key: repetitions are likely
+Step = tuple[str, int, int, int]
+BY_HAND = ["approve", "ship", "receive", "receive", "receive", "close"]
+FAULT = st.sampled_from(
+    ["none", "none", "crash_before", "crash_after", "no_answer", "meanwhile", "meanwhile", "meanwhile"]
 )
-FAULT = st.sampled_from(["none", "none", "none", "crash_before", "crash_after", "no_answer", "meanwhile"])
 
 
-@settings(max_examples=150, deadline=None)
-@given(st.lists(st.tuples(STEP, FAULT, STEP), max_size=14))
+def histories(kinds: list[str]) -> st.SearchStrategy[list[tuple[Step, str, int, Step]]]:
+    """Return steps (what, which transfer, units or 0 for all, key), each with a fault and what is done meanwhile."""
+    step = st.tuples(st.sampled_from(kinds), st.sampled_from([0, 0, 1]), st.integers(0, 4), st.integers(0, 5))
+    return st.lists(st.tuples(step, FAULT, st.integers(0, 1), step), max_size=12)
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.one_of(histories(BY_HAND), histories([*BY_HAND, "wms_ship", "wms_receive"])))
 def test_after_any_history_what_was_shipped_is_received_in_transit_or_lost_and_the_ledger_agrees(
-    history: list[tuple[tuple[str, int, int, int], str, tuple[str, int, int, int]]],
+    history: list[tuple[Step, str, int, Step]],
 ) -> None:
     house = stocked(20)
     made = [requested(house, 6, "one").id, requested(house, 5, "two").id]
+    house.transfers.approve(made[0], "ben", "first")
+    house.transfers.ship(made[0], "cat", "first", [Part(TEA, 5)])
 
-    for step, fault, other in history:
-        house.stock.faults = interruption(house, made, fault, other)
+    for step, fault, write, other in history:
+        house.stock.faults = interruption(house, made, fault, write, other)
         with suppress(Crash, TransferBusyError):
             work(house, made, step)
         house.stock.faults = Interruption()
@@ -464,7 +471,7 @@ def test_after_any_history_what_was_shipped_is_received_in_transit_or_lost_and_t
     house.assert_exact()
 
 
-def work(house: House, made: list[str], step: tuple[str, int, int, int]) -> None:
+def work(house: House, made: list[str], step: Step) -> None:
     what, which, units, key = step
     transfer, parts = made[which], [Part(TEA, units)] if units else []
     try:
@@ -486,12 +493,13 @@ def work(house: House, made: list[str], step: tuple[str, int, int, int]) -> None
         pass
 
 
-def interruption(house: House, made: list[str], fault: str, other: tuple[str, int, int, int]) -> Interruption:
+def interruption(house: House, made: list[str], fault: str, write: int, other: Step) -> Interruption:
+    """Return what happens around the n-th write of a step; what is done meanwhile is not interrupted itself."""
     began = False
 
-    def strike(_: int, _actions: object) -> None:
+    def strike(number: int, _actions: object) -> None:
         nonlocal began
-        if began:
+        if began or number != write:
             return
         began = True
         if fault == "no_answer":
@@ -500,8 +508,6 @@ def interruption(house: House, made: list[str], fault: str, other: tuple[str, in
             work(house, made, other)
         else:
             raise Crash
-
-    def nothing(_: int, _actions: object) -> None: ...
 
     if fault == "none":
         return Interruption()
@@ -588,3 +594,26 @@ def test_what_is_approved_is_told_to_the_channels_at_once() -> None:
     house.settle()
 
     assert [(hint.channel, hint.sku) for hint in house.lanes.due()] == [(SHOP, TEA)]
+
+
+def test_the_longest_transfer_goes_all_the_way() -> None:
+    skus = [Sku(f"SKU-{number}") for number in range(LONGEST)]
+    house = House(skus=skus)
+    house.post(*(replace(movement(f"opening-{sku}", 0, 10), sku=sku) for sku in skus))
+    house.clock.advance(hours=1)
+
+    made = house.transfers.request("ann", "r", EAST, WEST, [(sku, 2) for sku in skus], "a new shop")
+    house.transfers.approve(made.id, "ben", "a")
+    house.transfers.ship(made.id, "cat", "s")
+    house.transfers.receive(made.id, "dan", "p", [Part(sku, 1) for sku in skus])
+    made = house.transfers.close(made.id, "ben", "c", "burnt", accept_loss=True, may_write_off=True)
+
+    assert figures(made) == (2 * LONGEST, 0, LONGEST, LONGEST)
+    house.assert_exact()
+
+
+def test_a_transfer_of_more_lines_says_how_many_it_may_have() -> None:
+    house = stocked()
+    wanted = [(Sku(f"SKU-{number}"), 1) for number in range(LONGEST + 1)]
+    with pytest.raises(RefusedTransferError, match=f"there are {LONGEST + 1}"):
+        house.transfers.request("ann", "r", EAST, WEST, wanted, "a new shop")
