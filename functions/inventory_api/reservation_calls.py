@@ -24,8 +24,9 @@ from functions.inventory_api.requests import (
     idempotency_key,
 )
 from shared.domain.stock import ChannelId, LocationId, Sku, StockKey
-from shared.operations.reserve import Wanted
+from shared.operations.reserve import InsufficientStockError, Wanted
 from shared.runtime.http import Answer, answer
+from shared.runtime.metrics import publish_refused
 
 
 def _wanted(lines: Sequence[ReservationLine]) -> list[Wanted]:
@@ -42,7 +43,11 @@ def post_reservation(asked: Asked[ReservationRequest]) -> Answer:
     body = asked.body
     wanted = _wanted(body.lines)
     lifetime = None if body.expires_in_s is None else timedelta(seconds=body.expires_in_s)
-    made = reservation_desk().reserve(key, asked.client, ChannelId(body.channel), wanted, lifetime)
+    try:
+        made = reservation_desk().reserve(key, asked.client, ChannelId(body.channel), wanted, lifetime)
+    except InsufficientStockError:
+        publish_refused(house().stage, body.channel)
+        raise
     return answer(201, views.reservation_view(made), {"Location": f"/v1/reservations/{made.id}"})
 
 

@@ -74,6 +74,7 @@ class MonitoringStack(Stack):
         ]
         self._consumers = [consumer.function.function_name for consumer in processing.stream_consumers]
         self._api = api.api_name
+        self._systems = deployment.systems
         self._watch()
         self._dashboard()
 
@@ -147,6 +148,16 @@ class MonitoringStack(Stack):
                     row("Function errors", [_function("Errors", name) for name in self._functions]),
                 ],
                 [
+                    row(
+                        "From event to posting (p95)",
+                        [self._measured("EventToPosting", "source", name) for name in self._systems.sources],
+                    ),
+                    row(
+                        "From change to confirmed push (p95)",
+                        [self._measured("PushLatency", "channel", name) for name in self._systems.channels],
+                    ),
+                ],
+                [
                     row("Invocations", [_function("Invocations", name) for name in self._functions]),
                     row(
                         "Run time (p95)",
@@ -155,6 +166,11 @@ class MonitoringStack(Stack):
                 ],
             ],
         )
+
+    def _measured(self, name: str, dimension: str, value: str) -> cloudwatch.Metric:
+        """Return one of our own metrics, as ``shared/runtime/metrics.py`` publishes it."""
+        dimensions = {"stage": self._stage.name, dimension: value}
+        return _metric("Onecount", name, dimensions, "p95", FIVE_MINUTES)
 
 
 def _max_age_s(queue: str) -> int:

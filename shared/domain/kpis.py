@@ -53,7 +53,7 @@ NOT_MEASURED = (
     Kpi("time_to_detect", "from the fault to its case", (), "when a fault began is not known; `onecount explain` names the event that it began with"),
     Kpi("event_to_each_system", "from the event to its confirmation in each system", (), "kept as its two parts, event_to_posting by source and push_latency by channel; `onecount trace --event` shows the whole way of one event"),
     Kpi("fill_rate", "share of the ordered units that could be covered at once", (), "an order line keeps what is open of it, and not what could be covered when it came"),
-    Kpi("reservation_conflicts", "reservations refused for want of stock", (), "a refused reservation is answered and not kept"),
+    Kpi("reservation_conflicts", "reservations refused for want of stock", (), "a refused reservation is answered and not kept; CloudWatch counts them by channel (ReservationsRefused)"),
     Kpi("backorders_by_sync", "backorders that a late handoff caused", (), "an oversell is not traced to one handoff; see oversells and drift_by_cause"),
     Kpi("inventory_value", "value of the stock by location at the ERP's cost", (), "no source reports unit costs, and an item's price is no cost"),
     Kpi("write_offs", "write-offs as a share of the stock's value", (), "it needs unit costs; the units are under manual_adjustments and variance"),

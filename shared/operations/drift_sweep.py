@@ -144,7 +144,7 @@ class DriftSweep:
             numbers += len(verdicts)
             passed += len(batch)
             reached = f"{place}#{batch[-1].sku}"
-            if not self._came_to(reached, cursor, _agreement(verdicts, day)):
+            if not self._came_to(reached, cast(str, began), cursor, _agreement(verdicts, day)):
                 log.info("swept_by_another", extra={"place": place})
                 return Swept(rest=passed, numbers=numbers, turned=turned)
             cursor = reached
@@ -166,10 +166,14 @@ class DriftSweep:
                 while batch := [key_of(key.pk) for key in islice(listed, BATCH)]:
                     yield f"{location}#{number}", batch
 
-    def _came_to(self, reached: str, cursor: str | None, found: Mapping[Place, Counter[str]]) -> bool:
+    def _came_to(
+        self, reached: str, began: str, cursor: str | None, found: Mapping[Place, Counter[str]]
+    ) -> bool:
         """Note how far the daily sweep came, with what it found since; False if another run has gone on meanwhile."""
         since = AttributeAbsent("daily_cursor") if cursor is None else Equals("daily_cursor", cursor)
-        note = Update(sweep_key(), set={"daily_cursor": reached}, conditions=(since,))
+        note = Update(
+            sweep_key(), set={"daily_cursor": reached}, conditions=(Equals("daily_began", began), since)
+        )
         try:
             self._table.write([note, *agreement_actions(found)])
         except WriteRefusedError:

@@ -12,6 +12,7 @@ Counts, Matches       location    Count         counts of what is on the shelf, 
 ManualAdjustments     location    Count         adjustments by hand
 PushLatency           channel     Milliseconds  from the change until the channel confirmed the number
 PushesFailed          channel     Count         SKUs whose push did not succeed, and is tried again
+ReservationsRefused   channel     Count         reservations refused for want of stock
 ====================  ==========  ============  ========================================================
 """
 
@@ -49,6 +50,11 @@ def publish_pushes(stage: str, channel: str, took: Sequence[timedelta], failed: 
     """Publish how long a channel's numbers took to be confirmed, and how many pushes failed."""
     times = [time // timedelta(milliseconds=1) for time in took]
     _publish(stage, "channel", channel, {"PushLatency": times}, {"PushesFailed": failed} if failed else {})
+
+
+def publish_refused(stage: str, channel: str) -> None:
+    """Publish that a reservation was refused for want of stock."""
+    _publish(stage, "channel", channel, {}, {"ReservationsRefused": 1})
 
 
 def _values(durations: Durations) -> list[int]:

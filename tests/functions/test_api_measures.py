@@ -134,3 +134,14 @@ def test_the_key_figures_are_told_with_what_is_not_measured(aws: Aws) -> None:
     assert found["match_rate"]["rows"] == [{"location": "east", "counts": 1, "matched": 0, "rate": 0}]
     assert (found["inventory_value"]["rows"], bool(found["inventory_value"]["not_measured"])) == ([], True)
     assert found["oversells"] == {**found["oversells"], "rows": [], "not_measured": None}
+
+
+def test_a_reservation_that_is_refused_for_want_of_stock_is_published_by_channel(
+    aws: Aws, capsys: pytest.CaptureFixture[str]
+) -> None:
+    stocked(aws, 2)
+    body = {"channel": "shop", "lines": [{"sku": "TEA", "location": "east", "quantity": 3}]}
+    capsys.readouterr()
+    assert api("POST /v1/reservations", body, Idempotency_Key="k").status == 409
+    [refused] = metrics(capsys.readouterr().out)
+    assert (refused["channel"], refused["ReservationsRefused"]) == ("shop", [1.0])

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from datetime import timedelta
 from typing import Any, cast
 
 import pytest
 
+from shared.runtime.metrics import publish_pushes
 from tests.infra.templates import Properties, ResourceId, Templates
 
 
@@ -130,3 +132,17 @@ def test_the_dashboard_shows_every_function_and_every_queue(prod: Templates) -> 
     shown = json.dumps(dashboard["DashboardBody"])
     for name in (*function_names(prod), *prod.queue_names().values()):
         assert f'\\"{name}\\"' in shown
+
+
+def test_the_dashboard_shows_our_own_latencies_by_the_names_that_the_functions_publish(
+    prod: Templates, capsys: pytest.CaptureFixture[str]
+) -> None:
+    publish_pushes("prod", "shop", [timedelta(seconds=1)], 0)
+    line = json.loads(capsys.readouterr().out)
+    [published] = line["_aws"]["CloudWatchMetrics"]
+    assert [line[name] for name in published["Dimensions"][0]] == ["prod", "shop"]
+    (dashboard,) = prod.resources("AWS::CloudWatch::Dashboard").values()
+    shown = json.dumps(dashboard["DashboardBody"]).replace("\\", "")
+    said = f'["{published["Namespace"]}","{published["Metrics"][0]["Name"]}","channel","shop","stage","prod"'
+    assert said in shown
+    assert '"Onecount","EventToPosting","source","legacy-wms","stage","prod"' in shown

@@ -215,3 +215,20 @@ def test_a_sweep_measures_how_many_numbers_of_each_system_agree(house: House) ->
     house.drift_sweep.run()
     [(_, again)] = Tallies(house.stock).agreement(EAST, DAY, DAY)
     assert again == found
+
+
+def test_two_sweeps_at_once_measure_each_number_once(house: House) -> None:
+    house.observations.record([Observation(ERP, Sku("TEA"), EAST, "on_hand", 100, at(1))], house.clock())
+    house.settle()
+    begun: list[bool] = []
+
+    def another(_: int, actions: Sequence[Action]) -> None:
+        if not begun and any("AGREED#" in action.key.pk for action in actions):
+            begun.append(True)
+            house.drift_sweep.run()
+
+    house.stock.faults = Interruption(before=another)
+    house.drift_sweep.run()
+    [(_, found)] = Tallies(house.stock).agreement(EAST, DAY, DAY)
+    assert begun
+    assert found["compared"] == 1

@@ -10,9 +10,10 @@ from shared.domain.cases import Case, CaseKind, Fact
 from shared.domain.kpis import Kpi, Row
 from shared.domain.stock import Sku, StockKey
 from shared.operations.kpi_desk import WORST, KpiDesk
+from shared.operations.transfer_calls import Part
 from shared.store.tallies import Tallies
 from shared.store.transfers import Transfers
-from tests.operations.house import EAST, NOON, SHOP, TEA, House, count, movement
+from tests.operations.house import EAST, NOON, SHOP, TEA, WEST, House, count, movement
 from tests.operations.scripted_channel import ScriptedChannel
 
 FIRST = NOON.date()
@@ -131,6 +132,21 @@ def test_drift_is_told_by_site_handoff_and_cause_the_worst_first(house: House) -
         ("east", 3, 2_500),
     ]
     assert [row["cause"] for row in rows(house, "drift_by_cause")] == ["missing_event"]
+
+
+def test_a_transfer_took_from_when_it_was_asked_for_until_its_last_units_arrived(house: House) -> None:
+    asked = house.transfers.request("ann", "r", EAST, WEST, [(TEA, 6)], "west runs out", None)
+    house.transfers.approve(asked.id, "ben", "a")
+    house.transfers.ship(asked.id, "cat", "s")
+    house.clock.advance(hours=10)
+    house.transfers.receive(asked.id, "dan", "v1", [Part(TEA, 4)])
+    assert rows(house, "transfer_cycle") == []
+    house.clock.advance(hours=1)
+    house.transfers.receive(asked.id, "dan", "v2", [Part(TEA, 2)])
+    [found] = rows(house, "transfer_cycle")
+    assert (found["from"], found["to"], found["count"]) == ("east", "west", 1)
+    assert 11 * 3_600_000 <= int(str(found["p50_ms"])) < 1.25 * 11 * 3_600_000
+    assert kpis(house, before=1)["transfer_cycle"].rows == ()
 
 
 def test_the_goal_compares_the_first_week_of_counting_with_the_last(house: House) -> None:
