@@ -128,7 +128,8 @@ def _system(asked: Asked[Any]) -> str:
 
 def rollout_view(kind: str, name: str, rollout: Rollout) -> Json:
     """Show what holds for a source or channel."""
-    ordered = sorted(rollout.rules, key=lambda rule: (rule.scope.rank, str(rule.scope)))
+    scopes = sorted((rule.scope for rule in rollout.rules), key=lambda scope: (scope.rank, str(scope)))
+    ordered = [rollout.rule_of(scope.skus, scope.location) for scope in scopes]
     return {
         "kind": kind,
         "name": name,

@@ -83,8 +83,7 @@ class ListingAt:
         """
         by = "" if self.pack is None else f" by {self.pack.size}"
         anew = f" anew {self.times_taken_off}" if self.times_taken_off else ""
-        live = f" live {self.rollout}" if self.rollout else ""
-        return f"{self.external_id} at {self.external_location}{by}{anew}{live}"
+        return f"{self.external_id} at {self.external_location}{by}{anew}"
 
 
 @dataclass(frozen=True, slots=True)

@@ -83,6 +83,8 @@ class ListingState:
         When a number was last taken for true that had two stories; None once that is long ago.
     external_id
         The channel's id of the item when we last took the slot: under another id it is another listing.
+    live
+        With which change of the channel's rollout it was live when we last took the slot; 0 if it always was.
     pushes
         The newest numbers that the channel took, oldest first.
     """
@@ -101,6 +103,7 @@ class ListingState:
     mended: int = 0
     doubted_at: datetime | None = None
     external_id: str | None = None
+    live: int = 0
     pushes: tuple[Push, ...] = ()
 
     @property
@@ -140,15 +143,20 @@ def number_to_publish(available_to_promise: Quantity, state: ListingState) -> Qu
     return max(0, min(available_to_promise, available_to_promise + state.unexplained))
 
 
-def known_as(state: ListingState, external_id: str) -> ListingState:
+def known_as(state: ListingState, external_id: str, live: int) -> ListingState:
     """What we know of the listing under its present id: nothing, where the channel has listed the item anew.
 
-    What is on its way to the old one says nothing of what the new one will show; it is only waited for.
+    What is on its way to the old one says nothing of what the new one will show; it is only waited for. Nor do we know
+    what it shows where it went live again since, for others may have written there. Units that it had sold then and that
+    we have not heard of are sold nevertheless: they stay unexplained.
     """
-    if state.external_id in (None, external_id):
+    if state.external_id in (None, external_id) and state.live == live:
         return replace(state, external_id=external_id)
     underway = None if state.inflight is None else replace(state.inflight, quantity=None)
-    return replace(forget(state), inflight=underway, external_id=external_id)
+    anew = replace(forget(state), inflight=underway, external_id=external_id, live=live)
+    if state.external_id == external_id and state.unexplained < 0:
+        return replace(anew, ahead=state.ahead, ahead_since=state.ahead_since)
+    return anew
 
 
 def taken(state: ListingState, quantity: Quantity | None, deadline: datetime, at: datetime) -> ListingState:

@@ -54,9 +54,9 @@ class Scope:
     skus: str = ANY
     location: LocationId | None = None
 
-    def covers(self, sku: Sku, location: LocationId) -> bool:
-        """Whether a stock key lies in it."""
-        return self.location in (None, location) and _takes(self.skus, sku)
+    def covers(self, skus: str, location: LocationId | None) -> bool:
+        """Whether a stock key, or all of another scope, lies in it."""
+        return self.location in (None, location) and _takes(self.skus, skus)
 
     def overlap(self, other: Scope) -> Scope | None:
         """Return what lies in both; None where nothing does."""
@@ -90,6 +90,15 @@ def _takes(pattern: str, skus: str) -> bool:
 
 
 @dataclass(frozen=True, slots=True)
+class Stamp:
+    """With which change of the rollout the mode of a scope came, and when; of the stamps the most specific counts."""
+
+    scope: Scope = EVERYTHING
+    version: int = 0
+    since: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Rule:
     """A mode for a scope; ``version`` and ``since`` say with which change of the rollout it came, and when."""
 
@@ -104,14 +113,21 @@ _LIVE = Rule(EVERYTHING, Mode.LIVE)
 
 @dataclass(frozen=True, slots=True)
 class Rollout:
-    """What a source or channel may do where."""
+    """What a source or channel may do where.
+
+    ``stamps`` say since when: they move only where a mode does, however wide the switch or file was that said it. Where
+    a channel was live already, what is known of its listings stays known.
+    """
 
     rules: tuple[Rule, ...] = ()
+    stamps: tuple[Stamp, ...] = field(default=(), compare=False)
 
-    def rule_of(self, sku: Sku, location: LocationId) -> Rule:
-        """Return the rule that decides for a stock key."""
-        covering = (rule for rule in self.rules if rule.scope.covers(sku, location))
-        return max(covering, key=lambda rule: rule.scope.rank, default=_LIVE)
+    def rule_of(self, skus: str, location: LocationId | None) -> Rule:
+        """Return the rule that decides for a stock key (or for a scope, but for what narrower ones take out of it)."""
+        covering = (rule for rule in self.rules if rule.scope.covers(skus, location))
+        rule = max(covering, key=lambda rule: rule.scope.rank, default=_LIVE)
+        stamp = _stamp_of(self.stamps, skus, location)
+        return replace(rule, version=stamp.version, since=stamp.since)
 
     def mode_at(self, sku: Sku, location: LocationId) -> Mode:
         """Return how far it may act at a stock key."""
@@ -128,16 +144,28 @@ class Rollout:
         stronger = [rule.scope for rule in kept if rule.scope.rank > scope.rank]
         overlaps = {part for one in stronger if (part := one.overlap(scope)) is not None}
         decided = [Rule(part, mode) for part in sorted({scope, *overlaps}, key=str)]
-        return Rollout((*kept, *decided))
+        return Rollout((*kept, *decided), self.stamps)
 
     def stamped(self, before: Rollout, version: int, at: datetime) -> Rollout:
-        """Return it with the version and instant of a change in every rule that did not stand ``before``."""
-        known = {id(rule) for rule in before.rules}
-        return Rollout(
-            tuple(
-                rule if id(rule) in known else replace(rule, version=version, since=at) for rule in self.rules
-            )
-        )
+        """Return it with the version and instant of a change wherever its mode is another than ``before``."""
+        rules = (*self.rules, *before.rules)
+        scopes = {EVERYTHING, *(rule.scope for rule in rules), *(stamp.scope for stamp in before.stamps)}
+        # With every overlap, the narrowest that holds a stock key lies in all that hold it: its modes are the key's.
+        scopes |= {part for one in scopes for other in scopes if (part := one.overlap(other)) is not None}
+        stamps: list[Stamp] = []
+        for scope in sorted(scopes, key=lambda scope: scope.rank):
+            was, becomes = (one.rule_of(scope.skus, scope.location) for one in (before, self))
+            stamp = Stamp(scope, version, at)
+            if was.mode is becomes.mode:
+                stamp = Stamp(scope, was.version, was.since)
+            if stamp.version != _stamp_of(stamps, scope.skus, scope.location).version:
+                stamps.append(stamp)
+        return Rollout(self.rules, tuple(stamps))
+
+
+def _stamp_of(stamps: Iterable[Stamp], skus: str, location: LocationId | None) -> Stamp:
+    covering = (stamp for stamp in stamps if stamp.scope.covers(skus, location))
+    return max(covering, key=lambda stamp: stamp.scope.rank, default=Stamp())
 
 
 ALL_LIVE = Rollout()

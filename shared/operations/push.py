@@ -263,7 +263,7 @@ class Pusher:
         states = self._listings.states(self._channel.id, keys)
         standings = self._standings(keys, work)
         for key, stored in states.items():
-            state = known_as(stored, work.places[key].identity)
+            state = known_as(stored, work.places[key].identity, work.places[key].rollout)
             if not self._connector.reads_back and self._is_older_than_look(state):
                 state = replace(forget(state), inflight=state.inflight)
             settled_at = state.settled_after(self._channel.lateness)

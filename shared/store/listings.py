@@ -181,6 +181,7 @@ def _take(channel: ChannelId, key: StockKey, state: ListingState) -> Update:
             "location": key.location,
             "channel": channel,
             "external_id": state.external_id,
+            "live": state.live,
         },
         conditions=(AttributeAbsent("inflight"), same),
     )
@@ -222,6 +223,7 @@ def _state(item: Item) -> ListingState:
         mended=cast(int, item.get("mended", 0)),
         doubted_at=_instant_or_none(item, "doubted_at"),
         external_id=cast("str | None", item.get("external_id")),
+        live=cast(int, item.get("live", 0)),
         pushes=tuple(_push(row) for row in cast("list[list[Value]]", item.get("pushes", []))),
     )
 

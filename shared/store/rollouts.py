@@ -11,7 +11,7 @@ from datetime import datetime
 from typing import Any, TypeAlias, cast
 
 from shared.domain.events import instant, parse_instant
-from shared.domain.rollout import ALL_LIVE, Mode, Rollout, Rule, Scope
+from shared.domain.rollout import ALL_LIVE, Mode, Rollout, Rule, Scope, Stamp
 from shared.domain.stock import LocationId
 from shared.store.audit import Audited, Differences, audit_put, read_audit
 from shared.store.layout import plain, rollout_change_key, rollout_key
@@ -78,9 +78,8 @@ class Rollouts:
             audit = audit_put(
                 rollout_change_key(kind, name, version), version, actor, at, _differences(before, after)
             )
-            rules: list[Value] = [_row(rule) for rule in after.rules]
             try:
-                self._table.write([Put(key, {"rules": rules, "version": version}, (unchanged,)), audit])
+                self._table.write([Put(key, {**_values(after), "version": version}, (unchanged,)), audit])
             except (WriteRefusedError, WriteConflictError):
                 continue
             return after
@@ -117,21 +116,29 @@ def _differences(before: Rollout, after: Rollout) -> Differences:
     ]
 
 
-def _row(rule: Rule) -> list[Value]:
-    since = None if rule.since is None else instant(rule.since)
-    return [rule.scope.skus, rule.scope.location, str(rule.mode), rule.version, since]
+def _values(rollout: Rollout) -> dict[str, Value]:
+    rules: list[Value] = [[*_place(rule.scope), str(rule.mode)] for rule in rollout.rules]
+    stamps: list[Value] = [
+        [*_place(stamp.scope), stamp.version, None if stamp.since is None else instant(stamp.since)]
+        for stamp in rollout.stamps
+    ]
+    return {"rules": rules, "stamps": stamps}
+
+
+def _place(scope: Scope) -> list[Value]:
+    return [scope.skus, scope.location]
 
 
 def _rollout(item: Item) -> Rollout:
-    rows = cast("list[list[Any]]", item["rules"])
+    rules, stamps = (cast("list[list[Any]]", item[name]) for name in ("rules", "stamps"))
     return Rollout(
+        tuple(Rule(_scope(skus, location), Mode(mode)) for skus, location, mode in rules),
         tuple(
-            Rule(
-                Scope(skus, None if location is None else LocationId(location)),
-                Mode(mode),
-                version,
-                None if since is None else parse_instant(since),
-            )
-            for skus, location, mode, version, since in rows
-        )
+            Stamp(_scope(skus, location), version, None if since is None else parse_instant(since))
+            for skus, location, version, since in stamps
+        ),
     )
+
+
+def _scope(skus: str, location: str | None) -> Scope:
+    return Scope(skus, None if location is None else LocationId(location))

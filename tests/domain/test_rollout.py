@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
+
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -32,6 +34,25 @@ def test_a_switch_decides_for_all_of_its_scope_and_for_nothing_else(
     after = before.switched(scope, mode)
     for key in KEYS:
         assert after.mode_at(*key) is (mode if scope.covers(*key) else before.mode_at(*key))
+
+
+@given(switches, st.lists(st.tuples(scopes, st.sampled_from(Mode)), max_size=3), st.booleans())
+def test_a_stamp_moves_exactly_where_the_mode_does(
+    steps: list[tuple[Scope, Mode]], more: list[tuple[Scope, Mode]], is_declared: bool
+) -> None:
+    at = datetime(2026, 11, 1, tzinfo=UTC)
+    before = rolled(steps[:3]).stamped(ALL_LIVE, 1, at)
+    before = Rollout(rolled(steps).rules).stamped(before, 2, at)
+    after = Rollout() if is_declared else before
+    for scope, mode in more:
+        after = after.switched(scope, mode)
+
+    stamped = after.stamped(before, 3, at)
+
+    for key in KEYS:
+        was, becomes = before.rule_of(*key), stamped.rule_of(*key)
+        assert becomes.mode is after.mode_at(*key)
+        assert becomes.version == (was.version if becomes.mode is was.mode else 3)
 
 
 @given(switches)

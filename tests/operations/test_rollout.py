@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 import pytest
 
 from shared.channels.contract import Offer
 from shared.domain.network import Channel
-from shared.domain.rollout import EVERYTHING, Mode, Scope
+from shared.domain.rollout import EVERYTHING, Mode, Rollout, Rule, Scope
 from shared.domain.stock import MessageId, Sku, SourceId, StockKey
 from shared.operations.message_view import MessageView
 from shared.operations.rollout_desk import RolloutDesk, RolloutFieldError, Switched
@@ -139,6 +140,65 @@ def test_what_others_wrote_while_it_was_in_shadow_is_no_lead_when_it_goes_live_a
     assert shop.shown == 10
     shop.wait(hours=1)
     assert shop.house.open_cases() == []
+
+
+ALL_IN_SHADOW, TEA_LIVE = Rule(EVERYTHING, Mode.SHADOW), Rule(Scope("TEA"), Mode.LIVE)
+
+
+def declare_rollout(house: House, *rules: Rule) -> None:
+    declared = house.registry.network(fresh=True)
+    channel = replace(declared.channels[SHOP], rollout=Rollout(rules))
+    house.declare(replace(declared, channels={SHOP: channel}))
+
+
+@pytest.mark.parametrize(
+    "again",
+    [
+        lambda house: switch(house, Mode.LIVE),
+        lambda house: switch(house, Mode.LIVE, Scope("TEA")),
+        lambda house: declare_rollout(house, ALL_IN_SHADOW, TEA_LIVE, Rule(Scope("MUG"), Mode.LIVE)),
+    ],
+    ids=["to everything", "to the same", "by a file with one rule more"],
+)
+def test_widening_what_is_live_does_not_overwrite_a_sale_whose_order_is_late(
+    again: Callable[[House], object],
+) -> None:
+    shop = Shop(units=10, shown=4)
+    declare_rollout(shop.house, ALL_IN_SHADOW, TEA_LIVE)
+    shop.wait(minutes=1)
+    assert shop.shown == 10
+    shop.house.clock.advance(hours=6)
+    order = shop.orders.sell("TEA", 3)
+
+    again(shop.house)
+    shop.house.post(movement("more", 1, 1))
+    shop.wait(seconds=5)
+    assert shop.shown == 8
+
+    shop.orders.hear(order)
+    shop.wait(minutes=30)
+    assert (shop.shown, shop.house.available(), shop.house.open_cases()) == (8, 8, [])
+
+
+def test_a_known_lead_survives_a_moment_in_shadow() -> None:
+    shop = Shop(units=10, shown=10)
+    shop.work()
+    shop.house.clock.advance(hours=6)
+    order = shop.orders.sell("TEA", 3)
+    shop.channel.orders.clear()
+    shop.house.post(movement("more", 1, 1))
+    shop.work()
+    assert shop.shown == 8
+
+    switch(shop.house, Mode.SHADOW)
+    shop.work()
+    switch(shop.house, Mode.LIVE)
+    shop.work()
+    assert shop.shown == 8
+
+    shop.orders.hear(order)
+    shop.wait(minutes=30)
+    assert (shop.shown, shop.house.available(), shop.house.open_cases()) == (8, 8, [])
 
 
 def test_hints_that_were_queued_before_it_went_back_send_nothing() -> None:
