@@ -101,7 +101,7 @@ def get_shadow_report(asked: Asked[Any]) -> Answer:
         if (kind, name) not in declared:
             raise InvalidFieldError(kind, f"{name!r} is not declared", f"name a declared {kind}")
     systems = named or [system for system, rollout in declared.items() if not rollout.is_live]
-    desk = ShadowDesk(house().stock, house().registry)
+    desk = ShadowDesk(house().stock, house().registry, now)
     return answer(
         200,
         {

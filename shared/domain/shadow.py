@@ -30,6 +30,10 @@ class Numbers:
     ours: Quantity | None
     theirs: Quantity | None
 
+    def say_the_same_as(self, other: Numbers) -> bool:
+        """Whether both are the same, at whatever instants."""
+        return (self.ours, self.theirs) == (other.ours, other.theirs)
+
     @property
     def differ(self) -> bool:
         """Whether the channel would have been sent a number."""

@@ -24,7 +24,7 @@ from shared.store.table import Table
 LOOK_BACK = timedelta(days=7)
 """How far back is looked: a week has every weekday once."""
 
-MOST_KEYS = 300
+MOST_KEYS = 200
 """Stock keys that are read for one answer: each costs some ten reads."""
 
 MOST_LINES = 500

@@ -1,29 +1,33 @@
 """The shadow report: what a source or channel would have done since it is in shadow, read from what was kept.
 
 Of a channel: which listings it would have been sent another number than they show, and the orders by which it
-oversold what a live channel would not have offered. Of a source: the events that it would have posted, by kind and by
+oversold what a live channel would not have offered, which were found as they came (``rehearse.py``); those of the last
+minutes are looked for again, for an index may have lagged behind. Of a source: the events that it would have posted, by kind and by
 stock key. Reading is bounded by ``MOST_READ`` stock keys; more are said to be left out.
 """
 
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from itertools import islice, pairwise
 
 from shared.domain.rollout import Mode
-from shared.domain.shadow import Numbers, Prevented, Withheld, prevented, sales_of
+from shared.domain.shadow import Numbers, Prevented, Withheld, prevented
 from shared.domain.stock import ChannelId, Quantity, SourceId, StockKey
-from shared.store.orders import Orders
 from shared.store.registry import Registry
 from shared.store.rollouts import CHANNEL
-from shared.store.shadows import PLACES, Rehearsed, Shadows
+from shared.store.shadows import KEPT_OVERSELLS, PLACES, Rehearsed, Shadows
 from shared.store.table import Table
 
 MOST_READ = 50_000
 """Stock keys of one system that are read."""
+
+JUST_NOW = timedelta(minutes=5)
+MOST_AGAIN = 100
+"""Listings that changed just now whose orders are read once more."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,30 +83,40 @@ class SourceShadow:
 class ShadowDesk:
     """Reads shadow reports."""
 
-    def __init__(self, table: Table, registry: Registry) -> None:
+    def __init__(self, table: Table, registry: Registry, clock: Callable[[], datetime]) -> None:
         self._shadows = Shadows(table)
-        self._orders = Orders(table)
         self._registry = registry
+        self._clock = clock
 
     def of_channel(self, channel: ChannelId) -> ChannelShadow:
         """Report what a channel that is or was in shadow would have been sent."""
         rollout = self._registry.rollouts.of(CHANNEL, channel)
         kept = self._shadows.rehearsed(channel)
         listings, oversells = list[ShadowListing](), list[tuple[StockKey, Prevented]]()
+        is_complete = True
+        again = 0
         for one in islice(kept, MOST_READ):
             rule = rollout.rule_of(one.key.sku, one.key.location)
             until = None if rule.version == one.version else rule.since
             listings.append(ShadowListing(one.key, rule.mode, one.numbers[-1], _pushes(one.numbers)))
-            oversells += ((one.key, found) for found in self._oversells(channel, one, until))
+            found = {(each.sale.order, each.sale.line, each.sale.at): each for each in one.oversells}
+            if self._clock() - one.numbers[-1].at <= JUST_NOW and again < MOST_AGAIN:
+                again += 1
+                newly = self._oversells(channel, one, until)
+                found |= {(each.sale.order, each.sale.line, each.sale.at): each for each in newly}
+            oversells += ((one.key, each) for each in found.values())
+            is_complete = is_complete and len(one.oversells) < KEPT_OVERSELLS
         listings.sort(key=lambda row: (-abs(row.apart), row.key.sku, row.key.location))
         oversells.sort(key=lambda row: (row[1].sale.at, row[1].sale.order, row[1].sale.line))
-        return ChannelShadow(channel, tuple(listings), tuple(oversells), next(kept, None) is None)
+        return ChannelShadow(
+            channel, tuple(listings), tuple(oversells), is_complete and next(kept, None) is None
+        )
 
     def _oversells(self, channel: ChannelId, one: Rehearsed, until: datetime | None) -> list[Prevented]:
         if not any(numbers.stand_above for numbers in one.numbers):
             return []
-        lines = self._orders.of_stock_key(one.key, changed_since=one.numbers[0].at)
-        return list(prevented(one.numbers, sales_of(lines, channel, one.key), until))
+        sales = self._shadows.sales(channel, one.key, one.numbers[0].at)
+        return list(prevented(one.numbers, sales, until))
 
     def of_source(self, source: SourceId) -> SourceShadow:
         """Report what a source that is or was in shadow would have posted."""

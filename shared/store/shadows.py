@@ -1,6 +1,6 @@
 """What systems in shadow came to, in the ``stock`` table: one item for each stock key, listed by system.
 
-Of a channel the numbers over time, ours and theirs; of a source the events that were not posted, each in a place of its
+Of a channel the numbers over time, ours and theirs, and the oversells that were found; of a source the events that were not posted, each in a place of its
 own among a few by its event key, so that telling it again changes nothing. Both are bounded, whatever happens; what is
 written for a report is no part of the ledger.
 """
@@ -8,21 +8,26 @@ written for a report is no part of the ledger.
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
+from datetime import datetime
 from typing import Any, cast
 from zlib import crc32
 
 from shared.domain.events import instant, parse_instant
-from shared.domain.shadow import Numbers, Withheld
-from shared.domain.stock import ChannelId, EventKey, LocationId, Sku, SourceId, StockKey
+from shared.domain.shadow import Numbers, Prevented, Sale, Withheld, sales_of
+from shared.domain.stock import ChannelId, EventKey, LocationId, Quantity, Sku, SourceId, StockKey
 from shared.store.bulk import write_each
 from shared.store.layout import SHARDS, plain, shadow_key, shadow_partition
+from shared.store.orders import Orders
 from shared.store.rollouts import CHANNEL, SOURCE
 from shared.store.table import Absent, Equals, Item, Key, Put, Table, Update, Value
 
 KEPT_NUMBERS = 200
 """Changes of one listing's numbers that are remembered, the newest."""
+
+KEPT_OVERSELLS = 200
+"""Oversells of one listing that are remembered, the newest."""
 
 PLACES = 128
 """Events of one stock key that are remembered of a source."""
@@ -34,11 +39,16 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Rehearsed:
-    """The numbers of one listing, oldest first, in the rollout's version with which they began."""
+    """The numbers of one listing, oldest first, in the rollout's version with which they began.
+
+    ``available`` is what was available at the last of them; ``oversells`` would have been prevented, oldest first.
+    """
 
     key: StockKey
     numbers: tuple[Numbers, ...]
     version: int = 0
+    available: Quantity = 0
+    oversells: tuple[Prevented, ...] = ()
 
 
 class Shadows:
@@ -46,27 +56,46 @@ class Shadows:
 
     def __init__(self, table: Table) -> None:
         self._table = table
+        self._orders = Orders(table)
 
-    def rehearse(self, channel: ChannelId, found: Mapping[StockKey, tuple[Numbers, int]]) -> None:
-        """Keep the numbers of some listings as they are now, each with its rollout's version, where they changed.
+    def rehearse(self, channel: ChannelId, found: Iterable[Rehearsed]) -> list[Rehearsed]:
+        """Keep the newest numbers of some listings, where anything changed; return those of which less is available now.
 
-        Another version begins anew. Where somebody else kept them meanwhile, theirs stand: the next look sees.
+        Another version of the rollout begins anew, but for the oversells. Where somebody else kept them meanwhile, theirs
+        stand: the next look sees.
         """
-        keys = {shadow_key(CHANNEL, channel, key): key for key in found}
-        known = self._table.get_many(list(keys))
-        puts = []
-        for at, key in keys.items():
-            now, version = found[key]
+        wanted = {shadow_key(CHANNEL, channel, one.key): one for one in found}
+        known = self._table.get_many(list(wanted))
+        puts, fell = list[Put](), list[Rehearsed]()
+        for at, now in wanted.items():
             item = known.get(at)
-            before = () if item is None or item["version"] != version else _rehearsed(item).numbers
-            if before and (before[-1].ours, before[-1].theirs) == (now.ours, now.theirs):
+            before = None if item is None else _rehearsed(item)
+            is_same = before is not None and before.version == now.version
+            numbers = before.numbers if before is not None and is_same else ()
+            changed = not numbers or not numbers[-1].say_the_same_as(now.numbers[-1])
+            if before is not None and not changed and before.available == now.available:
                 continue
-            rows: list[Value] = [_row(one) for one in (*before, now)[-KEPT_NUMBERS:]]
-            changes = 1 if item is None else cast(int, item["changes"]) + 1
-            unchanged = Absent() if item is None else Equals("changes", changes - 1)
-            said: dict[str, Value] = {"numbers": rows, "version": version, "changes": changes}
-            puts.append(Put(at, said, (unchanged,)))
+            kept = (*numbers, *now.numbers)[-KEPT_NUMBERS:] if changed else numbers
+            after = replace(now, numbers=kept, oversells=before.oversells if before is not None else ())
+            changes = 0 if item is None else cast(int, item["changes"])
+            unchanged = Absent() if item is None else Equals("changes", changes)
+            puts.append(Put(at, {**_written(after), "changes": changes + 1}, (unchanged,)))
+            if before is not None and is_same and now.available < before.available:
+                fell.append(after)
         write_each(self._table, puts)
+        return fell
+
+    def sales(self, channel: ChannelId, key: StockKey, since: datetime) -> list[Sale]:
+        """Return what the orders of a channel took of a stock key that changed since an instant, oldest first."""
+        return sales_of(self._orders.of_stock_key(key, changed_since=since), channel, key)
+
+    def oversold(self, channel: ChannelId, one: Rehearsed, found: Iterable[Prevented]) -> None:
+        """Keep oversells of a listing beside those that were found before, each once."""
+        known = {_identity(each): each for each in (*one.oversells, *found)}
+        newest = sorted(known.values(), key=lambda each: (each.sale.at, each.sale.order, each.sale.line))
+        rows: list[Value] = [_oversell_row(each) for each in newest[-KEPT_OVERSELLS:]]
+        at = shadow_key(CHANNEL, channel, one.key)
+        self._table.write([Update(at, set={"oversells": rows}, add={"changes": 1})])
 
     def rehearsed(self, channel: ChannelId) -> Iterator[Rehearsed]:
         """Yield what is kept of a channel's listings."""
@@ -114,7 +143,38 @@ def _row(one: Numbers) -> list[Value]:
     return [instant(one.at), one.ours, one.theirs]
 
 
+def _written(one: Rehearsed) -> dict[str, Value]:
+    return {
+        "numbers": [_row(numbers) for numbers in one.numbers],
+        "version": one.version,
+        "available": one.available,
+        "oversells": [_oversell_row(each) for each in one.oversells],
+    }
+
+
+def _identity(one: Prevented) -> tuple[str, str, datetime]:
+    return one.sale.order, one.sale.line, one.sale.at
+
+
+def _oversell_row(one: Prevented) -> list[Value]:
+    sale = one.sale
+    told: list[Value] = [sale.order, sale.line, instant(sale.at), instant(sale.heard_at), sale.units]
+    return [*told, one.units, one.ours, one.theirs]
+
+
+def _oversell(row: list[Any]) -> Prevented:
+    order, line, at, heard_at, ordered, units, ours, theirs = row
+    return Prevented(
+        Sale(order, line, parse_instant(at), parse_instant(heard_at), ordered), units, ours, theirs
+    )
+
+
 def _rehearsed(item: Item) -> Rehearsed:
     rows = cast("list[tuple[str, int | None, int | None]]", item["numbers"])
-    numbers = tuple(Numbers(parse_instant(at), ours, theirs) for at, ours, theirs in rows)
-    return Rehearsed(_key(item), numbers, cast(int, item["version"]))
+    return Rehearsed(
+        _key(item),
+        tuple(Numbers(parse_instant(at), ours, theirs) for at, ours, theirs in rows),
+        cast(int, item["version"]),
+        cast(int, item["available"]),
+        tuple(_oversell(row) for row in cast("list[list[Any]]", item["oversells"])),
+    )

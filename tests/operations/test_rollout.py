@@ -34,7 +34,7 @@ def switch(
 
 
 def report(house: House) -> ChannelShadow:
-    return ShadowDesk(house.stock, house.registry).of_channel(SHOP)
+    return ShadowDesk(house.stock, house.registry, house.clock).of_channel(SHOP)
 
 
 # ---- channels ---------------------------------------------------------------------------------------------------
@@ -269,6 +269,22 @@ def test_the_report_names_the_orders_that_oversold_and_by_how_much() -> None:
     assert (oversell.ours, oversell.theirs, found.prevented_units) == (3, 10, 3)
 
 
+def test_an_oversell_is_kept_when_it_is_found_and_reported_long_after() -> None:
+    shop = Shop(units=3, shown=10)
+    switch(shop.house, Mode.SHADOW)
+    shop.work()
+    for units in (4, 2):
+        shop.house.clock.advance(minutes=1)
+        shop.orders.hear(shop.orders.sell("TEA", units))
+        shop.work()
+    shop.wait(hours=1)
+
+    found = report(shop.house)
+
+    assert [(one.sale.units, one.units) for _, one in found.oversells] == [(4, 1), (2, 2)]
+    assert found.is_complete
+
+
 def test_an_order_that_came_when_it_was_live_again_is_not_in_the_report() -> None:
     shop = Shop(units=3, shown=10)
     switch(shop.house, Mode.SHADOW)
@@ -384,7 +400,7 @@ def test_the_report_says_what_a_source_in_shadow_would_have_posted_however_often
     house.settle()
     house.applier.apply(name)
 
-    found = ShadowDesk(house.stock, house.registry).of_source(WMS)
+    found = ShadowDesk(house.stock, house.registry, house.clock).of_source(WMS)
 
     assert found.kinds == {"receipt": (2, 12)}
     assert [(one.key, len(one.events)) for one in found.postings] == [(KEY, 2)]
@@ -429,7 +445,9 @@ def test_a_file_that_came_in_shadow_posts_when_it_is_read_again_live() -> None:
     assert house.ingester.ingest(dropped) is MessageStatus.POSTED
     tea = StockKey(TEA, WEST)
     assert house.on_hand(tea) == 0
-    assert ShadowDesk(house.stock, house.registry).of_source(FILES).kinds == {"count of on_hand": (2, 10)}
+    assert ShadowDesk(house.stock, house.registry, house.clock).of_source(FILES).kinds == {
+        "count of on_hand": (2, 10)
+    }
 
     switch(house, Mode.LIVE, kind="source", name=FILES)
     house.ingester.ingest(dropped)
@@ -457,5 +475,5 @@ def test_an_order_of_a_source_in_shadow_reserves_nothing() -> None:
     shop.work()
 
     assert shop.house.available() == 10
-    found = ShadowDesk(shop.house.stock, shop.house.registry).of_source(SourceId("shopify"))
+    found = ShadowDesk(shop.house.stock, shop.house.registry, shop.house.clock).of_source(SourceId("shopify"))
     assert found.kinds["ordered"] == (1, 2)
