@@ -10,6 +10,9 @@ where ``in transit`` is what those same movements hold in the destination's coun
 the transfer's id says its part of it in its own messages, also before the approval, after the end, or in the wrong
 order: what is true is posted, and the document follows. What a person enters is judged first (``why_not``).
 
+A transfer that was closed is over while nothing is in transit. What a message brings after that can be received, or the
+transfer closed once more: it holds nothing, and nothing is shipped by hand any more.
+
 ============  =================================================================================================
 status        says
 ============  =================================================================================================
@@ -141,8 +144,10 @@ class Transfer:
         Idempotency key (as a digest) to what it was used for, and what that meant.
     lead_time
         How long the way takes, where that is known: from the first shipment on, it is overdue after that.
+    closings
+        How often it was closed: once more where units were in transit after the end.
     written_off
-        What was to be written off of each SKU when it was closed; fewer than 0 where more had arrived than left.
+        What is still to be written off of each SKU since it was closed last; fewer than 0 where more arrived than left.
     revision
         Counts the writes; a change is valid only while it stays.
     """
@@ -155,6 +160,7 @@ class Transfer:
     approved: Word | None = None
     closed: Word | None = None
     lead_time: timedelta | None = None
+    closings: int = 0
     written_off: Mapping[Sku, Quantity] = field(default_factory=dict)
     moves: Mapping[EventKey, Moved] = field(default_factory=dict)
     calls: Mapping[str, str] = field(default_factory=dict)
@@ -260,7 +266,20 @@ def add_movement(transfer: Transfer, event: Movement) -> Transfer:
     if transfer.line(event.sku) is None or on_the_way != {transfer.destination}:
         return transfer
     moved = Moved(event.sku, *effect, event.occurred_at)
-    return replace(transfer, moves={**transfer.moves, event.key: moved})
+    return replace(
+        transfer,
+        moves={**transfer.moves, event.key: moved},
+        written_off=_still_to_write_off(transfer.written_off, moved),
+    )
+
+
+def _still_to_write_off(written_off: Mapping[Sku, Quantity], moved: Moved) -> dict[Sku, Quantity]:
+    """Return what is left to be written off: less by what arrives, or is written off, and never more."""
+    left = dict(written_off)
+    most = left.pop(moved.sku, 0)
+    after = most + (moved.units if moved.effect is Effect.SHIPPED else -moved.units)
+    still = min(most, max(0, after)) if most > 0 else max(most, min(0, after))
+    return {**left, moved.sku: still} if still else left
 
 
 def why_not(transfer: Transfer, effect: Effect, units: Mapping[Sku, Quantity]) -> Refusal | None:
@@ -278,6 +297,12 @@ def why_not(transfer: Transfer, effect: Effect, units: Mapping[Sku, Quantity]) -
                 f"{name}: {figures.requested} were asked for and {figures.shipped} have left, so no {wanted} can",
                 f"ship {figures.unshipped} or fewer, and request another transfer for more",
             )
+        if effect is Effect.LOST and wanted < min(0, figures.in_transit):
+            return Refusal(
+                "lines",
+                f"{name}: {max(0, -figures.in_transit)} arrived that nobody said had left, not {-wanted}",
+                f"accept {max(0, -figures.in_transit)} or fewer",
+            )
         if effect is not Effect.SHIPPED and wanted > figures.in_transit:
             return Refusal(
                 "lines",
@@ -290,7 +315,8 @@ def why_not(transfer: Transfer, effect: Effect, units: Mapping[Sku, Quantity]) -
 
 
 def _wrong_time(transfer: Transfer, effect: Effect) -> Refusal | None:
-    if effect is Effect.LOST:
+    is_on_the_way = any(transfer.figures(line.sku).in_transit > 0 for line in transfer.lines)
+    if effect is Effect.LOST or (effect is Effect.RECEIVED and is_on_the_way):
         return None
     if transfer.closed is not None:
         return Refusal(

@@ -101,7 +101,7 @@ class Recommender:
         """Return the units that open transfers to a location still are to ship."""
         asked: dict[Sku, Quantity] = {}
         for transfer in self._transfers.open_to(location):
-            for line in transfer.lines:
+            for line in transfer.lines if transfer.closed is None else ():
                 asked[line.sku] = asked.get(line.sku, 0) + transfer.figures(line.sku).unshipped
         return asked
 

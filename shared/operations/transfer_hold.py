@@ -13,7 +13,7 @@ from shared.domain.events import DemandEffect
 from shared.domain.reservation import OrderLine, merge_demand
 from shared.domain.stock import ChannelId, StockKey
 from shared.domain.transfer import Transfer
-from shared.operations.reservation_items import demand_of, released
+from shared.operations.reservation_items import demand_of
 from shared.operations.reservations import InsufficientStockError, Shortfall
 from shared.store.orders import Orders, line_puts
 from shared.store.promises import claim_conditions, promise_action, standings
@@ -56,12 +56,17 @@ class TransferHold:
         return actions
 
     def given_back(self, transfer: Transfer, now: datetime) -> list[Action]:
-        """Return the writes that give back what a transfer still holds."""
+        """Return the writes that give back what a transfer still holds.
+
+        All that was asked for is called off, also what has left: if it turns out that it never did, it is held for
+        nobody.
+        """
         actions: list[Action] = []
         for line in self._lines(transfer):
-            if line.releasable:
-                freed = promise_action(line.stock_key, line.releasable, now)
-                actions += [*line_puts(released(line, now), now), freed]
+            if line.taken:
+                off = demand_of(line, DemandEffect.CANCELLED, "release", line.taken, now)
+                actions += line_puts(merge_demand(line, off, effect="release"), now)
+                actions += [promise_action(line.stock_key, line.open, now)] if line.open else []
         return actions
 
     def _lines(self, transfer: Transfer) -> list[OrderLine]:

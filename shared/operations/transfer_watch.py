@@ -2,7 +2,7 @@
 
 ======================  ===========================================================================================
 transfer_overdue        units left longer ago than the way takes, and have not arrived
-transfer_over_received  more arrived than is said to have left, and the shipment was not told since
+transfer_over_received  more arrived, or was written off, than is said to have left, and the shipment was not told since
 ======================  ===========================================================================================
 
 Everything is judged from how the tables stand now. A transfer whose closing was cut short is written off here, too.
@@ -117,7 +117,7 @@ def _overdue(transfer: Transfer, due_at: datetime, about: Mapping[str, Fact], no
         f"{_so_many(about)} of transfer {transfer.id} left {transfer.origin} and should have reached "
         f"{transfer.destination} by {instant(due_at)}",
         f"ask {transfer.destination} and the carrier: receive what is there (onecount transfers receive), or close the "
-        "transfer and accept the loss",
+        "transfer (once more, if it is closed) and accept the loss",
         now,
         now,
         {**about, "due_at": instant(due_at)},
@@ -128,10 +128,10 @@ def _over_received(transfer: Transfer, about: Mapping[str, Fact], now: datetime)
     return Case(
         case_id(CaseKind.TRANSFER_OVER_RECEIVED, transfer.id),
         CaseKind.TRANSFER_OVER_RECEIVED,
-        f"{_so_many(about)} of transfer {transfer.id} arrived at {transfer.destination}, and nobody said that they left "
-        f"{transfer.origin}",
-        f"ask {transfer.origin} for the shipment; if more arrived than was sent, close the transfer and accept the "
-        "difference",
+        f"{_so_many(about)} of transfer {transfer.id} arrived at {transfer.destination} or were written off, and nobody "
+        f"says that they left {transfer.origin}",
+        f"ask {transfer.origin} for the shipment; if more arrived than was sent, or was written off and never left, close "
+        "the transfer (once more, if it is closed) and accept the difference",
         now,
         now,
         about,

@@ -30,7 +30,7 @@ from typing import NoReturn
 
 from shared.domain.events import Movement, instant
 from shared.domain.stock import LocationId, Quantity, Sku
-from shared.domain.transfer import Effect, Transfer, TransferLine, TransferStatus, Word, sums, why_not
+from shared.domain.transfer import OVER, Effect, Transfer, TransferLine, Word, sums, why_not
 from shared.operations.allotments import Allotments
 from shared.operations.facts import Fact, Outcome
 from shared.operations.four_eyes import SamePersonError
@@ -52,7 +52,7 @@ from shared.operations.transfer_calls import (
     refuse_state,
 )
 from shared.operations.transfer_hold import TransferHold
-from shared.operations.transfer_moves import entered, movement_key
+from shared.operations.transfer_moves import entered
 from shared.operations.transfer_request import check_request
 from shared.store.registry import Registry
 from shared.store.table import Action, Table, TableError, WriteRefusedError
@@ -173,6 +173,8 @@ class TransferDesk:
     ) -> Transfer:
         """End a transfer: what is held goes back; what is in transit is lost, if the actor accepts that and may.
 
+        Where something was in transit after the end, it is closed once more.
+
         Raises
         ------
         WriteOffNotAllowedError, SamePersonError
@@ -181,7 +183,7 @@ class TransferDesk:
         """
 
         def closed(known: Transfer, now: datetime) -> tuple[Transfer, list[Action]]:
-            if known.closed is not None or known.status is TransferStatus.RECEIVED:
+            if known.status in OVER:
                 refuse_state(
                     f"it is {known.status} already", "look at it: there is nothing to close any more"
                 )
@@ -191,7 +193,12 @@ class TransferDesk:
             if lost and not may_write_off:
                 raise WriteOffNotAllowedError(f"{_left_over(lost)}, and would be written off")
             self._two_people(known, actor, {sku: abs(units) for sku, units in lost.items()}, "write them off")
-            done = replace(known, closed=Word(actor, now, reason), written_off=lost)
+            done = replace(
+                known,
+                closed=Word(actor, now, reason),
+                closings=known.closings + 1,
+                written_off=lost,
+            )
             return done, self._hold.given_back(known, now)
 
         return self.settle(self._once(transfer, actor, key, ["close", reason, accept_loss], closed))
@@ -281,17 +288,16 @@ class TransferDesk:
         return [(result.fact, result.outcome) for result in results]
 
     def _losses(self, transfer: Transfer) -> list[Fact]:
-        """Return what was to be written off, of what has not arrived since and is not written off yet."""
+        """Return what is to be written off, of what is in transit still."""
         closed, facts = transfer.closed, list[Fact]()
         if closed is None:
             return facts
         for sku, most in transfer.written_off.items():
             left = transfer.figures(sku).in_transit
             units = min(most, left) if most > 0 else max(most, left)
-            if units * most > 0 and movement_key(transfer, sku, Effect.LOST, "closed") not in transfer.moves:
-                said = {"actor": closed.by, "reason": closed.why}
-                part = Part(sku, units)
-                facts.append(self._fact(transfer, Effect.LOST, part, "closed", said, self._clock()))
+            if units * most > 0:
+                said, name = {"actor": closed.by, "reason": closed.why}, f"closed-{transfer.closings}"
+                facts.append(self._fact(transfer, Effect.LOST, Part(sku, units), name, said, self._clock()))
         return facts
 
     def _fact(

@@ -74,6 +74,7 @@ def transfer_put(transfer: Transfer) -> Put:
         "approved": _word_value(transfer.approved),
         "closed": _word_value(transfer.closed),
         "lead_time_s": None if transfer.lead_time is None else transfer.lead_time // timedelta(seconds=1),
+        "closings": transfer.closings,
         "written_off": {str(sku): units for sku, units in transfer.written_off.items()},
         "moves": {
             str(key): [one.sku, one.effect, one.units, instant(one.at)] for key, one in transfer.moves.items()
@@ -121,6 +122,7 @@ def _transfer(item: Item) -> Transfer:
         _word(item["approved"]),
         _word(item["closed"]),
         None if lead_time_s is None else timedelta(seconds=lead_time_s),
+        cast(int, item.get("closings", 0 if item["closed"] is None else 1)),
         {Sku(sku): units for sku, units in cast("Mapping[str, Quantity]", item["written_off"]).items()},
         {
             EventKey(key): Moved(Sku(sku), Effect(effect), units, parse_instant(at))

@@ -40,7 +40,6 @@ from tests.operations.house import (
     SHOP,
     TEA,
     WEST,
-    WMS,
     Crash,
     House,
     Interruption,
@@ -366,6 +365,17 @@ def told(house: House, kind: str, units: int, by: str = "wms", **more: object) -
     return name
 
 
+def undone(house: House, name: MessageId) -> None:
+    message = house.inbox.load(name).message
+    source = house.registry.network().sources[message.source]
+    reports = translator(source.connector).translate(message, source)
+    house.undoer.undo(reports, source, message, "ann", "sent twice", dry_run=False)
+
+
+def written_off(house: House, made: Transfer, key: str = "c", by: str = "ben") -> Transfer:
+    return house.transfers.close(made.id, by, key, "burnt", accept_loss=True, may_write_off=True)
+
+
 def test_what_a_source_says_of_a_transfer_stands_in_its_document() -> None:
     house = stocked()
     made = approved(house)
@@ -408,10 +418,7 @@ def test_a_source_that_ships_before_the_approval_leaves_less_to_hold() -> None:
 def test_an_undone_message_is_undone_in_the_document_too() -> None:
     house = stocked()
     made = approved(house)
-    message = house.inbox.load(told(house, "transfer_ship", 5, transfer=made.id)).message
-    source = house.registry.network().sources[WMS]
-    reports = translator(source.connector).translate(message, source)
-    house.undoer.undo(reports, source, message, "ann", "sent twice", dry_run=False)
+    undone(house, told(house, "transfer_ship", 5, transfer=made.id))
 
     assert figures(house.transfers.get(made.id)) == (0, 0, 0, 0)
     assert quantities(house, KEY) == (10, 0, 4)
@@ -451,7 +458,7 @@ def histories(kinds: list[str]) -> st.SearchStrategy[list[tuple[Step, str, int, 
 
 
 @settings(max_examples=200, deadline=None)
-@given(st.one_of(histories(BY_HAND), histories([*BY_HAND, "wms_ship", "wms_receive"])))
+@given(st.one_of(histories(BY_HAND), histories([*BY_HAND, "wms_ship", "wms_receive", "wms_undo"])))
 def test_after_any_history_what_was_shipped_is_received_in_transit_or_lost_and_the_ledger_agrees(
     history: list[tuple[Step, str, int, Step]],
 ) -> None:
@@ -486,6 +493,8 @@ def work(house: House, made: list[str], step: Step) -> None:
                 house.transfers.close(
                     transfer, "ben", f"c{key}", "over", accept_loss=units > 2, may_write_off=True
                 )
+            case "wms_undo":
+                undone(house, told(house, "transfer_ship", units + 1, transfer=transfer))
             case _:
                 kind = "transfer_ship" if what == "wms_ship" else "transfer_receive"
                 told(house, kind, units + 1, transfer=transfer)
@@ -527,6 +536,8 @@ def conserved(house: House, made: list[str]) -> None:
     assert house.view.quantities(AT_WEST)["in_transit"] == on_the_way
     assert house.on_hand(AT_WEST) == arrived
     assert house.on_hand() == 20 - left
+    held = [one for one in documents if one.approved is not None and one.closed is None]
+    assert house.view.quantities(KEY)["reserved"] == sum(one.figures().unshipped for one in held)
     by_hand = [one for one in documents if not any("wms" in key for key in one.moves)]
     assert all(one.figures().in_transit >= 0 for one in by_hand)
 
@@ -617,3 +628,111 @@ def test_a_transfer_of_more_lines_says_how_many_it_may_have() -> None:
     wanted = [(Sku(f"SKU-{number}"), 1) for number in range(LONGEST + 1)]
     with pytest.raises(RefusedTransferError, match=f"there are {LONGEST + 1}"):
         house.transfers.request("ann", "r", EAST, WEST, wanted, "a new shop")
+
+
+@pytest.mark.parametrize("units", [2, 6], ids=["in parts", "whole"])
+def test_an_undone_shipment_of_a_closed_transfer_holds_nothing(units: int) -> None:
+    house = stocked()
+    made = approved(house)
+    if units < 6:
+        told(house, "transfer_ship", 6 - units, transfer=made.id)
+    shipment = told(house, "transfer_ship", units, transfer=made.id)
+    written_off(house, made)
+
+    undone(house, shipment)
+
+    assert quantities(house, KEY) == (4 + units, 0, 4 + units)
+    assert figures(house.transfers.get(made.id)) == (6 - units, -units, 0, 6)
+    house.assert_exact()
+
+
+def test_what_was_written_off_and_turns_out_never_to_have_left_is_a_case_that_closing_again_ends() -> None:
+    house = stocked()
+    made = approved(house)
+    shipment = told(house, "transfer_ship", 6, transfer=made.id)
+    written_off(house, made)
+    undone(house, shipment)
+    house.clock.advance(hours=2)
+    house.transfer_watch.run()
+    [case] = house.cases.open_of([CaseKind.TRANSFER_OVER_RECEIVED])
+    assert case.facts["units"] == 6
+
+    made = written_off(house, made, "again")
+
+    assert (made.status, figures(made)) == (TransferStatus.CANCELLED, (0, 0, 0, 0))
+    house.transfer_watch.run()
+    assert house.open_cases() == []
+    assert quantities(house, AT_WEST) == (0, 0, 0)
+    house.assert_exact()
+
+
+def test_what_is_shipped_after_the_end_can_be_received() -> None:
+    house = stocked()
+    made = approved(house)
+    house.transfers.close(made.id, "ben", "c", "not needed")
+    told(house, "transfer_ship", 4, transfer=made.id)
+    house.clock.advance(hours=1)
+    house.transfer_watch.run()
+    assert house.open_cases() == [CaseKind.TRANSFER_OVERDUE]
+
+    made = house.transfers.receive(made.id, "dan", "p")
+
+    assert (made.status, figures(made)) == (TransferStatus.CLOSED, (4, 0, 4, 0))
+    house.transfer_watch.run()
+    assert house.open_cases() == []
+    with pytest.raises(RefusedTransferError, match="closed"):
+        house.transfers.receive(made.id, "dan", "p2", [Part(TEA, 1)])
+    house.assert_exact()
+
+
+def test_what_is_shipped_after_the_end_can_be_written_off_too_however_often() -> None:
+    house = stocked()
+    made = approved(house)
+    house.transfers.close(made.id, "ben", "c", "not needed")
+    for units in (2, 3):
+        told(house, "transfer_ship", units, transfer=made.id)
+        with pytest.raises(WriteOffNotAllowedError):
+            house.transfers.close(made.id, "ben", f"may-not-{units}", "burnt", accept_loss=True)
+        for _ in range(2):
+            made = written_off(house, made, f"c{units}")
+
+    assert (made.status, figures(made)) == (TransferStatus.CLOSED_SHORT, (5, 0, 0, 5))
+    assert quantities(house, KEY) == (5, 0, 5)
+    with pytest.raises(RefusedTransferError, match="closed_short already"):
+        written_off(house, made, "c-again")
+    house.assert_exact()
+
+
+def test_what_was_written_off_and_arrives_after_all_is_accepted_by_closing_again() -> None:
+    house = stocked()
+    made = written_off(house, shipped(house))
+    told(house, "transfer_receive", 6, transfer=made.id)
+    house.clock.advance(hours=2)
+    house.transfer_watch.run()
+    assert house.open_cases() == [CaseKind.TRANSFER_OVER_RECEIVED]
+
+    made = written_off(house, made, "found")
+
+    assert (made.status, figures(made)) == (TransferStatus.CLOSED, (6, 0, 6, 0))
+    assert quantities(house, AT_WEST) == (6, 0, 6)
+    house.transfer_watch.run()
+    assert house.open_cases() == []
+    house.assert_exact()
+
+
+def test_nobody_has_accepted_the_loss_of_what_is_shipped_after_the_end() -> None:
+    house = stocked()
+    made = shipped(house, 3)
+
+    def meanwhile(_number: int, _: object) -> None:
+        house.stock.faults = Interruption()
+        told(house, "transfer_receive", 3, transfer=made.id)
+        told(house, "transfer_ship", 2, transfer=made.id)
+
+    house.stock.faults = Interruption(after=meanwhile)  # the document is closed, and nothing written off yet
+    written_off(house, made)
+
+    assert figures(house.transfers.get(made.id)) == (5, 2, 3, 0)
+    house.transfer_watch.run()
+    assert house.open_cases() == [CaseKind.TRANSFER_OVERDUE]
+    house.assert_exact()
