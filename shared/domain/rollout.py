@@ -32,16 +32,11 @@ ANY = "*"
 
 
 class Mode(StrEnum):
-    """How far a source or channel may act, the most careful first."""
+    """How far a source or channel may act."""
 
     OBSERVE = "observe"
     SHADOW = "shadow"
     LIVE = "live"
-
-
-def most_careful(modes: Iterable[Mode]) -> Mode:
-    """Return the most careful of some modes; live where there are none."""
-    return min(modes, key=list(Mode).index, default=Mode.LIVE)
 
 
 @dataclass(frozen=True, slots=True)

@@ -26,7 +26,7 @@ from shared.operations.facts import Fact, correction_of, stock_keys
 from shared.operations.kit_stock import kit_stock_case, kit_stock_cases
 from shared.operations.measure import Unmeasured
 from shared.operations.post import Outcome, Poster, Result
-from shared.operations.resolve import Resolution, observation_of, resolve, rollout_mode, tally
+from shared.operations.resolve import Resolution, observation_of, resolve, tally
 from shared.sources.contract import Fault, Report
 from shared.store.cases import Cases
 from shared.store.observations import Observations
@@ -164,11 +164,11 @@ def _counted(results: Sequence[Result]) -> set[Observation]:
 
 
 def _in_shadow(withheld: Sequence[Fact], source: Source) -> Iterator[tuple[StockKey, Withheld]]:
-    """Yield what is worth keeping of facts that were withheld: those of a source in shadow, by stock key."""
+    """Yield what is worth keeping of facts that were withheld: by stock key, where their source is in shadow."""
     for event in (fact.event for fact in withheld):
-        if rollout_mode(event, source) is not Mode.SHADOW:
-            continue
         for key in stock_keys(event):
+            if source.mode_at(key.sku, key.location) is not Mode.SHADOW:
+                continue
             if isinstance(event, Movement):
                 on_hand = (leg for leg in event.legs if leg.counter is Counter.ON_HAND)
                 units = sum(leg.quantity for leg in on_hand if leg.location == key.location)

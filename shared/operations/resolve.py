@@ -4,7 +4,7 @@ Each report ends as exactly one of these; none is dropped without a word:
 
 ==============  ==========================================================================================
 fact            the sender is the authority for it, or a person who entered it by hand: it changes the ledger
-withheld        it would be a fact, but its source is only observed, or in shadow, there: noted, changes nothing
+withheld        it would be a fact, but its source is nowhere live that it goes: noted, changes nothing
 observation     an absolute number, whoever says it: kept beside the ledger and compared with it
 told            a movement by someone who is not the authority for movements there: noted, changes nothing
 unknown         a code that nobody has mapped: it waits for the mapping
@@ -24,7 +24,7 @@ from datetime import datetime
 from shared.domain.drift import Observation
 from shared.domain.events import Count, Demand, Event, Leg, Movement, MovementKind
 from shared.domain.network import MANUAL, Source
-from shared.domain.rollout import Mode, most_careful
+from shared.domain.rollout import Mode
 from shared.domain.stock import Counter, EventKey, LocationId, Sku
 from shared.operations.facts import Fact, order_legs, stock_keys
 from shared.operations.fulfilments import moved_or_claimed
@@ -162,8 +162,8 @@ def _own_legs(event: Movement) -> Sequence[Leg]:
 
 
 def _believe(fact: Fact, source: Source, resolution: Resolution) -> None:
-    """Take what an authority says for a fact, as far as it is live; of a movement everywhere that it goes."""
-    if rollout_mode(fact.event, source) is Mode.LIVE:
+    """Take what an authority says for a fact, as far as it is live."""
+    if _is_live(fact.event, source):
         resolution.facts.append(fact)
         return
     resolution.withheld.append(fact)
@@ -173,9 +173,13 @@ def _believe(fact: Fact, source: Source, resolution: Resolution) -> None:
         resolution.hearsay.append(fact.event)
 
 
-def rollout_mode(event: Event, source: Source) -> Mode:
-    """Return how far a source may act with an event, in our codes: at the most careful of its locations."""
-    return most_careful(source.mode_at(key.sku, key.location) for key in stock_keys(event))
+def _is_live(event: Event, source: Source) -> bool:
+    """Whether a source is live where its event goes; of a movement, at any of its locations.
+
+    Withheld, it would leave the live one promising what has left; in part, what leaves one would never arrive.
+    """
+    keys = stock_keys(event)
+    return not keys or any(source.mode_at(key.sku, key.location) is Mode.LIVE for key in keys)
 
 
 def observation_of(event: Count) -> Observation:

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shared.domain.rollout import ALL_LIVE, EVERYTHING, Mode, Rollout, Rule, Scope, most_careful
+from shared.domain.rollout import ALL_LIVE, EVERYTHING, Mode, Rollout, Rule, Scope
 from shared.domain.stock import LocationId, Sku
 
 EAST, WEST = LocationId("east"), LocationId("west")
@@ -81,8 +81,3 @@ def test_a_sku_wins_over_a_longer_prefix_over_a_shorter_one_over_a_location() ->
         Mode.LIVE,
     ]
     assert rollout.mode_at(Sku("B"), WEST) is Mode.LIVE
-
-
-def test_of_several_modes_the_most_careful_counts() -> None:
-    assert most_careful([Mode.LIVE, Mode.OBSERVE, Mode.SHADOW]) is Mode.OBSERVE
-    assert most_careful([]) is Mode.LIVE

@@ -10,7 +10,7 @@ import pytest
 from shared.channels.contract import Offer
 from shared.domain.network import Channel
 from shared.domain.rollout import EVERYTHING, Mode, Rollout, Rule, Scope
-from shared.domain.stock import MessageId, Sku, SourceId, StockKey
+from shared.domain.stock import LocationId, MessageId, Sku, SourceId, StockKey
 from shared.operations.message_view import MessageView
 from shared.operations.rollout_desk import RolloutDesk, RolloutFieldError, Switched
 from shared.operations.shadow_report import ChannelShadow, ShadowDesk
@@ -390,6 +390,56 @@ def test_a_source_is_live_where_it_was_let_in_and_nowhere_else() -> None:
     house.settle()
 
     assert (house.on_hand(), house.on_hand(StockKey(MUG, EAST))) == (5, 0)
+
+
+AT_WEST = StockKey(TEA, WEST)
+
+
+def ship(house: House, document: str, units: int, here: LocationId, there: LocationId) -> MessageId:
+    line = {"sku": "TEA", "location": here, "to_location": there, "quantity": units}
+    return house.store("wms", body("transfer_ship", document, line, occurred_at=house.clock()))
+
+
+def on_its_way(house: House, key: StockKey) -> int:
+    return house.view.quantities(key)["in_transit"]
+
+
+@pytest.mark.parametrize("live", [EAST, WEST])
+@pytest.mark.parametrize("elsewhere", [Mode.OBSERVE, Mode.SHADOW])
+def test_a_movement_that_touches_a_live_location_posts_whole_and_once(
+    live: LocationId, elsewhere: Mode
+) -> None:
+    house = House()
+    house.post(movement("opening", 0, 10))
+    house.clock.advance(hours=1)
+    switch(house, elsewhere, kind="source", name=WMS)
+    switch(house, Mode.LIVE, Scope("*", live), kind="source", name=WMS)
+
+    name = ship(house, "T-1", 7, EAST, WEST)
+    house.settle()
+
+    assert (house.on_hand(), house.available(), on_its_way(house, AT_WEST)) == (3, 3, 7)
+    switch(house, Mode.LIVE, kind="source", name=WMS)
+    house.clock.advance(seconds=REMEMBERED_S + 1)
+    house.applier.apply(name)
+    house.settle()
+    assert (house.on_hand(), house.available(), on_its_way(house, AT_WEST)) == (3, 3, 7)
+    assert house.open_cases() == []
+    house.assert_exact()
+
+
+def test_a_movement_that_touches_no_live_location_is_reported_where_it_is_in_shadow() -> None:
+    house = House()
+    house.post(movement("opening", 0, 10))
+    switch(house, Mode.OBSERVE, kind="source", name=WMS)
+    switch(house, Mode.SHADOW, Scope("*", EAST), kind="source", name=WMS)
+
+    name = ship(house, "T-1", 7, EAST, WEST)
+    house.settle()
+
+    assert (house.on_hand(), house.inbox.outcomes(name)["withheld"]) == (10, 1)
+    found = ShadowDesk(house.stock, house.registry).of_source(WMS)
+    assert ([one.key for one in found.postings], found.kinds) == ([KEY], {"transfer_ship": (1, -7)})
 
 
 def test_the_report_says_what_a_source_in_shadow_would_have_posted_however_often_it_came() -> None:
