@@ -127,7 +127,7 @@ def _told_of_switch(kind: str, name: str, mode: Mode, done: Switched, at: dateti
         return
     yield f"counts within {int(REMEMBERED_S)} s"
     if mode is Mode.LIVE:
-        yield "what came before is kept and not posted; to post it too, replay it once that is over, from this or an earlier time:"
+        yield "what came before is kept and not posted, and its open orders reserve nothing; once that is over, replay it from this or an earlier time:"
         yield f"  onecount replay --source {name} --since {at:%Y-%m-%dT%H:%M:%SZ}"
 
 

@@ -164,3 +164,22 @@ def _stamp_of(stamps: Iterable[Stamp], skus: str, location: LocationId | None) -
 
 
 ALL_LIVE = Rollout()
+
+
+def sold_unheard(
+    channel: Rollout, orders: Rollout, scope: Scope, locations: Iterable[LocationId]
+) -> Scope | None:
+    """Return a part of ``scope`` where a channel is live and the source of its orders is not; None where there is none.
+
+    There the channel would be sent numbers from which its own sales are missing.
+    """
+    patterns = {EVERYTHING.skus, *(rule.scope.skus for rule in (*channel.rules, *orders.rules))}
+    for location in locations:
+        for skus in sorted(patterns, key=_narrowness):
+            part = Scope(skus, location).overlap(scope)
+            if part is None:
+                continue
+            modes = [rollout.rule_of(part.skus, location).mode for rollout in (channel, orders)]
+            if modes[0] is Mode.LIVE and modes[1] is not Mode.LIVE:
+                return part
+    return None

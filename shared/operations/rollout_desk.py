@@ -4,6 +4,9 @@ The mode is written first. Then every listing of a channel in the scope is looke
 shows is read and it is sent what it may sell; where it went back, what it shows is kept for the report. Doing it again
 changes nothing that matters and queues the looks again, so whoever was interrupted repeats the command.
 
+A channel is not live where the source of its orders is not: it would be sent numbers from which its own sales are
+missing. So its source goes live first, and goes back last.
+
 A channel's mode counts at once, for each push asks for it. A source's counts within ``REMEMBERED_S``, for which its
 declaration is remembered; what came before that is not posted, and posts when it is replayed.
 """
@@ -15,7 +18,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from itertools import islice
 
-from shared.domain.rollout import ANY, Mode, Rollout, Scope
+from shared.domain.rollout import ALL_LIVE, ANY, Mode, Rollout, Scope, sold_unheard
 from shared.domain.stock import ChannelId, LocationId, Sku
 from shared.operations.fan_out import Lanes
 from shared.operations.fresh_look import queue_fresh_look
@@ -121,8 +124,9 @@ class RolloutDesk:
         OSError
             When the looks could not be queued; the mode holds, and doing it again queues them.
         """
-        if (kind, name) not in _declared(self._registry.network(fresh=True)):
-            known = [id_ for of, id_ in _declared(self._registry.network()) if of == kind]
+        network = self._registry.network(fresh=True)
+        if (kind, name) not in _declared(network):
+            known = [id_ for of, id_ in _declared(network) if of == kind]
             listed = ", ".join(known) or "none"
             raise RolloutFieldError("name", f"{name!r} is not a declared {kind}", f"declared: {listed}")
 
@@ -131,6 +135,9 @@ class RolloutDesk:
                 before = before.switched(scope, mode)
             return before
 
+        after = change(self._registry.rollouts.of(kind, name))
+        for scope in scopes:
+            _refuse_unheard(network, kind, name, after, scope)
         rollout = self._registry.rollouts.change(kind, name, change, actor, self._clock())
         self._registry.network(fresh=True)
         if kind == SOURCE:
@@ -147,6 +154,27 @@ class RolloutDesk:
         if len(exact) < len(patterns):
             prefixes = tuple(skus.removesuffix(ANY) for skus in patterns if skus.endswith(ANY))
             yield from (sku for sku in self._registry.skus_of_channel(channel) if sku.startswith(prefixes))
+
+
+def _refuse_unheard(network: Network, kind: str, name: str, after: Rollout, scope: Scope) -> None:
+    """Refuse a channel live, or a source not, where the one would be sent numbers without its orders from the other."""
+    for source in network.sources.values():
+        channel = None if source.channel is None else network.channels.get(source.channel)
+        if channel is None or name != (channel.id if kind == CHANNEL else source.id):
+            continue
+        sells = after if kind == CHANNEL else channel.rollout or ALL_LIVE
+        orders = after if kind == SOURCE else source.rollout or ALL_LIVE
+        part = sold_unheard(sells, orders, scope, channel.locations)
+        if part is None:
+            continue
+        where = f"{channel.id} would be live for {part} while {source.id}, which brings its orders, is not"
+        remedy = (
+            f"put {source.id} live there first, and replay its orders"
+            if kind == CHANNEL
+            else f"put {channel.id} into shadow there first"
+        )
+        reason = f"{where}: it would be sent numbers from which its own sales are missing"
+        raise RolloutFieldError("mode", reason, remedy)
 
 
 def _declared(network: Network) -> list[tuple[str, str]]:

@@ -348,6 +348,67 @@ def test_a_channel_that_was_taken_off_begins_live_when_it_is_declared_again() ->
 # ---- sources ----------------------------------------------------------------------------------------------------
 
 
+SHOPIFY = SourceId("shopify")
+"""The source that brings the orders of the shop."""
+
+
+@pytest.mark.parametrize("mode", [Mode.OBSERVE, Mode.SHADOW])
+def test_the_source_of_a_live_channels_orders_does_not_go_back_before_the_channel(mode: Mode) -> None:
+    house = House()
+    with pytest.raises(RolloutFieldError, match="put shop into shadow there first"):
+        switch(house, mode, Scope("TEA"), kind="source", name=SHOPIFY)
+    assert house.registry.rollouts.of("source", SHOPIFY).is_live
+
+    switch(house, Mode.SHADOW, Scope("TEA"))
+    switch(house, mode, Scope("TEA"), kind="source", name=SHOPIFY)
+    assert house.registry.rollouts.of("source", SHOPIFY).mode_at(TEA, EAST) is mode
+
+
+def test_a_channel_does_not_go_live_where_the_source_of_its_orders_is_not() -> None:
+    house = House()
+    switch(house, Mode.SHADOW)
+    switch(house, Mode.SHADOW, kind="source", name=SHOPIFY)
+    switch(house, Mode.LIVE, Scope("TEA", EAST), kind="source", name=SHOPIFY)
+
+    for scope in (EVERYTHING, Scope("MUG"), Scope("T*")):
+        with pytest.raises(RolloutFieldError, match="put shopify live there first"):
+            switch(house, Mode.LIVE, scope)
+    assert house.registry.rollouts.of("channel", SHOP).mode_at(TEA, EAST) is Mode.SHADOW
+    switch(house, Mode.LIVE, Scope("TEA"))
+    switch(house, Mode.LIVE, kind="source", name=SHOPIFY)
+    switch(house, Mode.LIVE)
+    assert house.registry.rollouts.of("channel", SHOP).is_live
+
+
+def test_a_channel_that_goes_live_after_a_count_and_a_replay_is_not_sent_what_its_open_orders_hold() -> None:
+    shop = Shop(units=0, shown=10)
+    house = shop.house
+    switch(house, Mode.SHADOW)
+    for source in (WMS, SHOPIFY):
+        switch(house, Mode.SHADOW, kind="source", name=source)
+    shipped, still_open = (shop.orders.sell("TEA", units) for units in (2, 3))
+    came = [shop.orders.hear(shipped), shop.orders.hear(still_open)]
+    line = {"sku": "TEA", "quantity": 2, "order": f"shop/{shipped['id']}", "order_line": shipped["id"] * 10}
+    came.append(house.store("wms", body("shipment", "S-1", line, occurred_at=house.clock())))
+    shop.work()
+    house.clock.advance(hours=5)
+
+    for source in (WMS, SHOPIFY):
+        switch(house, Mode.LIVE, kind="source", name=source)
+    house.clock.advance(seconds=REMEMBERED_S + 1)
+    opening = body("count", "OPENING", {"sku": "TEA", "quantity": 8}, occurred_at=house.clock())
+    house.store("wms", opening)
+    house.settle()
+    assert (house.on_hand(), house.available()) == (8, 8)
+    for name in came:
+        house.applier.apply(name)
+    switch(house, Mode.LIVE)
+    shop.wait(minutes=30)
+
+    assert (house.on_hand(), house.available(), shop.shown) == (8, 5, 5)
+    assert house.open_cases() == []
+
+
 def receive(house: House, document: str, units: int, sku: str = "TEA") -> MessageId:
     return house.store("wms", receipt(document, sku, units))
 
@@ -438,7 +499,7 @@ def test_a_movement_that_touches_no_live_location_is_reported_where_it_is_in_sha
     house.settle()
 
     assert (house.on_hand(), house.inbox.outcomes(name)["withheld"]) == (10, 1)
-    found = ShadowDesk(house.stock, house.registry).of_source(WMS)
+    found = ShadowDesk(house.stock, house.registry, house.clock).of_source(WMS)
     assert ([one.key for one in found.postings], found.kinds) == ([KEY], {"transfer_ship": (1, -7)})
 
 
@@ -520,10 +581,11 @@ def test_a_file_of_which_rows_wait_for_a_code_posts_the_others_when_it_is_read_a
 
 def test_an_order_of_a_source_in_shadow_reserves_nothing() -> None:
     shop = Shop(units=10, shown=10)
-    switch(shop.house, Mode.SHADOW, kind="source", name=SourceId("shopify"))
+    switch(shop.house, Mode.SHADOW)
+    switch(shop.house, Mode.SHADOW, kind="source", name=SHOPIFY)
     shop.orders.hear(shop.orders.sell("TEA", 2))
     shop.work()
 
     assert shop.house.available() == 10
-    found = ShadowDesk(shop.house.stock, shop.house.registry, shop.house.clock).of_source(SourceId("shopify"))
+    found = ShadowDesk(shop.house.stock, shop.house.registry, shop.house.clock).of_source(SHOPIFY)
     assert found.kinds["ordered"] == (1, 2)
