@@ -8,7 +8,7 @@ ONECOUNT := $(BIN)/onecount
 # the CDK's switch for it; it names the version that is silenced, so a newer one that ends is told again.
 export JSII_SILENCE_WARNING_END_OF_LIFE_NODE_VERSION ?= 20
 
-.PHONY: setup demo up down test check simulate incidents bench crowd bootstrap deploy diff fmt lock clean
+.PHONY: setup demo up down test check simulate incidents bench crowd sweep bootstrap deploy diff fmt lock clean
 
 setup: .venv/.installed
 
@@ -52,6 +52,10 @@ bench: setup
 
 crowd: setup
 	@$(BIN)/python -m tests.bench.crowd
+
+# The daily sweep of drift over a million stock keys of three systems: processor time, memory, requests.
+sweep: setup
+	@$(BIN)/python -m tests.bench.drift_sweep
 
 # Once for each account and region: ARGS="aws://ACCOUNT/REGION". Outside of cdk.json, which would have the stacks synthesized.
 bootstrap: node_modules/.package-lock.json

@@ -133,7 +133,7 @@ exchanges = st.lists(responses | failures, min_size=1, max_size=6)
 
 
 @pytest.mark.parametrize("build", [shopify, signed_webhook])
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(answers=exchanges)
 def test_every_offer_gets_exactly_one_outcome(
     build: Builder, answers: list[HttpResponse | Exception]
@@ -146,7 +146,7 @@ def test_every_offer_gets_exactly_one_outcome(
 
 
 @pytest.mark.parametrize("build", [shopify, signed_webhook])
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(answers=exchanges)
 def test_nothing_is_confirmed_unless_an_answer_in_the_two_hundreds_came(
     build: Builder, answers: list[HttpResponse | Exception]
@@ -158,7 +158,7 @@ def test_nothing_is_confirmed_unless_an_answer_in_the_two_hundreds_came(
 
 
 @pytest.mark.parametrize("build", [shopify, signed_webhook])
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(answers=exchanges)
 def test_a_reading_either_states_every_number_or_fails_as_a_channel_error(
     build: Builder, answers: list[HttpResponse | Exception]

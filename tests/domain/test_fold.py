@@ -160,7 +160,7 @@ def made(drawn: Sequence[Drawn]) -> list[Fact]:
     ]
 
 
-@settings(max_examples=500, deadline=None)
+@settings(max_examples=500)
 @given(facts_strategy, st.data())
 def test_any_order_any_batching_and_any_duplication_end_in_the_oracles_history(
     drawn: list[Drawn], data: st.DataObject
@@ -187,7 +187,7 @@ def test_any_order_any_batching_and_any_duplication_end_in_the_oracles_history(
         assert book.clocks[SLOT].balance == oracle_as_of(facts, at(99))
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(facts_strategy)
 def test_a_counts_stored_variance_is_the_sum_of_the_lines_that_it_stands_for(drawn: list[Drawn]) -> None:
     book = Book()

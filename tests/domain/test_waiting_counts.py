@@ -181,7 +181,7 @@ def made(drawn: Sequence[tuple[str, int, int, int | str, Leaf]]) -> list[Fact]:
 
 
 @pytest.mark.parametrize("rules", [COARSE, FORGIVING], ids=["suspends", "forgives"])
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(st.lists(moves, max_size=8), coarse_counts, st.data())
 def test_whether_a_count_waits_and_what_it_leads_to_does_not_depend_on_the_order(
     rules: Rules,
@@ -341,7 +341,7 @@ said_versions = st.lists(
 )
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(st.lists(moves, max_size=6), said_versions, st.data())
 def test_what_versions_lead_to_does_not_depend_on_their_order(
     drawn: list[tuple[str, int, int, str, Leaf]], versions: list[tuple[int, int, int]], data: st.DataObject

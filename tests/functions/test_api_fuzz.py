@@ -110,7 +110,7 @@ def stocked(aws: Aws) -> Aws:
     return aws
 
 
-@settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=300, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(asked=requests())
 @example(
     asked={

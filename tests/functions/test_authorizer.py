@@ -170,7 +170,7 @@ def test_what_is_no_bearer_token_is_denied(issuer: Issuer, authorization: str | 
     assert judged(authorization)[0] == "Deny"
 
 
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     text=st.text(max_size=60),
     value=st.recursive(st.none() | st.text() | st.floats() | st.integers(), st.lists),

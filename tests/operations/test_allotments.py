@@ -284,7 +284,7 @@ STEPS = st.lists(
 )
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(STEPS, st.integers(0, 400), st.randoms(use_true_random=False))
 def test_whoever_asks_gets_what_one_counter_would_have_given(
     steps: list[tuple[object, ...]], units: int, dice: random.Random

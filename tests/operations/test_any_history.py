@@ -249,4 +249,4 @@ class LedgerMachine(RuleBasedStateMachine):
 
 
 TestAnyHistory = LedgerMachine.TestCase
-TestAnyHistory.settings = settings(max_examples=120, stateful_step_count=30, deadline=None)
+TestAnyHistory.settings = settings(max_examples=120, stateful_step_count=30)

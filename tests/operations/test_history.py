@@ -95,7 +95,7 @@ class Troubles:
         self._happen(after=True)
 
 
-@settings(max_examples=250, deadline=None)
+@settings(max_examples=250)
 @given(drawn_facts, st.data())
 def test_any_order_with_any_interruption_ends_in_the_oracles_history(
     drawn: list[Drawn], data: st.DataObject
@@ -156,7 +156,7 @@ documents = st.permutations(
 )
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(documents, st.data())
 def test_what_was_reserved_at_an_instant_does_not_depend_on_the_order_of_arrival(
     arrival: list[Event], data: st.DataObject

@@ -277,7 +277,7 @@ def events_of(numbers: Sequence[int]) -> list[Event]:
     return made
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     st.lists(st.integers(0, 23), min_size=1, max_size=8),
     st.randoms(use_true_random=False),
@@ -360,7 +360,7 @@ def test_a_kit_comes_whole_from_where_its_components_lie_together() -> None:
     house.assert_exact()
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(
     st.lists(
         st.tuples(st.sampled_from(["BOX", "SET", "TEA", "MUG"]), st.integers(1, 6)), min_size=1, max_size=5

@@ -157,7 +157,7 @@ def test_a_recall_that_met_another_at_another_state_is_put_right(house: House) -
     house.assert_exact()
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(st.lists(st.tuples(st.integers(-20, 30), st.booleans(), st.integers(0, 7)), max_size=8))
 def test_after_any_history_a_withheld_lot_is_never_for_sale(history: list[tuple[int, bool, int]]) -> None:
     declared = network()

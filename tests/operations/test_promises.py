@@ -186,7 +186,7 @@ steps = st.lists(
 )
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(steps)
 def test_any_mixture_keeps_what_is_set_aside_apart_and_everything_exact(drawn: list[tuple[str, int]]) -> None:
     house = House(network(replace(ANYWHERE, sourcing=(EAST,))))

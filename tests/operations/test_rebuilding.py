@@ -296,7 +296,7 @@ def event_of(number: int, fact: Drawn) -> Movement | Count | Demand:
 
 
 @given(drawn, drawn, st.data())
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_any_history_is_the_same_after_everything_that_follows_from_it_was_lost(
     history: list[Drawn], afterwards: list[Drawn], data: st.DataObject
 ) -> None:

@@ -312,7 +312,7 @@ steps = st.lists(
 )
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(steps)
 def test_any_mixture_keeps_what_is_available_exact_and_never_promises_twice(
     drawn: list[tuple[str, int]],

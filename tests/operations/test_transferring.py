@@ -457,7 +457,7 @@ def histories(kinds: list[str]) -> st.SearchStrategy[list[tuple[Step, str, int, 
     return st.lists(st.tuples(step, FAULT, st.integers(0, 1), step), max_size=12)
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(st.one_of(histories(BY_HAND), histories([*BY_HAND, "wms_ship", "wms_receive", "wms_undo"])))
 def test_after_any_history_what_was_shipped_is_received_in_transit_or_lost_and_the_ledger_agrees(
     history: list[tuple[Step, str, int, Step]],

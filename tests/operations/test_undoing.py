@@ -213,7 +213,7 @@ drawn_messages = st.lists(
 )
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=80)
 @given(drawn_messages, st.data())
 def test_undone_histories_equal_those_in_which_it_never_happened(
     drawn: list[tuple[str, float, int, str | None]], data: st.DataObject

@@ -200,7 +200,7 @@ def test_an_item_that_is_declared_between_look_up_and_filing_is_not_missed(house
     assert house.open_cases() == []
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(
     st.lists(
         st.tuples(st.sampled_from(["each", "case", "half", "dozenth"]), st.integers(1, 60)),

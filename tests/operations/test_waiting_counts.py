@@ -238,7 +238,7 @@ def made(drawn: Sequence[tuple[str, float, int, object, Leaf]]) -> list[Fact]:
 
 
 @pytest.mark.parametrize("forgiven", [0, 1_000], ids=["suspends", "forgives"])
-@settings(max_examples=120, deadline=None)
+@settings(max_examples=120)
 @given(facts, st.data())
 def test_what_is_stored_is_what_the_pure_rules_say_whatever_interrupts_it(
     forgiven: int, drawn: list[tuple[str, float, int, object, Leaf]], data: st.DataObject

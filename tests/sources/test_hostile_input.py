@@ -66,14 +66,14 @@ def message(body: bytes, topic: str) -> Message:
     return Message(MessageId("m"), SOURCE.id, body, NOW, {"x-shopify-topic": topic})
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(body=st.binary(max_size=200), topic=st.sampled_from(TOPICS))
 def test_any_bytes_as_a_webhook_s_body_are_reports_or_faults(body: bytes, topic: str) -> None:
     for connector in (STANDARD, SHOPIFY):
         judge(list(connector.translate(message(body, topic), SOURCE)))
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(
     type_=st.sampled_from(["receipt", "adjustment", "count", "pick"]),
     changes=st.dictionaries(NAMES, ANYTHING, max_size=3),
@@ -91,7 +91,7 @@ def test_a_stock_document_with_anything_in_its_fields_is_reports_or_faults(
     judge(list(STANDARD.translate(message(json.dumps(body).encode(), ""), SOURCE)))
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(
     topic=st.sampled_from(TOPICS),
     changes=st.dictionaries(NAMES, ANYTHING, max_size=3),
@@ -112,7 +112,7 @@ def test_an_order_with_anything_in_its_fields_is_reports_or_faults(
     judge(list(SHOPIFY.translate(message(json.dumps(body).encode(), topic), SOURCE)))
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(
     headers=st.dictionaries(
         st.sampled_from(
@@ -138,7 +138,7 @@ def test_any_headers_are_refused_in_words_and_never_crash(headers: dict[str, str
 CELLS = st.text(st.sampled_from('A1",;\n\r.()- \t\ufeff\x00é'), max_size=60)
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(
     content=st.binary(max_size=120) | CELLS.map(str.encode),
     header=st.sampled_from([b"", b"sku,qty,site\n", b"\xef\xbb\xbfsku,qty,site\r\n", b'"sku",qty,site,x\r']),
@@ -163,7 +163,7 @@ def test_any_bytes_as_a_file_are_reports_or_faults(
 NOISE = st.sampled_from(["ok", '"', 'x"', '"",', '""', '"a\nb"', '"""', '"a""', '"x"y', 'x,"', '","'])
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(noisy=st.lists(NOISE, max_size=12), noted=st.booleans())
 def test_whatever_quotes_do_to_the_rows_around_it_a_sound_row_is_read(noisy: list[str], noted: bool) -> None:
     lines = ["sku,qty,site,note" if noted else "sku,qty,site"]

@@ -103,7 +103,7 @@ def rows_in_blocks(found: list[Part]) -> int:
     return sum(len(part) for part in found if isinstance(part, SnapshotBlock))
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(LINES, st.sampled_from(LAYOUTS), st.sampled_from(["\n", "\r\n", "\r"]), st.booleans())
 def test_a_block_says_what_its_rows_say(
     runs: list[list[str]], options: dict[str, Any], newline: str, ends: bool
