@@ -46,8 +46,8 @@ class ItemRequest(Request):
     """The whole of an item; what is left out is empty.
 
     With ``effective_from``, base unit, packs and components hold from then on; without it, those in force are
-    corrected. With ``version``, the item is changed only if that is still its version. ``price`` is that of a base
-    unit: ``12.50 EUR``.
+    corrected. With ``version``, the item is changed only if that is still its version. ``price`` is what a
+    base unit sells for (``12.50 EUR``), ``cost`` what it stands in the books for; stock is valued at its cost.
     """
 
     description: Text = ""
@@ -62,6 +62,7 @@ class ItemRequest(Request):
     effective_from: Instant | None = None
     version: Annotated[int, Field(strict=True, ge=0)] | None = None
     price: Annotated[str, StringConstraints(max_length=40)] | None = None
+    cost: Annotated[str, StringConstraints(max_length=40)] | None = None
 
 
 class ReferenceRequest(Request):
@@ -151,7 +152,8 @@ def _declare(sku: Sku, asked: Asked[ItemRequest]) -> Answer:
         components=tuple(Component(Sku(part.sku), part.quantity) for part in said.components),
         is_whole=True,
         effective_from=said.effective_from,
-        price=None if said.price is None else _price(said.price),
+        price=_money("price", said.price),
+        cost=_money("cost", said.cost),
     )
     master = MasterData(house().registry, house().ledger, house().lanes, now)
     try:
@@ -171,11 +173,11 @@ def _factor(unit: str, text: str) -> Fraction:
         raise InvalidFieldError(f"packs.{unit}", str(error), "write how many base units one holds") from error
 
 
-def _price(text: str) -> Money:
+def _money(field: str, text: str | None) -> Money | None:
     try:
-        return parse_money(text)
+        return None if text is None else parse_money(text)
     except BadMoneyError as error:
-        raise InvalidFieldError("price", str(error), "write an amount and its currency") from error
+        raise InvalidFieldError(field, str(error), "write an amount and its currency") from error
 
 
 def _code(asked: Asked[Any]) -> Code:

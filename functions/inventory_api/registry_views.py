@@ -28,6 +28,7 @@ def item_view(item: Item, lies_in: Sequence[Sku], history: Sequence[Audited]) ->
         "hot": item.is_hot,
         "version": item.version,
         "price": None if item.price is None else str(item.price),
+        "cost": None if item.cost is None else str(item.cost),
         "terms": [_terms(terms) for terms in item.terms],
         "lies_in": list(lies_in),
         "history": [_audited(change) for change in history],

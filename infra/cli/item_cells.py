@@ -25,6 +25,7 @@ DETAILS = (
     "components",
     "effective_from",
     "price",
+    "cost",
 )
 """Columns without a colon that are read."""
 
@@ -64,7 +65,8 @@ def declaration(sku: Sku, columns: Places, cells: Sequence[str]) -> Declaration:
         packs={unit: _factor(cells[at], unit) for at, unit in columns.packs.items() if cells[at]},
         components=_components(said.get("components")),
         effective_from=_instant(said.get("effective_from")),
-        price=_price(said.get("price")),
+        price=_money(said, "price"),
+        cost=_money(said, "cost"),
     )
 
 
@@ -107,13 +109,13 @@ def _components(text: str | None) -> tuple[Component, ...] | None:
     return tuple(found)
 
 
-def _price(text: str | None) -> Money | None:
-    if text is None:
+def _money(said: Mapping[str, str], column: str) -> Money | None:
+    if column not in said:
         return None
     try:
-        return parse_money(text)
+        return parse_money(said[column])
     except BadMoneyError as error:
-        refuse("invalid_field", "price", str(error), "write the amount of a base unit and its currency")
+        refuse("invalid_field", column, str(error), "write the amount of a base unit and its currency")
 
 
 def _instant(text: str | None) -> datetime | None:

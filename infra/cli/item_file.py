@@ -13,7 +13,8 @@ column                      holds
 ``components``              what lies in it, where it is a kit: ``TEA=2; MUG=1``
 ``effective_from``          from when base unit, packs and components hold (an instant with its zone);
                             without it, those in force are corrected
-``price``                   of a base unit, with its currency: ``12.50 EUR``
+``price``, ``cost``         what a base unit sells for, and what it stands in the books for, each with its
+                            currency: ``12.50 EUR``
 ``description``, ``class``, ``owner``, ``tracks_lots``, ``tracks_expiry``, ``hot`` (``yes`` or ``no``)
 ==========================  ================================================================
 

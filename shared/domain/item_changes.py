@@ -43,7 +43,7 @@ class Declaration:
     packs
         Factors by unit, beside those that it has; None takes a unit away.
     is_whole
-        Whether packs, and a price, that are not named are taken away.
+        Whether packs, a price and a cost that are not named are taken away.
     effective_from
         From when base unit, packs and components hold; None corrects the terms in force.
     """
@@ -61,6 +61,7 @@ class Declaration:
     is_whole: bool = False
     effective_from: datetime | None = None
     price: Money | None = None
+    cost: Money | None = None
 
 
 def changed(item: Item, said: Declaration, change: Change) -> Item:
@@ -80,6 +81,7 @@ def changed(item: Item, said: Declaration, change: Change) -> Item:
         is_hot=_or(said.is_hot, item.is_hot),
         owner=_or(said.owner, item.owner),
         price=said.price if said.is_whole else _or(said.price, item.price),
+        cost=said.cost if said.is_whole else _or(said.cost, item.cost),
         terms=item.terms if terms == item.at(terms.effective_from) else with_terms(item.terms, terms),
     )
     if then == item:
@@ -149,17 +151,14 @@ def differences(before: Item, after: Item) -> Iterator[tuple[str, str, str]]:
         old, new = getattr(before, name), getattr(after, name)
         if old != new:
             yield name, str(old), str(new)
-    if before.price != after.price:
-        yield "price", _price(before), _price(after)
+    for name, was, now in (("price", before.price, after.price), ("cost", before.cost, after.cost)):
+        if was != now:
+            yield name, "" if was is None else str(was), "" if now is None else str(now)
     old_terms, new_terms = ({one.effective_from: one for one in item.terms} for item in (before, after))
     for at in sorted({*old_terms, *new_terms}):
         old_one, new_one = old_terms.get(at), new_terms.get(at)
         if old_one != new_one:
             yield f"terms from {at.isoformat()}", _words(old_one), _words(new_one)
-
-
-def _price(item: Item) -> str:
-    return "" if item.price is None else str(item.price)
 
 
 def _words(terms: Terms | None) -> str:

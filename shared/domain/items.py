@@ -78,6 +78,9 @@ class Item:
         The last change: who made it and when.
     price
         What one base unit sells for; None: not known. It ranks cases, and nothing else depends on it.
+    cost
+        What one base unit stands in the books for, by whoever declares it (the ERP); None: not known. Stock is valued
+        at it, and nothing else depends on it.
     is_component
         Whether it lies in a kit at some time.
     """
@@ -94,6 +97,7 @@ class Item:
     changed_by: str = ""
     changed_at: datetime | None = None
     price: Money | None = None
+    cost: Money | None = None
     is_component: bool = field(default=False, compare=False)
 
     def at(self, instant: datetime) -> Terms:

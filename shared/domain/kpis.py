@@ -15,7 +15,9 @@ from typing import TypeAlias
 from shared.domain.cases import Case, CaseKind, CaseStatus
 from shared.domain.drift_report import DriftReport, Tally
 from shared.domain.durations import Durations, bucket_of
+from shared.domain.inventory_value import worths
 from shared.domain.match_rate import ENOUGH, Matches
+from shared.domain.money import amount_text
 from shared.domain.stock import LocationId
 from shared.domain.tallies import Place, durations_of
 from shared.domain.transfer import Effect, Transfer, TransferStatus
@@ -55,7 +57,6 @@ NOT_MEASURED = (
     Kpi("fill_rate", "share of the ordered units that could be covered at once", (), "an order line keeps what is open of it, and not what could be covered when it came"),
     Kpi("reservation_conflicts", "reservations refused for want of stock", (), "a refused reservation is answered and not kept; CloudWatch counts them by channel (ReservationsRefused)"),
     Kpi("backorders_by_sync", "backorders that a late handoff caused", (), "an oversell is not traced to one handoff; see oversells and drift_by_cause"),
-    Kpi("inventory_value", "value of the stock by location at the ERP's cost", (), "no source reports unit costs, and an item's price is no cost"),
     Kpi("write_offs", "write-offs as a share of the stock's value", (), "it needs unit costs; the units are under manual_adjustments and variance"),
 )  # fmt: skip
 """What is asked for and cannot be told honestly from what is kept."""
@@ -155,6 +156,28 @@ def of_transfers(transfers: Iterable[Transfer], is_asked: Callable[[datetime], b
         "transfer_cycle",
         "from when a transfer was asked for until its last units arrived",
         tuple({"from": a, "to": b, **times(Durations(steps))} for (a, b), steps in sorted(took.items())),
+    )
+
+
+def of_worth(found: Iterable[tuple[LocationId, date, Mapping[str, int]]]) -> Kpi:
+    """Return what each location's stock was worth in the newest sweep, by currency; what has no cost is told apart."""
+    swept = list(found)
+    newest = max((day for _, day, _ in swept), default=None)
+    return Kpi(
+        "inventory_value",
+        "units on hand at their items' costs, as the newest finished daily sweep of these days found each stock key",
+        tuple(
+            {
+                "location": at,
+                "swept_on": str(day),
+                "currency": one.currency or None,
+                "value": amount_text(one.micros) if one.currency else None,
+                "units": one.units,
+            }
+            for at, day, sums in swept
+            if day == newest
+            for one in worths(sums)
+        ),
     )
 
 

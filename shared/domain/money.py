@@ -13,6 +13,10 @@ class BadMoneyError(ValueError):
     """A text is no amount of money; says why."""
 
 
+MICROS = 1_000_000
+"""Parts of a unit of a currency in which sums are kept: no amount that is read is finer."""
+
+
 @dataclass(frozen=True, slots=True)
 class Money:
     """An amount in a currency (ISO 4217)."""
@@ -24,8 +28,20 @@ class Money:
         """Return what so many units are worth."""
         return Money(self.amount * units, self.currency)
 
+    @property
+    def micros(self) -> int:
+        """The amount in millionths, exact."""
+        return int(self.amount.scaleb(6))
+
     def __str__(self) -> str:
         return f"{self.amount:f} {self.currency}"
+
+
+def amount_text(micros: int) -> str:
+    """Write so many millionths, exactly: with two decimals, or as many as it takes."""
+    whole, rest = divmod(abs(micros), MICROS)
+    decimals = f"{rest:06}".rstrip("0").ljust(2, "0")
+    return f"{'-' if micros < 0 else ''}{whole}.{decimals}"
 
 
 def parse_money(text: str) -> Money:

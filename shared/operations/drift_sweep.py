@@ -9,7 +9,8 @@ the hourly one reads the marks alone. So neither costs more than it must, and no
 
 The daily sweep is also the last net of the counters of the day (it has them count what no stream record announced), and
 takes the measure of every system: how many of its numbers it compared, and how many agreed. These are written with the
-cursor, in one transaction, so that each number of a sweep is in them once.
+cursor, in one transaction, so that each number of a sweep is in them once. So is what the stock of each location is worth
+at its items' costs, each stock key as it stood when the sweep came by.
 
 A sweep of a million stock keys takes longer than a function may run. Each run goes on where the last one ended, notes
 how far it came after each batch, and a batch that is swept twice does no harm.
@@ -26,6 +27,8 @@ from itertools import islice
 from typing import cast
 
 from shared.domain.events import instant, parse_instant
+from shared.domain.inventory_value import worth_of
+from shared.domain.stock import Counter as CounterOf
 from shared.domain.stock import StockKey
 from shared.domain.tallies import Place
 from shared.operations.counting_events import EventCounter
@@ -47,13 +50,15 @@ from shared.store.table import (
     AttributeAbsent,
     Delete,
     Equals,
+    Item,
+    Key,
     Put,
     Table,
     Update,
     Value,
     WriteRefusedError,
 )
-from shared.store.tallies import agreement_actions
+from shared.store.tallies import agreement_actions, worth_actions
 
 OFTEN = 24
 """Journal entries in a day from which on a stock key is a fast mover: one an hour."""
@@ -138,13 +143,19 @@ class DriftSweep:
         for place, batch in self._all(cursor or ""):
             if seconds_left() < RESERVE_S:
                 return Swept(rest=passed, numbers=numbers, turned=turned)
-            turned += self._mark(batch, now)
+            found = self._table.get_many([at for key in batch for at in (balance_key(key), fast_key(key))])
+            turned += self._mark(batch, found, now)
+            worth = self._worth(batch, found)
             self._counter.all_of(batch)
             verdicts = self._compare(batch)
             numbers += len(verdicts)
             passed += len(batch)
             reached = f"{place}#{batch[-1].sku}"
-            if not self._came_to(reached, cast(str, began), cursor, _agreement(verdicts, day)):
+            measured = [
+                *agreement_actions(_agreement(verdicts, day)),
+                *worth_actions(batch[0].location, day, worth),
+            ]
+            if not self._came_to(reached, cast(str, began), cursor, measured):
                 log.info("swept_by_another", extra={"place": place})
                 return Swept(rest=passed, numbers=numbers, turned=turned)
             cursor = reached
@@ -166,16 +177,14 @@ class DriftSweep:
                 while batch := [key_of(key.pk) for key in islice(listed, BATCH)]:
                     yield f"{location}#{number}", batch
 
-    def _came_to(
-        self, reached: str, began: str, cursor: str | None, found: Mapping[Place, Counter[str]]
-    ) -> bool:
-        """Note how far the daily sweep came, with what it found since; False if another run has gone on meanwhile."""
+    def _came_to(self, reached: str, began: str, cursor: str | None, measured: Sequence[Action]) -> bool:
+        """Note how far the daily sweep came, with what it measured since; False if another run has gone on meanwhile."""
         since = AttributeAbsent("daily_cursor") if cursor is None else Equals("daily_cursor", cursor)
         note = Update(
             sweep_key(), set={"daily_cursor": reached}, conditions=(Equals("daily_began", began), since)
         )
         try:
-            self._table.write([note, *agreement_actions(found)])
+            self._table.write([note, *measured])
         except WriteRefusedError:
             return False
         return True
@@ -190,9 +199,20 @@ class DriftSweep:
                 return []
             return [verdict for key in batch for verdict in self._compare([key])]
 
-    def _mark(self, keys: Sequence[StockKey], now: datetime) -> int:
+    def _worth(self, keys: Sequence[StockKey], found: Mapping[Key, Item]) -> Counter[str]:
+        """Add up what some stock keys of one location are worth."""
+        held = {
+            key: cast(int, found[balance_key(key)].get(CounterOf.ON_HAND, 0))
+            for key in keys
+            if balance_key(key) in found
+        }
+        items = self._registry.items.find(key.sku for key, units in held.items() if units)
+        return worth_of(
+            (units, items[key.sku].cost if key.sku in items else None) for key, units in held.items()
+        )
+
+    def _mark(self, keys: Sequence[StockKey], found: Mapping[Key, Item], now: datetime) -> int:
         """Mark the fast movers among some stock keys, and unmark those that are none; return how many turned."""
-        found = self._table.get_many([at for key in keys for at in (balance_key(key), fast_key(key))])
         newest = {
             key: cast(int, found[balance_key(key)].get("seq", 0)) for key in keys if balance_key(key) in found
         }

@@ -24,10 +24,11 @@ from shared.domain.kpis import (
     of_drift,
     of_journal,
     of_transfers,
+    of_worth,
     times,
 )
 from shared.domain.match_rate import Matches
-from shared.domain.stock import Quantity, StockKey
+from shared.domain.stock import LocationId, Quantity, StockKey
 from shared.store.cases import Cases
 from shared.store.registry import Registry
 from shared.store.tallies import Tallies
@@ -69,9 +70,15 @@ class KpiDesk:
             *of_cases(cases, first, last),
             *of_drift(drift_report(drifts, dict(locations), since)),
             of_transfers(ended, lambda at: first <= at.date() <= last),
+            of_worth(self._worth(first, last)),
             goal(tallies, last),
             *NOT_MEASURED,
         ]
+
+    def _worth(self, first: date, last: date) -> Iterator[tuple[LocationId, date, Counter[str]]]:
+        for location in self._registry.network().locations:
+            if (found := self._tallies.worth(location, first, last)) is not None:
+                yield location, *found
 
     def _variance_by_sku(self, first: date, last: date) -> Kpi:
         counts, units = Counter[StockKey](), Counter[StockKey]()

@@ -142,6 +142,7 @@ def _attributes(item: Declared) -> dict[str, Value]:
         "changed_by": item.changed_by,
         "changed_at": None if item.changed_at is None else instant(item.changed_at),
         "price": None if item.price is None else str(item.price),
+        "cost": None if item.cost is None else str(item.cost),
         "terms": [_written(terms) for terms in item.terms],
     }
     return attributes | ({"is_kit": True} if item.kit_components else {})
@@ -163,7 +164,7 @@ def read_item(item: Item) -> Declared:
     if "terms" not in item:
         return Declared(sku, is_component=is_component)
     changed_at = cast("str | None", item["changed_at"])
-    price = cast("str | None", item.get("price"))
+    price, cost = (cast("str | None", item.get(name)) for name in ("price", "cost"))
     return Declared(
         sku=sku,
         description=cast(str, item["description"]),
@@ -177,6 +178,7 @@ def read_item(item: Item) -> Declared:
         changed_by=cast(str, item["changed_by"]),
         changed_at=None if changed_at is None else parse_instant(changed_at),
         price=None if price is None else parse_money(price),
+        cost=None if cost is None else parse_money(cost),
         is_component=is_component,
     )
 

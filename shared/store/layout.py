@@ -32,6 +32,7 @@ stock         TALLY#location                  day#source                   count
 stock         OFF#location                    day#sku                      counts of a day that did not match
 stock         TALLIED#sku#location            ``-``                        how far its journal is in the counters
 stock         AGREED#location                 day#source                   its numbers in the day's sweep
+stock         WORTH#location                  day                          what the day's sweep found it to be worth
 stock         LOT#sku                         lot                          until when a lot may be sold, its recall
 stock         TRANSFER#id                     ``-``                        a transfer, its lines and what became of them
 stock         SHADOW#kind#id#shard            sku#location                 what a source or channel in shadow came to
@@ -245,6 +246,10 @@ def tallied_key(key: StockKey) -> Key:
 
 def agreed_key(location: LocationId, day: str, source: str) -> Key:
     return Key(f"AGREED#{part(location)}", f"{day}#{part(source)}")
+
+
+def worth_key(location: LocationId, day: str) -> Key:
+    return Key(f"WORTH#{part(location)}", day)
 
 
 def traffic_day_key(giver: str, taker: str, day: str) -> Key:

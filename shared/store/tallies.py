@@ -19,7 +19,15 @@ from shared.domain.events import instant, parse_instant
 from shared.domain.handoffs import OURSELVES
 from shared.domain.stock import LocationId, Quantity, Sku, SourceId, StockKey
 from shared.domain.tallies import Counted, Place, Progress
-from shared.store.layout import agreed_key, off_key, plain, tallied_key, tally_key
+from shared.store.layout import (
+    agreed_key,
+    off_key,
+    plain,
+    sweep_key,
+    tallied_key,
+    tally_key,
+    worth_key,
+)
 from shared.store.table import Absent, Action, Condition, Equals, Item, Table, Update, Value
 
 LAST = "$"
@@ -97,6 +105,20 @@ class Tallies:
             day, source = _day_and(item)
             yield Place(location, day, SourceId(source)), numbers_of(item)
 
+    def worth(self, location: LocationId, first: date, last: date) -> tuple[date, Counter[str]] | None:
+        """Return what the newest sweep of some days found a location's stock to be worth; None if none did.
+
+        A sweep that is still under way is left out.
+        """
+        swept = (self._table.get(sweep_key()) or {}).get("daily_at")
+        if swept is None:
+            return None
+        last = min(last, parse_instant(cast(str, swept)).date())
+        pk = worth_key(location, "").pk
+        for item in self._table.query(pk, first=str(first), last=str(last), descending=True, limit=1):
+            return date.fromisoformat(cast(str, item["sk"])), numbers_of(item)
+        return None
+
 
 def agreement_actions(tallies: Mapping[Place, Counter[str]]) -> list[Action]:
     """Return the writes that add what a sweep has found of some systems' numbers."""
@@ -104,6 +126,12 @@ def agreement_actions(tallies: Mapping[Place, Counter[str]]) -> list[Action]:
         Update(agreed_key(place.location, str(place.day), place.source), add=dict(tally))
         for place, tally in tallies.items()
     ]
+
+
+def worth_actions(location: LocationId, day: date, sums: Mapping[str, int]) -> list[Action]:
+    """Return the writes that add what a sweep has found some stock of a location to be worth."""
+    add = {name: number for name, number in sums.items() if number}
+    return [Update(worth_key(location, str(day)), add=add)] if add else []
 
 
 def numbers_of(item: Item) -> Counter[str]:

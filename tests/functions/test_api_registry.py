@@ -103,3 +103,12 @@ def test_a_code_is_mapped_with_the_pack_that_it_is_printed_on(aws: Aws) -> None:
     assert api("GET /v1/registry/cross-references", query={**where, "code": "502"}).status == 404
     for body, query in (({"sku": "NOBODY"}, where), ({"sku": "TEA"}, {**where, "source": "nobody"})):
         assert api("PUT /v1/registry/cross-references", body, query=query).status == 400
+
+
+def test_price_and_cost_are_declared_apart_and_a_bad_amount_is_refused_by_its_field(aws: Aws) -> None:
+    said = api("PUT /v1/registry/items/TEA", {**CASES, "price": "12.50 EUR", "cost": "7.10 EUR"}).body
+    assert (said["price"], said["cost"]) == ("12.50 EUR", "7.10 EUR")
+    for field in ("price", "cost"):
+        refused = api("PUT /v1/registry/items/TEA", {**CASES, field: "7,10"})
+        assert (refused.status, refused.body["field"]) == (400, field)
+        assert refused.body["remedy"]

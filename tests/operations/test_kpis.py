@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import timedelta
 
 import pytest
 
 from shared.domain.cases import Case, CaseKind, Fact
+from shared.domain.item_changes import Declaration, changed
+from shared.domain.items import Change, Item
 from shared.domain.kpis import Kpi, Row
+from shared.domain.money import parse_money
 from shared.domain.stock import Sku, StockKey
 from shared.operations.kpi_desk import WORST, KpiDesk
 from shared.operations.transfer_calls import Part
+from shared.store.table import Action
 from shared.store.tallies import Tallies
 from shared.store.transfers import Transfers
-from tests.operations.house import EAST, NOON, SHOP, TEA, WEST, House, count, movement
+from tests.operations.house import EAST, KEY, NOON, SHOP, TEA, WEST, House, Interruption, count, movement
 from tests.operations.scripted_channel import ScriptedChannel
 
 FIRST = NOON.date()
@@ -41,7 +46,7 @@ def house() -> House:
 
 def test_what_is_not_measured_says_why_and_has_no_rows(house: House) -> None:
     unmeasured = {name: one for name, one in kpis(house).items() if one.not_measured}
-    assert {"fill_rate", "inventory_value", "write_offs", "time_to_detect"} < set(unmeasured)
+    assert {"fill_rate", "write_offs", "time_to_detect"} < set(unmeasured)
     assert not any(one.rows for one in unmeasured.values())
 
 
@@ -160,3 +165,73 @@ def test_the_goal_compares_the_first_week_of_counting_with_the_last(house: House
     [found] = rows(house, "goal", days=21)
     assert (found["began_on"], found["day"], found["of_days"]) == (str(FIRST), 21, 90)
     assert (found["began_rate"], found["now_rate"], found["goal_rate"]) == (0, 10_000, 9_950)
+
+
+def costs(house: House, sku: str, cost: str) -> None:
+    """Declare what an item stands in the books for."""
+    item = house.registry.items.find([Sku(sku)]).get(Sku(sku), Item(Sku(sku)))
+    after = changed(item, Declaration(Sku(sku), cost=parse_money(cost)), Change("erp", house.clock()))
+    house.registry.items.change([(item, after)])
+
+
+def worth(house: House, days: int = 1) -> list[tuple[object, ...]]:
+    names = ("location", "swept_on", "currency", "value", "units")
+    return [tuple(row[name] for name in names) for row in rows(house, "inventory_value", days)]
+
+
+def test_stock_is_worth_its_units_at_their_cost_exactly_by_location_and_never_across_currencies(
+    house: House,
+) -> None:
+    day = str(FIRST)
+    skus = {"MUG": "0.000001 USD", "JAR": "1.1 EUR", "TEA": "12.345678 EUR"}
+    for sku, cost in skus.items():
+        costs(house, sku, cost)
+    house.post(
+        movement("wms/1/1/receipt/", 1, 3, key=StockKey(Sku("MUG"), EAST)),
+        movement("wms/2/1/receipt/", 1, -2, key=StockKey(Sku("JAR"), EAST)),
+        movement("wms/3/1/receipt/", 1, 7, key=StockKey(Sku("POT"), EAST)),
+        movement("wms/4/1/receipt/", 1, 10, key=StockKey(TEA, WEST)),
+    )
+    assert worth(house) == []
+    house.drift_sweep.run()
+    assert worth(house) == [
+        ("east", day, "EUR", "1232.3678", 98),
+        ("east", day, "USD", "0.000003", 3),
+        ("east", day, None, None, 7),
+        ("west", day, "EUR", "123.45678", 10),
+    ]
+
+
+def test_a_value_is_that_of_the_newest_sweep_of_the_days_and_a_sweep_under_way_tells_nothing_yet(
+    house: House,
+) -> None:
+    costs(house, "TEA", "2 EUR")
+    for number in range(60):
+        house.post(movement(f"wms/{number}/1/receipt/", 1, 1, key=StockKey(Sku(f"S{number}"), WEST)))
+    house.drift_sweep.run()
+    costs(house, "TEA", "3 EUR")
+    house.clock.advance(days=1)
+    time = iter([60.0, 60.0, 60.0, 1.0])
+    house.drift_sweep.run(lambda: next(time, 1.0))
+    assert worth(house, days=2)[0] == ("east", str(FIRST), "EUR", "200.00", 100)
+    house.drift_sweep.run()
+    tomorrow = str(FIRST + DAY)
+    assert worth(house, days=2)[0] == ("east", tomorrow, "EUR", "300.00", 100)
+    assert worth(house, days=2)[-1] == ("west", tomorrow, None, None, 60)
+    assert worth(house)[0] == ("east", str(FIRST), "EUR", "200.00", 100)
+
+
+def test_a_batch_that_two_sweeps_pass_at_once_is_worth_what_it_is_once(house: House) -> None:
+    costs(house, "TEA", "2 EUR")
+    begun: list[int] = []
+
+    def another_passes(_number: int, actions: Sequence[Action]) -> None:
+        if not begun and any("WORTH#" in action.key.pk for action in actions):
+            begun.append(1)
+            house.drift_sweep.run()
+
+    house.stock.faults = Interruption(before=another_passes)
+    house.drift_sweep.run()
+    assert begun
+    assert house.on_hand(KEY) == 100
+    assert worth(house) == [("east", str(FIRST), "EUR", "200.00", 100)]

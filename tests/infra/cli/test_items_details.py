@@ -125,3 +125,17 @@ def test_a_row_that_cannot_be_meant_is_refused_by_its_field(bench: Bench, conten
     assert fault["reason"]
     assert fault["remedy"]
     assert not bench.registry.listings(ChannelId("shop"), [Sku("X"), Sku("PART")])
+
+
+def test_what_an_item_costs_is_imported_apart_from_its_price_and_a_bad_amount_names_its_column(
+    bench: Bench,
+) -> None:
+    said = imported(bench, "sku,price,cost\nTEA,12.50 EUR,7.123456 EUR\n")
+    assert (said["new"], said["bad_rows"]) == (1, 0)
+    imported(bench, "sku,cost\nTEA,8 EUR\n")
+    assert [str(item(bench, "TEA").price), str(item(bench, "TEA").cost)] == ["12.50 EUR", "8 EUR"]
+    assert bench.registry.items.history(Sku("TEA"))[-1].changes == (("cost", "7.123456 EUR", "8 EUR"),)
+    result = bench.run("items", "import", bench.file("i.csv", "sku,cost\nMUG,8\n"))
+    assert result.exit_code == 1
+    assert "cost" in result.output
+    assert "12.50 EUR" in result.output
