@@ -99,7 +99,7 @@ class CloseRequest(Request):
     """Why a transfer ends here. What is in transit is lost, and ``accept_loss`` says that this is meant."""
 
     reason: Reason
-    accept_loss: bool = False
+    accept_loss: Annotated[bool, Field(strict=True)] = False
 
 
 @call("POST /v1/transfers", OPERATORS, body=TransferRequest)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import NoReturn
@@ -49,23 +49,29 @@ class WriteOffNotAllowedError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """What an idempotency key was used for: a digest of what was said, when, and the units that this meant."""
+    """What an idempotency key was used for: a digest of what was said, when, and the units that this meant.
+
+    ``refused`` is why not all of it was posted, where others came first: the rest of it never is.
+    """
 
     content: str
     at: datetime
     parts: tuple[Part, ...]
+    refused: Refusal | None = None
 
     def written(self) -> str:
         """Return the text that ``read_call`` reads."""
         parts = [[one.sku, one.units, one.leaf.bin, one.leaf.lot] for one in self.parts]
-        return json.dumps([self.content, instant(self.at), parts])
+        said = self.refused
+        why = [] if said is None else [said.field, said.reason, said.remedy]
+        return json.dumps([self.content, instant(self.at), parts, *why])
 
 
 def read_call(text: str) -> Call:
     """Read what ``Call.written`` wrote."""
-    content, at, parts = json.loads(text)
+    content, at, parts, *why = json.loads(text)
     found = tuple(Part(Sku(sku), units, Leaf(bin_, lot)) for sku, units, bin_, lot in parts)
-    return Call(content, parse_instant(at), found)
+    return Call(content, parse_instant(at), found, Refusal(*why) if why else None)
 
 
 def call_name(actor: str, key: str) -> str:
@@ -87,6 +93,21 @@ def all_of(transfer: Transfer, effect: Effect) -> Sequence[Part]:
         if units > 0:
             found.append(Part(line.sku, units))
     return found
+
+
+def left_over(lost: Mapping[Sku, Quantity]) -> str:
+    """Say how many units are on the way, or arrived without having left."""
+    missing, found = (sum(max(0, sign * units) for units in lost.values()) for sign in (1, -1))
+    said = [f"{missing} units are still in transit"] if missing else []
+    return " and ".join([*said, *([f"{found} units arrived that nobody said had left"] if found else [])])
+
+
+def refuse_loss(lost: Mapping[Sku, Quantity]) -> NoReturn:
+    """Raise that units would be lost, and nobody said that this is meant."""
+    remedy = "receive them first, or accept that they are written off (accept_loss: true)"
+    if min(lost.values()) < 0:
+        remedy = "have the shipment told first, or accept the difference (accept_loss: true)"
+    raise RefusedTransferError("accept_loss", left_over(lost), remedy)
 
 
 def refuse(refusal: Refusal) -> NoReturn:

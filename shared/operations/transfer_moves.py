@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
+from typing import cast
 
 from shared.domain.events import Leg, Movement, MovementKind, Origin, effect_hash
 from shared.domain.network import Location
-from shared.domain.stock import Counter, EventKey, LocationId, Sku
-from shared.domain.transfer import Effect, Transfer
+from shared.domain.stock import Counter, EventKey, LocationId, Quantity, Sku
+from shared.domain.transfer import Effect, Transfer, effect_of, sums
 from shared.operations.facts import Fact
 from shared.operations.reservation_items import ORIGIN
-from shared.operations.transfer_calls import Part
+from shared.operations.transfer_calls import Part, refuse_state
 
 _KINDS = {
     Effect.SHIPPED: MovementKind.TRANSFER_SHIP,
@@ -34,7 +35,15 @@ def entered(
     at: datetime,
     locations: Mapping[LocationId, Location],
 ) -> Fact:
-    """Return what a person says of some units, as a fact that is judged when it is posted."""
+    """Return what a person says of some units, as a fact that is judged when it is posted.
+
+    Raises
+    ------
+    RefusedTransferError
+        When units left or arrived, and a location is not declared any more.
+    """
+    if effect is not Effect.LOST:
+        check_ends(transfer, locations)
     event = Movement(
         movement_key(transfer, part.sku, effect, name),
         part.sku,
@@ -45,6 +54,33 @@ def entered(
         (transfer.order, part.sku),
     )
     return Fact(event, effect_hash(event), is_entered=True)
+
+
+def check_ends(transfer: Transfer, locations: Mapping[LocationId, Location]) -> None:
+    """Refuse to move units between locations that are not both declared.
+
+    Raises
+    ------
+    RefusedTransferError
+    """
+    for place in (transfer.origin, transfer.destination):
+        if place not in locations:
+            refuse_state(f"{place!r} is not declared any more", "declare it again, or close the transfer")
+
+
+def units_of(facts: Iterable[Fact]) -> dict[Sku, Quantity]:
+    """Return the units that some movements of a transfer are of, by SKU."""
+    return sums(
+        (fact.event.sku, effect[1]) for fact in facts if (effect := effect_of(cast(Movement, fact.event)))
+    )
+
+
+def what_stands(posted: Sequence[Fact], effect: Effect) -> str:
+    """Say what of a call was posted before the rest was refused; nothing where nothing was."""
+    if not posted:
+        return ""
+    units = ", ".join(f"{sku} {units}" for sku, units in units_of(posted).items())
+    return f"; {len(posted)} lines of the same call are {effect} already, and stand: {units}"
 
 
 def _legs(

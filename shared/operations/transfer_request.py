@@ -2,14 +2,24 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+
+from shared.domain.stock import LocationId
 from shared.domain.transfer import Transfer
 from shared.operations.reservations import UnknownItemError
 from shared.operations.stock_view import StockView
 from shared.operations.transfer_calls import RefusedTransferError
-from shared.store.registry import Registry
+from shared.store.registry import Network, Registry
 
 LONGEST = 33
 """Lines of the longest transfer: its approval is one transaction, with up to three writes for each line."""
+
+
+def usual_time(network: Network, origin: LocationId, destination: LocationId) -> timedelta | None:
+    """Return how long the way takes, where that is declared."""
+    place = network.locations.get(destination)
+    routes = () if place is None or place.replenish is None else place.replenish.routes
+    return next((route.lead_time for route in routes if route.origin == origin), None)
 
 
 def check_request(made: Transfer, registry: Registry, view: StockView) -> None:

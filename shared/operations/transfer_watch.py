@@ -48,18 +48,21 @@ class TransferWatch:
         self._clock = clock
 
     def run(self) -> dict[str, int]:
-        """Look at everything that is due once; return how many cases of transfers were filed anew."""
+        """Look at everything that is due once; return how many cases of transfers are open."""
         now = self._clock()
         found = {case.id: case for listed in self._transfers.due(now) for case in self._judge(listed, now)}
+        late = len(found)
         for known in self._cases.open_of(tuple(_RESOLUTIONS)):
-            case = found.pop(known.id, None) or self._judge_again(known, now)
+            listed = found.pop(known.id, None)
+            case = listed or self._judge_again(known, now)
+            late += case is not None and listed is None
             if case is None:
                 self._cases.close(known.id, _RESOLUTIONS[known.kind], now)
             elif case.facts != known.facts:
                 self._cases.file(case)
         for case in found.values():
             self._cases.file(case)
-        return {"transfers_late": len(found)}
+        return {"transfers_late": late}
 
     def _judge_again(self, known: Case, now: datetime) -> Case | None:
         """Judge by itself what the index did not list, or not yet: it may lag behind the table."""

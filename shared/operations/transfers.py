@@ -11,7 +11,8 @@
 
 What a call of ship, receive or close means is written into the document with its key before anything is posted, so that a
 repetition, or the rest of a call that was cut short, does exactly that again. The movements carry keys made of the
-transfer and that call, and are judged once more in the transaction that posts them.
+transfer and that call, and are judged once more in the transaction that posts them: all that one transaction holds of a
+call is posted, or nothing. Where others came first, the call keeps why it was refused, and nothing of it is posted later.
 
 A change above the four-eyes amount needs two people: who requested the transfer neither approves it nor writes its loss
 off.
@@ -26,16 +27,16 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from datetime import datetime, timedelta
-from typing import NoReturn
 
-from shared.domain.events import Movement, instant
+from shared.domain.events import instant
 from shared.domain.stock import LocationId, Quantity, Sku
-from shared.domain.transfer import OVER, Effect, Transfer, TransferLine, Word, sums, why_not
+from shared.domain.transfer import OVER, Effect, Refusal, Transfer, TransferLine, Word, sums, why_not
 from shared.operations.allotments import Allotments
 from shared.operations.facts import Fact, Outcome
 from shared.operations.four_eyes import SamePersonError
 from shared.operations.post import Poster, PostingContendedError
-from shared.operations.reservations import IdempotencyConflictError
+from shared.operations.reservations import IdempotencyConflictError, InsufficientStockError
+from shared.operations.reserve import Reserver
 from shared.operations.stock_view import StockView
 from shared.operations.transfer_calls import (
     Call,
@@ -47,13 +48,16 @@ from shared.operations.transfer_calls import (
     all_of,
     call_name,
     content_of,
+    left_over,
     read_call,
     refuse,
+    refuse_loss,
     refuse_state,
 )
 from shared.operations.transfer_hold import TransferHold
-from shared.operations.transfer_moves import entered
-from shared.operations.transfer_request import check_request
+from shared.operations.transfer_moves import check_ends, entered, units_of, what_stands
+from shared.operations.transfer_request import check_request, usual_time
+from shared.store.layout import event_key
 from shared.store.registry import Registry
 from shared.store.table import Action, Table, TableError, WriteRefusedError
 from shared.store.transfers import Transfers, transfer_put
@@ -75,6 +79,7 @@ class TransferDesk:
         self._table = table
         self._transfers = Transfers(table)
         self._hold = TransferHold(table)
+        self._reserver = Reserver(table, registry, clock, pause)
         self._registry = registry
         self._poster = poster
         self._view = StockView(table, registry, clock)
@@ -126,7 +131,7 @@ class TransferDesk:
             destination,
             lines,
             Word(actor, now, reason),
-            lead_time=lead_time or self._usual_time(origin, destination),
+            lead_time=lead_time or usual_time(self._registry.network(), origin, destination),
             calls={call: Call(content_of(said), now, ()).written()},
         )
         for attempt in range(ATTEMPTS):
@@ -157,9 +162,17 @@ class TransferDesk:
                 what = "closed" if known.closed is not None else "approved"
                 refuse_state(f"it is {what} already", "look at it: nothing is left to approve")
             self._two_people(known, actor, {line.sku: line.quantity for line in known.lines}, "approve it")
-            return replace(known, approved=Word(actor, now)), self._hold.taken(known, now)
+            return replace(known, approved=Word(actor, now)), self._held(known, now)
 
         return self._once(transfer, actor, key, ["approve"], approved)
+
+    def _held(self, known: Transfer, now: datetime) -> list[Action]:
+        try:
+            return self._hold.taken(known, now)
+        except InsufficientStockError:
+            if not self._reserver.expire_due():
+                raise
+            return self._hold.taken(known, now)
 
     def close(
         self,
@@ -189,9 +202,9 @@ class TransferDesk:
                 )
             lost = {line.sku: units for line in known.lines if (units := known.figures(line.sku).in_transit)}
             if lost and not accept_loss:
-                _refuse_loss(lost)
+                refuse_loss(lost)
             if lost and not may_write_off:
-                raise WriteOffNotAllowedError(f"{_left_over(lost)}, and would be written off")
+                raise WriteOffNotAllowedError(f"{left_over(lost)}, and would be written off")
             self._two_people(known, actor, {sku: abs(units) for sku, units in lost.items()}, "write them off")
             done = replace(
                 known,
@@ -259,6 +272,7 @@ class TransferDesk:
         said.append("" if at is None else instant(at))
 
         def noted(known: Transfer, _now: datetime) -> tuple[Transfer, list[Action]]:
+            check_ends(known, self._registry.network().locations)
             meant = parts or all_of(known, effect)
             if (refusal := why_not(known, effect, sums((one.sku, one.units) for one in meant))) is not None:
                 refuse(refusal)
@@ -270,15 +284,48 @@ class TransferDesk:
         known = self._once(transfer, actor, key, said, noted, lambda found: parts or all_of(found, effect))
         name = call_name(actor, key)
         call = read_call(known.calls[name])
+        if call.refused is not None:
+            refuse(call.refused)
         facts = [
             self._fact(known, effect, part, f"{name}-{number}", {"actor": actor}, at or call.at)
             for number, part in enumerate(call.parts, start=1)
         ]
-        refused = [fact for fact, outcome in self._post(facts) if outcome is Outcome.REFUSED]
-        done = self.get(transfer)
-        for fact in refused:
-            _say_why(done, effect, fact)
-        return done
+        rest = self._unposted(known, facts)
+        is_possible = not rest or why_not(known, effect, units_of(rest)) is None
+        if not is_possible or any(outcome is Outcome.REFUSED for _, outcome in self._post(rest)):
+            refuse(self._note_refusal(transfer, effect, name, facts))
+        return self.get(transfer)
+
+    def _note_refusal(self, transfer: str, effect: Effect, name: str, facts: Sequence[Fact]) -> Refusal:
+        """Keep with a call why the rest of it is never posted, and say so.
+
+        Raises
+        ------
+        TransferBusyError
+            Also when it would not be refused any more.
+        """
+        for attempt in range(ATTEMPTS):
+            known = self.get(transfer)
+            rest = self._unposted(known, facts)
+            why = why_not(known, effect, units_of(rest)) if rest else None
+            if why is None:
+                raise TransferBusyError(transfer)
+            refusal = replace(
+                why,
+                reason=why.reason + what_stands([fact for fact in facts if fact not in rest], effect),
+                remedy=f"{why.remedy}; this key is used up, so say it under another key",
+            )
+            call = replace(read_call(known.calls[name]), refused=refusal)
+            changed = replace(known, calls={**known.calls, name: call.written()})
+            if self._is_written([transfer_put(changed)], attempt):
+                return refusal
+        raise TransferBusyError(transfer)
+
+    def _unposted(self, known: Transfer, facts: Sequence[Fact]) -> list[Fact]:
+        """Return those facts that are not in the ledger."""
+        rest = [fact for fact in facts if fact.event.key not in known.moves]
+        posted = self._table.get_many([event_key(fact.event.key) for fact in rest]) if rest else {}
+        return [fact for fact in rest if event_key(fact.event.key) not in posted]
 
     def _post(self, facts: Sequence[Fact]) -> list[tuple[Fact, Outcome]]:
         try:
@@ -346,12 +393,6 @@ class TransferDesk:
             return True
         return False
 
-    def _usual_time(self, origin: LocationId, destination: LocationId) -> timedelta | None:
-        """Return how long the way takes, where that is declared."""
-        place = self._registry.network().locations.get(destination)
-        routes = () if place is None or place.replenish is None else place.replenish.routes
-        return next((route.lead_time for route in routes if route.origin == origin), None)
-
     def _two_people(self, known: Transfer, actor: str, units: Mapping[Sku, Quantity], what: str) -> None:
         rule = self._registry.network().rules.four_eyes
         if rule is None or not units or actor != known.requested.by:
@@ -364,34 +405,3 @@ class TransferDesk:
         )
         if why is not None:
             raise SamePersonError(f"{actor} has requested it, and {why}: another person must {what}")
-
-
-def _left_over(lost: Mapping[Sku, Quantity]) -> str:
-    """Say how many units are on the way, or arrived without having left."""
-    missing, found = (sum(max(0, sign * units) for units in lost.values()) for sign in (1, -1))
-    said = [f"{missing} units are still in transit"] if missing else []
-    return " and ".join([*said, *([f"{found} units arrived that nobody said had left"] if found else [])])
-
-
-def _refuse_loss(lost: Mapping[Sku, Quantity]) -> NoReturn:
-    remedy = "receive them first, or accept that they are written off (accept_loss: true)"
-    if min(lost.values()) < 0:
-        remedy = "have the shipment told first, or accept the difference (accept_loss: true)"
-    raise RefusedTransferError("accept_loss", _left_over(lost), remedy)
-
-
-def _say_why(done: Transfer, effect: Effect, fact: Fact) -> None:
-    """Raise why what a person said was refused when it was to be posted.
-
-    Raises
-    ------
-    RefusedTransferError
-    TransferBusyError
-        When it would not be refused any more.
-    """
-    event = fact.event
-    if isinstance(event, Movement):
-        units = abs(event.legs[0].quantity)
-        if (refusal := why_not(done, effect, {event.sku: units})) is not None:
-            refuse(refusal)
-    raise TransferBusyError(done.id)

@@ -126,6 +126,17 @@ def test_where_it_stands_forbids_what_makes_no_sense(two_sites: Aws) -> None:
     assert api("GET /v1/transfers/nope").status == 404
 
 
+@pytest.mark.parametrize("said", ["yes", "true", 1, "on"])
+def test_a_loss_is_accepted_by_true_alone(two_sites: Aws, said: object) -> None:
+    name = approved()
+    act(name, "ship")
+
+    refused = act(name, "close", {"reason": "burnt", "accept_loss": said}, scopes="approver", subject="ben")
+
+    assert (refused.status, refused.body["field"]) == (400, "accept_loss")
+    assert api(f"GET /v1/transfers/{name}").body["in_transit"] == 6
+
+
 def test_above_the_four_eyes_amount_another_person_must_approve(two_sites: Aws) -> None:
     name = requested(60).body["id"]
 

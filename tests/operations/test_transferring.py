@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
 from datetime import timedelta
@@ -12,8 +13,9 @@ from hypothesis import strategies as st
 
 from shared.domain.cases import CaseKind, CaseStatus
 from shared.domain.money import parse_money
+from shared.domain.network import Location
 from shared.domain.rules import FourEyes, Rules
-from shared.domain.stock import MessageId, Quantity, Sku, StockKey
+from shared.domain.stock import LocationId, MessageId, Quantity, Sku, StockKey
 from shared.domain.transfer import Transfer, TransferStatus
 from shared.operations.four_eyes import SamePersonError
 from shared.operations.reservations import (
@@ -30,7 +32,9 @@ from shared.operations.transfer_calls import (
     WriteOffNotAllowedError,
 )
 from shared.operations.transfer_request import LONGEST
+from shared.operations.withdraw import withdraw
 from shared.sources.registry import translator
+from shared.store.registry import Network
 from shared.store.table import UnknownOutcomeError
 from shared.store.transfers import place_of
 from tests.operations.house import (
@@ -40,6 +44,7 @@ from tests.operations.house import (
     SHOP,
     TEA,
     WEST,
+    WMS,
     Crash,
     House,
     Interruption,
@@ -736,3 +741,131 @@ def test_nobody_has_accepted_the_loss_of_what_is_shipped_after_the_end() -> None
     house.transfer_watch.run()
     assert house.open_cases() == [CaseKind.TRANSFER_OVERDUE]
     house.assert_exact()
+
+
+def once_written(house: House, then: Callable[[], object], number: int = 0) -> None:
+    """Let something happen right after the n-th write from now on."""
+
+    def strike(write: int, _: object) -> None:
+        if write == number:
+            house.stock.faults = Interruption()
+            then()
+
+    house.stock.faults = Interruption(after=strike)
+
+
+def test_a_call_that_was_refused_posts_nothing_later_and_says_the_same_again() -> None:
+    house = stocked()
+    made = approved(house)
+    house.transfers.ship(made.id, "cat", "s1", [Part(TEA, 3)])
+    once_written(house, lambda: house.transfers.receive(made.id, "eve", "other"))
+    with pytest.raises(RefusedTransferError, match="0 are in transit"):
+        house.transfers.receive(made.id, "dan", "p")
+    house.transfers.ship(made.id, "cat", "s2", [Part(TEA, 3)])
+
+    with pytest.raises(RefusedTransferError, match="0 are in transit") as again:
+        house.transfers.receive(made.id, "dan", "p")
+
+    assert (again.value.field, figures(house.transfers.get(made.id))) == ("lines", (6, 3, 3, 0))
+    assert "another key" in again.value.remedy
+    assert figures(house.transfers.receive(made.id, "dan", "p2")) == (6, 0, 6, 0)
+    house.assert_exact()
+
+
+def two_lines(house: House) -> Transfer:
+    house.post(replace(movement("mugs", 1, 10), sku=MUG))
+    made = house.transfers.request("ann", "r", EAST, WEST, [(TEA, 3), (MUG, 3)], "west runs out")
+    house.transfers.approve(made.id, "ben", "a")
+    return house.transfers.ship(made.id, "cat", "s")
+
+
+def test_of_a_call_with_a_line_that_is_refused_nothing_is_posted() -> None:
+    house = stocked()
+    made = two_lines(house)
+    once_written(house, lambda: house.transfers.receive(made.id, "eve", "other", [Part(MUG, 1)]))
+
+    with pytest.raises(RefusedTransferError, match="MUG: 2 are in transit"):
+        house.transfers.receive(made.id, "dan", "p")
+
+    assert figures(house.transfers.get(made.id)) == (6, 5, 1, 0)
+    house.assert_exact()
+
+
+def test_the_rest_of_a_call_that_was_cut_short_is_judged_before_it_is_posted() -> None:
+    house = stocked()
+    made = two_lines(house)
+
+    def crash() -> None:
+        raise Crash
+
+    once_written(house, crash)
+    with pytest.raises(Crash):
+        house.transfers.receive(made.id, "dan", "p")
+    house.transfers.receive(made.id, "eve", "other", [Part(MUG, 1)])
+
+    with pytest.raises(RefusedTransferError, match="MUG: 2 are in transit"):
+        house.transfers.receive(made.id, "dan", "p")
+
+    assert figures(house.transfers.get(made.id)) == (6, 5, 1, 0)
+
+
+def test_a_call_too_long_for_one_transaction_says_what_of_it_stands_when_the_rest_is_refused() -> None:
+    skus = [Sku(f"SKU-{number}") for number in range(LONGEST)]
+    house = House(skus=skus)
+    house.post(*(replace(movement(f"opening-{sku}", 0, 10), sku=sku) for sku in skus))
+    house.clock.advance(hours=1)
+    made = house.transfers.request("ann", "r", EAST, WEST, [(sku, 2) for sku in skus], "a new shop")
+    house.transfers.approve(made.id, "ben", "a")
+    house.transfers.ship(made.id, "cat", "s")
+    # The first write notes the call, the second posts its first lines.
+    once_written(house, lambda: house.transfers.receive(made.id, "eve", "other", [Part(skus[-1], 1)]), 1)
+
+    for _ in range(2):
+        with pytest.raises(RefusedTransferError, match="SKU-32: 1 are in transit") as refused:
+            house.transfers.receive(made.id, "dan", "p")
+
+    stands = [sku for sku in skus[:-1] if house.transfers.get(made.id).figures(sku).received]
+    assert 0 < len(stands) < LONGEST - 1
+    assert "SKU-0 2, SKU-1 2" in str(refused.value)
+    assert f"{len(stands)} lines" in str(refused.value)
+    house.assert_exact()
+
+
+def test_units_of_a_reservation_whose_time_is_over_can_be_transferred() -> None:
+    house = stocked()
+    house.reserver.reserve("k", "bob", SHOP, [Wanted(TEA, 8, EAST)], timedelta(minutes=1))
+    house.clock.advance(minutes=2)
+
+    assert approved(house).status is TransferStatus.APPROVED
+    assert quantities(house, KEY) == (10, 0, 4)
+    house.assert_exact()
+
+
+def test_a_location_that_is_declared_no_more_can_neither_ship_nor_receive() -> None:
+    house, north = stocked(), LocationId("north")
+    house.declare(replace(network(), locations={**network().locations, north: Location(north, WMS, WMS)}))
+    house.registry.network(fresh=True)
+    gone = Network({}, {north: Location(north)}, {})
+    made = house.transfers.request("ann", "r", EAST, north, [(TEA, 6)], "a new shop")
+    house.transfers.approve(made.id, "ben", "a")
+    house.transfers.ship(made.id, "cat", "s", [Part(TEA, 4)])
+    withdraw(gone, house.stock, house.registry, house.clock)
+    house.registry.network(fresh=True)
+
+    for act in (house.transfers.ship, house.transfers.receive):
+        with pytest.raises(RefusedTransferError, match="'north' is not declared any more") as refused:
+            act(made.id, "cat", "again")
+        assert "declare it again" in refused.value.remedy
+    closed = written_off(house, made)
+
+    assert (closed.status, figures(closed)) == (TransferStatus.CLOSED_SHORT, (4, 0, 0, 4))
+    assert quantities(house, KEY) == (6, 0, 6)
+    house.assert_exact()
+
+
+def test_each_run_of_the_watch_says_how_many_are_late() -> None:
+    house = stocked()
+    shipped(house, lead_time=timedelta(hours=1))
+    house.clock.advance(hours=2)
+
+    assert [house.transfer_watch.run() for _ in range(2)] == [{"transfers_late": 1}] * 2
