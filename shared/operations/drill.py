@@ -27,7 +27,7 @@ from shared.domain.network import Channel, Source
 from shared.domain.stock import ChannelId, LocationId, Quantity, Sku, SourceId, StockKey
 from shared.operations.activity import MOST_KEYS, ActivityReader
 from shared.operations.promises import Promises
-from shared.store.layout import heard_key
+from shared.store.layout import believed_key
 from shared.store.listings import Listings
 from shared.store.registry import Network, Registry
 from shared.store.table import Table
@@ -143,7 +143,7 @@ class DrillDesk:
             return {}
         found: dict[LocationId, timedelta] = {}
         for location in locations:
-            item = self._table.get(heard_key(source.id, location)) or {}
+            item = self._table.get(believed_key(source.id, location)) or {}
             said = cast("str | None", item.get("as_of"))
             if said is not None:
                 found[location] = parse_instant(said) + source.freshness - self._clock()

@@ -1,5 +1,6 @@
 """Watching how fresh what each source says is: one that falls silent about a location is a case. Where it is believed
-about the counts there, every promise that its silence changes is looked at anew.
+about the counts there, every promise that its silence changes is looked at anew. To a promise a source is silent, too, that
+speaks where it is not live: that is no case, for somebody decided it.
 
 When a location turns stale, or fresh again, all its stock keys are marked as changed, so that every channel is told
 its new number like any other change. Only then is the turn written down: a run that is cut short does it again.
@@ -8,6 +9,7 @@ its new number like any other change. Only then is the turn written down: a run 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from datetime import datetime
 from typing import cast
 
@@ -17,10 +19,20 @@ from shared.domain.network import Location, Source
 from shared.domain.stock import LocationId
 from shared.store.bulk import write_each
 from shared.store.cases import Cases
-from shared.store.layout import SHARDS, heard_key, key_of, plain
+from shared.store.layout import SHARDS, believed_key, heard_key, key_of, plain
 from shared.store.promises import promise_action
 from shared.store.registry import Network, Registry
-from shared.store.table import Exists, Table, Update
+from shared.store.table import Exists, Key, Table, Update
+
+
+@dataclass(frozen=True, slots=True)
+class _Age:
+    """Until when something was said, whether that is too long ago, and whether it was not when it was last looked at."""
+
+    key: Key
+    heard: datetime | None
+    is_stale: bool
+    has_turned: bool
 
 
 class FreshnessWatch:
@@ -53,23 +65,36 @@ class FreshnessWatch:
                 yield location
 
     def _look(self, location: Location, source: Source) -> tuple[bool, bool]:
-        now, key = self._clock(), heard_key(source.id, location.id)
+        """Look at one location; return whether what the source says of it is stale, and whether that has turned."""
+        now = self._clock()
+        silence = self._age(heard_key(source.id, location.id), source)
+        name = case_id(CaseKind.STALE_SOURCE, source.id, location.id)
+        if silence.is_stale:
+            if not self._cases.which_open([name]):
+                self._cases.file(_case(name, location, source, silence.heard, now))
+        elif silence.has_turned:
+            self._cases.close(name, f"{source.id} has spoken again", now)
+        self._note(silence)
+        if location.counts != source.id:
+            return silence.is_stale, silence.has_turned
+        promised = self._age(believed_key(source.id, location.id), source)
+        if promised.has_turned:
+            self._mark(location, now)
+        self._note(promised)
+        return promised.is_stale, promised.has_turned
+
+    def _age(self, key: Key, source: Source) -> _Age:
         item = self._table.get(key) or {}
         said = cast("str | None", item.get("as_of"))
         heard = None if said is None else parse_instant(said)
-        is_stale = heard is None or (source.freshness is not None and now - heard > source.freshness)
-        has_turned = is_stale != item.get("is_stale", False)
-        if has_turned:
-            if location.counts == source.id:
-                self._mark(location, now)
-            self._table.write([Update(key, set={"is_stale": is_stale})])
-        name = case_id(CaseKind.STALE_SOURCE, source.id, location.id)
-        if is_stale:
-            if not self._cases.which_open([name]):
-                self._cases.file(_case(name, location, source, heard, now))
-        elif has_turned:
-            self._cases.close(name, f"{source.id} has spoken again", now)
-        return is_stale, has_turned
+        is_stale = heard is None or (
+            source.freshness is not None and self._clock() - heard > source.freshness
+        )
+        return _Age(key, heard, is_stale, is_stale != item.get("is_stale", False))
+
+    def _note(self, age: _Age) -> None:
+        if age.has_turned:
+            self._table.write([Update(age.key, set={"is_stale": age.is_stale})])
 
     def _mark(self, location: Location, now: datetime) -> None:
         """Mark every stock key of a location as changed; what changed meanwhile is marked by that change."""

@@ -1,7 +1,8 @@
 """What promises are made from: what is available, what is set aside, and whether the location's counts are fresh.
 
 A source whose ``freshness`` is declared must speak of a location at least that often; while it does not, what we
-know there is stale, and each channel withholds its declared share (``stale_percent``).
+know there is stale, and each channel withholds its declared share (``stale_percent``). What it says where it is not live
+changes nothing that we know, and makes nothing fresh.
 
 A kit's promise is made from those of its components. They are read in one go, each consistently but not all at one
 instant: the number was true of each component when it was read, and whatever changes one of them after that marks the
@@ -25,7 +26,7 @@ from shared.domain.kits import components_at
 from shared.domain.network import Listing
 from shared.domain.stock import LocationId, Sku, StockKey
 from shared.domain.units import UnknownUnitError
-from shared.store.layout import heard_key
+from shared.store.layout import believed_key
 from shared.store.promises import standing_of, standings
 from shared.store.registry import Registry
 from shared.store.table import Item, Table
@@ -123,7 +124,7 @@ class Promises:
             elif is_stale:
                 found.add(location)
         if unknown:
-            keys = {heard_key(network.locations[place].counts or "", place): place for place in unknown}
+            keys = {believed_key(network.locations[place].counts or "", place): place for place in unknown}
             heard = self._table.get_many(list(keys))
             for key, location in keys.items():
                 said = heard.get(key)

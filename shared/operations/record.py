@@ -96,7 +96,8 @@ class Recorder:
             facts, waiting = parted(facts, self._poster, network, approved)
         results = self._poster.post(facts, network)
         self._damper.corrected(results)
-        self._observations.record(resolution.observations, now, agreed=_counted(results))
+        withheld = {observation_of(x.event) for x in resolution.withheld if isinstance(x.event, Count)}
+        self._observations.record(resolution.observations, now, _counted(results), withheld)
         self._observations.tell(resolution.hearsay)
         self._shadows.withhold(source.id, _in_shadow(resolution.withheld, source))
         cases = [

@@ -26,6 +26,7 @@ stock         REPAIR#sku#location             V#n                          what 
 stock         SWEEP                           ``-``                        how far the sweeps of drift have come
 stock         FAST#sku#location               ``-``                        a stock key that moves often
 stock         HEARD#source                    location                     when it last said anything of there
+stock         BELIEVED#source                 location                     the same, of what it said where it was live
 stock         CORR#sku#location               ``-``                        its newest corrections
 stock         PATH#from#to                    ``-``, H, D: hour, day       what goes through a handoff
 stock         TALLY#location                  day#source                   counters of a day, from the journal
@@ -201,7 +202,13 @@ def key_of(pk: str) -> StockKey:
 
 
 def heard_key(source: str, location: LocationId) -> Key:
+    """Name what says until when a source has spoken of a location."""
     return Key(f"HEARD#{part(source)}", part(location))
+
+
+def believed_key(source: str, location: LocationId) -> Key:
+    """Name what says until when a source has spoken of a location where it was live: promises are as fresh as that."""
+    return Key(f"BELIEVED#{part(source)}", part(location))
 
 
 def pace_key(channel: ChannelId) -> Key:

@@ -20,7 +20,7 @@ from shared.domain.drift import Observation, Statement, Told
 from shared.domain.events import Movement, instant, parse_instant
 from shared.domain.stock import Counter, EventKey, LocationId, Sku, SourceId, StockKey
 from shared.store.bulk import write_each
-from shared.store.layout import SHARDS, heard_key, observation_key, shard, told_key
+from shared.store.layout import SHARDS, believed_key, heard_key, observation_key, shard, told_key
 from shared.store.table import (
     AnyOf,
     AttributeAbsent,
@@ -63,14 +63,19 @@ class Observations:
 
     def __init__(self, table: Table) -> None:
         self._table = table
-        self._noted: dict[tuple[SourceId, LocationId], datetime] = {}
+        self._noted: dict[Key, datetime] = {}
 
     def record(
-        self, observations: Sequence[Observation], at: datetime, agreed: Collection[Observation] = ()
+        self,
+        observations: Sequence[Observation],
+        at: datetime,
+        agreed: Collection[Observation] = (),
+        withheld: Collection[Observation] = (),
     ) -> None:
         """Keep each observation unless something newer is known of its subject.
 
-        Those in ``agreed`` are what the ledger says itself, and do not wait for a comparison.
+        Those in ``agreed`` are what the ledger says itself, and do not wait for a comparison. Those ``withheld`` would have
+        counted, were their source live there: they make no promise fresh.
         """
         newest: dict[tuple[str, str, str, str], Observation] = {}
         for seen in observations:
@@ -79,26 +84,27 @@ class Observations:
             if known is None or _rank(seen) >= _rank(known):
                 newest[subject] = seen
         write_each(self._table, [_update(seen, at, seen in agreed) for seen in newest.values()])
-        self._heard(observations)
+        self._heard(observations, withheld)
 
-    def _heard(self, observations: Iterable[Observation]) -> None:
+    def _heard(self, observations: Iterable[Observation], withheld: Collection[Observation]) -> None:
         """Note how far each source has spoken of each location; not oftener than every ``NOTED_EVERY``."""
-        newest: dict[tuple[SourceId, LocationId], datetime] = {}
+        newest: dict[Key, datetime] = {}
         for seen in observations:
             told = (seen.source, seen.location)
-            newest[told] = max(seen.as_of, newest.get(told, seen.as_of))
+            for key in [heard_key(*told), *(() if seen in withheld else [believed_key(*told)])]:
+                newest[key] = max(seen.as_of, newest.get(key, seen.as_of))
         news = {
-            told: as_of
-            for told, as_of in newest.items()
-            if told not in self._noted or as_of - self._noted[told] >= NOTED_EVERY
+            key: as_of
+            for key, as_of in newest.items()
+            if key not in self._noted or as_of - self._noted[key] >= NOTED_EVERY
         }
         updates = [
             Update(
-                heard_key(*told),
+                key,
                 set={"as_of": instant(as_of)},
                 conditions=(AnyOf((AttributeAbsent("as_of"), LessThan("as_of", instant(as_of)))),),
             )
-            for told, as_of in news.items()
+            for key, as_of in news.items()
         ]
         if updates:
             write_each(self._table, updates)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from datetime import timedelta
 
 import pytest
 
@@ -11,13 +12,15 @@ from shared.channels.contract import Offer
 from shared.domain.network import Channel
 from shared.domain.rollout import EVERYTHING, Mode, Rollout, Rule, Scope
 from shared.domain.stock import LocationId, MessageId, Sku, SourceId, StockKey
+from shared.operations.freshness import FreshnessWatch
 from shared.operations.message_view import MessageView
+from shared.operations.promises import Promises
 from shared.operations.rollout_desk import RolloutDesk, RolloutFieldError, Switched
 from shared.operations.shadow_report import ChannelShadow, ShadowDesk
 from shared.store.inbox import MessageStatus
 from shared.store.registry import REMEMBERED_S, Network
 from tests.operations.deliveries import body, drop, receipt, rows
-from tests.operations.house import EAST, KEY, SHOP, TEA, WEST, WMS, House, count, movement
+from tests.operations.house import EAST, KEY, SHOP, TEA, WEST, WMS, House, count, movement, network
 from tests.operations.shop import Shop
 
 MUG = Sku("MUG")
@@ -577,6 +580,30 @@ def test_a_file_of_which_rows_wait_for_a_code_posts_the_others_when_it_is_read_a
 
     assert house.on_hand(StockKey(TEA, WEST)) == 7
     assert house.open_cases() == ["unknown_code"]
+
+
+def test_counts_that_are_withheld_make_no_promise_fresh_until_their_source_is_live_again() -> None:
+    declared = network()
+    wms = replace(declared.sources[WMS], freshness=timedelta(hours=1))
+    house = House(replace(declared, sources={**declared.sources, WMS: wms}))
+    watch = FreshnessWatch(house.stock, house.registry, house.cases, house.clock)
+
+    def counted(document: str) -> tuple[bool, int]:
+        house.clock.advance(hours=5)
+        line = {"sku": "TEA", "quantity": 10}
+        house.store("wms", body("count", document, line, occurred_at=house.clock()))
+        house.settle()
+        turned = watch.run()["turned"]
+        promises = Promises(house.stock, house.registry, house.clock)
+        return promises.standings([KEY])[KEY].is_stale, turned
+
+    assert counted("C-1") == (False, 0)
+    switch(house, Mode.OBSERVE, kind="source", name=WMS)
+    assert counted("C-2") == (True, 1)
+    assert counted("C-3") == (True, 0)
+    assert house.open_cases() == []
+    switch(house, Mode.LIVE, kind="source", name=WMS)
+    assert counted("C-4") == (False, 1)
 
 
 def test_an_order_of_a_source_in_shadow_reserves_nothing() -> None:
