@@ -19,6 +19,8 @@ from infra.cli.network_diff import Entry, NetworkDiff, compare
 from infra.cli.signing import check_signing_secret, current_secret
 from infra.cli.target import LOCAL, Target
 from infra.network_file import NetworkFileError, read_network
+from shared.domain.network import Channel, Source
+from shared.domain.rollout import ALL_LIVE, EVERYTHING, Rollout, sold_unheard
 from shared.domain.stock import ChannelId
 from shared.operations.fresh_look import queue_fresh_look
 from shared.operations.set_aside import SetAsideBusyError
@@ -51,6 +53,7 @@ def apply(session: Session, file: Path, yes: bool, remove: bool) -> None:
         diff = diff.removing(lambda location: has_history(location, view))
     _require_infrastructure(target, diff, file)
     _require_safe_secrets(target, said)
+    _require_orders_heard(declared, said)
     for line in diff.lines(remove=remove):
         click.echo(printable(line), err=session.as_json)  # before the question, and never inside the JSON
     queued: dict[str, int] = {}
@@ -171,6 +174,29 @@ def _require_infrastructure(target: Target, diff: NetworkDiff, file: Path) -> No
         f"stage {target.stage} has no queues and secrets for {', '.join(missing)}; nothing was applied",
         f"deploy them first (`{first}`), then apply again",
     )
+
+
+def _require_orders_heard(declared: Network, said: Network) -> None:
+    """Refuse a channel that would be live where the source of its orders is not; who says no mode stays as it is."""
+    for source in said.sources.values():
+        channel = None if source.channel is None else said.channels.get(source.channel)
+        if channel is None:
+            continue
+        sells = _rollout_of(channel, declared.channels.get(channel.id))
+        orders = _rollout_of(source, declared.sources.get(source.id))
+        part = sold_unheard(sells, orders, EVERYTHING, channel.locations)
+        if part is not None:
+            raise CommandError(
+                f"channels.{channel.id}.rollout: {channel.id} would be live for {part} while {source.id}, which brings its "
+                "orders, is not: it would be sent numbers from which its own sales are missing; nothing was applied",
+                f"say mode: shadow there in channels.{channel.id}.rollout too, or let sources.{source.id} be live there",
+            )
+
+
+def _rollout_of(said: Source | Channel, declared: Source | Channel | None) -> Rollout:
+    """Return what will hold for a source or channel once what is said of it is applied."""
+    kept = None if declared is None else declared.rollout
+    return next((one for one in (said.rollout, kept) if one is not None), ALL_LIVE)
 
 
 def _require_safe_secrets(target: Target, said: Network) -> None:

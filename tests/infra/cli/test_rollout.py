@@ -128,6 +128,27 @@ def test_a_new_channel_that_is_declared_in_shadow_is_never_live(bare: Bench) -> 
     assert mode(bare, "TEA") is Mode.SHADOW
 
 
+def test_a_source_of_orders_is_not_switched_back_under_a_live_channel(bench: Bench) -> None:
+    result = bench.run("rollout", "shopify", "--mode", "shadow")
+    assert result.exit_code == 1
+    assert "shop would be live for every SKU at east while shopify" in result.stderr
+    assert "put shop into shadow there first" in result.stderr
+
+
+def test_a_file_that_puts_a_source_of_orders_into_shadow_under_a_live_channel_is_not_applied(
+    bench: Bench,
+) -> None:
+    shopify = "  shopify: {connector: shopify,"
+    in_shadow = NETWORK.replace(shopify, f"{shopify} rollout: [{{mode: shadow}}],")
+    result = bench.run("apply", bench.file("network.yaml", in_shadow), "--yes")
+    assert result.exit_code == 1
+    assert "say mode: shadow there in channels.shop.rollout too" in result.stderr
+    assert bench.registry.rollouts.all() == {}
+
+    bench.run("rollout", "shop", "--mode", "shadow")
+    assert bench.run("apply", bench.file("network.yaml", in_shadow), "--yes").exit_code == 0
+
+
 @pytest.mark.parametrize(
     ("text", "told"),
     [
