@@ -15,11 +15,12 @@ from typing import TypeAlias
 from shared.domain.cases import Case, CaseKind, CaseStatus
 from shared.domain.drift_report import DriftReport, Tally
 from shared.domain.durations import Durations, bucket_of
+from shared.domain.events import parse_instant
 from shared.domain.inventory_value import worths
 from shared.domain.match_rate import ENOUGH, Matches
 from shared.domain.money import amount_text
 from shared.domain.stock import LocationId
-from shared.domain.tallies import Place, durations_of
+from shared.domain.tallies import GAINED, LOST, Place, durations_of
 from shared.domain.transfer import Effect, Transfer, TransferStatus
 
 Row: TypeAlias = "Mapping[str, str | int | None]"
@@ -52,12 +53,10 @@ class Kpi:
 
 
 NOT_MEASURED = (
-    Kpi("time_to_detect", "from the fault to its case", (), "when a fault began is not known; `onecount explain` names the event that it began with"),
     Kpi("event_to_each_system", "from the event to its confirmation in each system", (), "kept as its two parts, event_to_posting by source and push_latency by channel; `onecount trace --event` shows the whole way of one event"),
     Kpi("fill_rate", "share of the ordered units that could be covered at once", (), "an order line keeps what is open of it, and not what could be covered when it came"),
     Kpi("reservation_conflicts", "reservations refused for want of stock", (), "a refused reservation is answered and not kept; CloudWatch counts them by channel (ReservationsRefused)"),
     Kpi("backorders_by_sync", "backorders that a late handoff caused", (), "an oversell is not traced to one handoff; see oversells and drift_by_cause"),
-    Kpi("write_offs", "write-offs as a share of the stock's value", (), "it needs unit costs; the units are under manual_adjustments and variance"),
 )  # fmt: skip
 """What is asked for and cannot be told honestly from what is kept."""
 
@@ -135,6 +134,36 @@ def of_cases(cases: Iterable[Case], first: date, last: date) -> list[Kpi]:
     ]  # fmt: skip
 
 
+def time_to_detect(cases: Iterable[Case], first: date, last: date) -> Kpi:
+    """Return how long it took from the likeliest fault until its drift case was opened, by system; or that it is not known."""
+    took: defaultdict[tuple[str, str], Counter[int]] = defaultdict(Counter)
+    unknown = Counter[str]()
+    for case in cases:
+        if case.kind is not CaseKind.DRIFT or not first <= case.opened_at.date() <= last:
+            continue
+        source, began, at = (str(case.facts.get(name)) for name in ("source", "fault_from", "fault_at"))
+        fault = parse_instant(at) if "fault_at" in case.facts else None
+        if fault is None or fault > case.opened_at:
+            unknown[source] += 1
+        else:
+            took[source, began][bucket_of(case.opened_at - fault)] += 1
+    known: list[Row] = [
+        {"source": source, "from": began, **times(Durations(steps))}
+        for (source, began), steps in sorted(took.items())
+    ]
+    return Kpi(
+        "time_to_detect",
+        "from the event that the likeliest cause names, or the first statement that differs, until the drift case was opened",
+        (
+            *known,
+            *(
+                {"source": source, "from": None, "count": count, "p50_ms": None, "p95_ms": None}
+                for source, count in sorted(unknown.items())
+            ),
+        ),
+    )
+
+
 def of_drift(report: DriftReport) -> list[Kpi]:
     """Return drift by site, handoff and cause, the worst first."""
     says = "drifting units of cases that are open, or were closed in these days or since, by"
@@ -179,6 +208,37 @@ def of_worth(found: Iterable[tuple[LocationId, date, Mapping[str, int]]]) -> Kpi
             for one in worths(sums)
         ),
     )
+
+
+def of_losses(tallies: Iterable[Tallied], worth: Iterable[tuple[LocationId, date, Mapping[str, int]]]) -> Kpi:
+    """Return what adjustments and counts took off the book, by location and currency, beside what it is all worth."""
+    stands = {(at, one.currency): one.micros for at, _, sums in worth for one in worths(sums)}
+    found: defaultdict[tuple[LocationId, str], Counter[str]] = defaultdict(Counter)
+    for place, tally in tallies:
+        for name, number in tally.items():
+            kind, mark, currency = name.rpartition("_")
+            if mark and kind.partition("_")[0] in (LOST, GAINED):
+                found[place.location, currency][kind] += number
+    places = sorted(found, key=lambda one: (one[0], not one[1], one[1]))
+    return Kpi(
+        "write_offs",
+        "what adjustments and counts took off the book and added to it; the share that is gone of the newest inventory value",
+        tuple(_loss_row(*place, found[place], stands.get(place, 0)) for place in places),
+    )
+
+
+def _loss_row(at: LocationId, currency: str, one: Counter[str], stands: int) -> Row:
+    off, on = one[f"{LOST}_worth"], one[f"{GAINED}_worth"]
+    return {
+        "location": at,
+        "currency": currency or None,
+        "units_off": one[LOST],
+        "units_on": one[GAINED],
+        "written_off": amount_text(off) if currency else None,
+        "written_on": amount_text(on) if currency else None,
+        "net": amount_text(on - off) if currency else None,
+        "share_rate": 10_000 * (off - on) // stands if off >= on and stands > 0 and currency else None,
+    }
 
 
 def times(found: Durations) -> dict[str, int | None]:

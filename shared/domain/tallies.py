@@ -15,12 +15,18 @@ counter                      of one source, at one location, on one day
 ``read_off``
 ``adjusted``, ``up``,        adjustments by hand; units that they added, and took
 ``down``
+``lost_EUR``,               units with a cost in euros that adjustments and counts of the shelf took off what is on
+``gained_EUR``               hand, and added to it; ``lost_`` and ``gained_``: those without a cost
+``lost_worth_EUR``,         what they are worth in millionths, at the cost that stood when they were counted here
+``gained_worth_EUR``
 ``taken_back``               events that an undo took back, and units of recalled lots set on hold
 ===========================  =======================================================================================
 
 A count **matches** when the book, as of the instant of the count and as it stood when the count was posted, said the
 same number. A movement that comes later and explains the difference does not make it a match: until then the book was
-wrong. The counts with which a stock key began (an opening) are compared with nothing, and not counted.
+wrong. The counts with which a stock key began (an opening) are compared with nothing, and not counted. What is **lost**
+is otherwise: such a movement restates the count, and what the count had lost is gained again, so that the two together
+come to what is gone for good.
 """
 
 from __future__ import annotations
@@ -32,13 +38,21 @@ from datetime import date, datetime
 from typing import NamedTuple
 
 from shared.domain.durations import Durations, bucket_of
-from shared.domain.events import event_source
+from shared.domain.events import MovementKind, event_source
 from shared.domain.ledger import Cause, Line, Opening, is_opened_by, opened_by
+from shared.domain.money import Money
 from shared.domain.network import MANUAL
 from shared.domain.stock import Counter, EventKey, LocationId, Quantity, SourceId, StockKey
 
-_BY_HAND_OF_OURS = ("onecount/undo/", "onecount/lot/")
+_UNDONE = "onecount/undo/"
+
+_BY_HAND_OF_OURS = (_UNDONE, "onecount/lot/")
 """How the keys of events begin that somebody had us write: an undo, a recall."""
+
+LOST, GAINED = "lost", "gained"
+
+_PARTS = 5
+"""Parts of an event key: source, document, line, kind, version."""
 
 _TOOK = "t"
 """What a counter is named that stands for one step of how long events took; the step follows."""
@@ -83,6 +97,21 @@ class Counted:
     tallies: dict[Place, Tally[str]] = field(default_factory=dict)
     variances: dict[date, tuple[int, Quantity]] = field(default_factory=dict)
 
+    @property
+    def has_losses(self) -> bool:
+        """Whether units were lost or gained, which are to be valued."""
+        return any(tally[name] for tally in self.tallies.values() for name in (LOST, GAINED))
+
+    def value(self, cost: Money | None) -> None:
+        """Say of lost and gained units in which currency one has its cost, if it has one, and what they are worth."""
+        currency = "" if cost is None else cost.currency
+        for tally in self.tallies.values():
+            for name in (LOST, GAINED):
+                if units := tally.pop(name, 0):
+                    tally[f"{name}_{currency}"] = units
+                    if cost is not None:
+                        tally[f"{name}_worth_{cost.currency}"] = cost.micros * units
+
 
 def count_entries(
     key: StockKey, before: Progress, entries: Sequence[Entry], is_physical: Callable[[SourceId], bool]
@@ -96,6 +125,7 @@ def count_entries(
         if opening is None and entry.lines:
             opening = opened_by(entry.lines) or (SourceId(""), entry.lines[0].valid_at)
         _count_movements(counted, entry)
+        _count_losses(counted, entry, opening, is_physical)
         for line in entry.lines:
             is_count = line.cause is Cause.COUNT and line.slot.counter is Counter.ON_HAND
             if is_count and not (opening and is_opened_by(line, *opening)):
@@ -126,6 +156,31 @@ def _count_movements(counted: Counted, entry: Entry) -> None:
             _count_event(tally, line, entry.posted_at)
         if event_source(line.event_key) == MANUAL.id:
             tally["up" if line.quantity > 0 else "down"] += abs(line.quantity)
+
+
+def _count_losses(
+    counted: Counted, entry: Entry, opening: Opening | None, is_physical: Callable[[SourceId], bool]
+) -> None:
+    for line in entry.lines:
+        source = event_source(line.event_key)
+        if line.cause is Cause.MOVEMENT:
+            is_meant = is_adjustment(line.event_key)
+        else:  # what restates or retracts a count carries its source and instant
+            is_meant = is_physical(source) and (source, line.valid_at) != opening
+        if is_meant and line.quantity and line.slot.counter is Counter.ON_HAND:
+            name = LOST if line.quantity < 0 else GAINED
+            _tally(counted, entry, line.event_key)[name] += abs(line.quantity)
+
+
+def is_adjustment(event: EventKey) -> bool:
+    """Whether the key of a movement says that it is an adjustment, or takes one back.
+
+    It is one where somebody entered it, or its sender calls it that.
+    """
+    while event.startswith(_UNDONE):  # what takes an adjustment back is the reverse of one
+        event = EventKey(event.removeprefix(_UNDONE))
+    parts = event.split("/")
+    return parts[0] == MANUAL.id or (len(parts) == _PARTS and parts[3] == MovementKind.ADJUSTMENT)
 
 
 def _count_event(tally: Tally[str], line: Line, posted_at: datetime) -> None:

@@ -6,7 +6,7 @@ daily sweep, and counting that fails holds up nobody: a measurement is never wor
 nothing more for it.
 
 The price: for each stock key of a batch one read of two small items and a conditional write, and one write for each
-location and source of the batch.
+location and source of the batch; and a read of the item where units were lost or gained, for its cost.
 """
 
 from __future__ import annotations
@@ -100,11 +100,16 @@ class EventCounter:
         """Return what the next entries of those journals add that are longer than was counted."""
         sources = self._registry.network().sources
         found = self._tallies.progress(lengths)
-        return [
+        behind = [
             self._next(key, progress, lengths[key], sources)
             for key, progress in found.items()
             if progress.entries < lengths[key]
         ]
+        lost = [one for one in behind if one.has_losses]
+        items = self._registry.items.find({one.key.sku for one in lost}) if lost else {}
+        for one in lost:
+            one.value(items[one.key.sku].cost if one.key.sku in items else None)
+        return behind
 
     def _next(
         self, key: StockKey, before: Progress, length: int, sources: Mapping[SourceId, Source]

@@ -14,6 +14,7 @@ from itertools import islice
 
 from shared.domain.cases import Case, CaseKind, CaseStatus, Fact
 from shared.domain.drift import Comparison, Observation, parse_formula
+from shared.domain.events import instant
 from shared.domain.ledger import Cause
 from shared.domain.root_cause import (
     Account,
@@ -285,6 +286,8 @@ def explained(case: Case, explanation: Explanation) -> Case:
     facts: dict[str, Fact] = {**case.facts, "cause": first.cause, "confidence": first.confidence}
     if first.events:
         facts["guilty_event"] = first.events[0]
+    if first.fault is not None:
+        facts["fault_from"], facts["fault_at"] = first.fault[0], instant(first.fault[1])
     if len(equal) > 1:
         facts["fit_equally"] = len(equal)
     for number, hypothesis in enumerate(explanation.hypotheses[: max(3, len(equal))], start=1):

@@ -23,8 +23,10 @@ from shared.domain.kpis import (
     of_cases,
     of_drift,
     of_journal,
+    of_losses,
     of_transfers,
     of_worth,
+    time_to_detect,
     times,
 )
 from shared.domain.match_rate import Matches
@@ -61,6 +63,7 @@ class KpiDesk:
         tallies = [found for at in locations for found in self._tallies.between(at, earliest, last)]
         cases = list(self._cases.every())
         drifts = (case for case in cases if case.kind is CaseKind.DRIFT)
+        worth = list(self._worth(first, last))
         since = datetime(first.year, first.month, first.day, tzinfo=UTC)
         ended = (one for one in self._transfers.newest(LOOKED_AT))
         return [
@@ -68,9 +71,11 @@ class KpiDesk:
             self._variance_by_sku(first, last),
             *self._of_handoffs(first, last),
             *of_cases(cases, first, last),
+            time_to_detect(cases, first, last),
             *of_drift(drift_report(drifts, dict(locations), since)),
             of_transfers(ended, lambda at: first <= at.date() <= last),
-            of_worth(self._worth(first, last)),
+            of_worth(worth),
+            of_losses((one for one in tallies if one[0].day >= first), worth),
             goal(tallies, last),
             *NOT_MEASURED,
         ]

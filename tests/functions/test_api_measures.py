@@ -132,7 +132,10 @@ def test_the_key_figures_are_told_with_what_is_not_measured(aws: Aws) -> None:
     [took] = found["event_to_posting"]["rows"]
     assert (took["source"], took["count"]) == ("wms", 1)
     assert found["match_rate"]["rows"] == [{"location": "east", "counts": 1, "matched": 0, "rate": 0}]
-    assert (found["write_offs"]["rows"], bool(found["write_offs"]["not_measured"])) == ([], True)
+    assert (found["backorders_by_sync"]["rows"], bool(found["backorders_by_sync"]["not_measured"])) == (
+        [],
+        True,
+    )
     assert found["oversells"] == {**found["oversells"], "rows": [], "not_measured": None}
 
 

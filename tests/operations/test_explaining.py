@@ -8,6 +8,7 @@ from datetime import timedelta
 import pytest
 
 from shared.domain.cases import Case, CaseKind, CaseStatus
+from shared.domain.events import instant
 from shared.domain.items import Item
 from shared.domain.money import parse_money
 from shared.domain.network import Tolerance
@@ -120,6 +121,7 @@ def test_a_case_names_the_cause_the_guilty_event_and_the_remedy(house: House) ->
     assert case is not None
     assert case.facts["cause"] == RootCause.MISSING_EVENT
     assert case.facts["guilty_event"] == "wms/R-2/1/receipt/"
+    assert (case.facts["fault_from"], case.facts["fault_at"]) == ("event", instant(at(70)))
     assert "never counted wms/R-2/1/receipt/" in case.title
     assert "send the event to erp again" in case.remedy
     assert str(case.facts["hypothesis_1"]).startswith(

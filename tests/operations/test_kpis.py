@@ -8,6 +8,7 @@ from datetime import timedelta
 import pytest
 
 from shared.domain.cases import Case, CaseKind, Fact
+from shared.domain.events import instant
 from shared.domain.item_changes import Declaration, changed
 from shared.domain.items import Change, Item
 from shared.domain.kpis import Kpi, Row
@@ -46,7 +47,7 @@ def house() -> House:
 
 def test_what_is_not_measured_says_why_and_has_no_rows(house: House) -> None:
     unmeasured = {name: one for name, one in kpis(house).items() if one.not_measured}
-    assert {"fill_rate", "write_offs", "time_to_detect"} < set(unmeasured)
+    assert {"fill_rate", "backorders_by_sync"} < set(unmeasured)
     assert not any(one.rows for one in unmeasured.values())
 
 
@@ -125,6 +126,31 @@ def test_oversells_that_began_in_these_days_and_how_long_cases_took(house: House
     [resolved] = rows(house, "time_to_resolve")
     assert (resolved["kind"], resolved["count"]) == ("oversold", 1)
     assert 3_600_000 <= int(str(resolved["p50_ms"])) < 4_500_000
+
+
+def test_a_case_is_detected_so_long_after_the_event_or_the_statement_that_it_began_with(house: House) -> None:
+    def drift(name: str, opened_after_h: float, **fault: Fact) -> None:
+        house.clock.now = NOON + timedelta(hours=opened_after_h)
+        case(
+            house, f"drift:{name}", CaseKind.DRIFT, {"source": "erp", "location": "east", "drift": 1, **fault}
+        )
+
+    began: dict[str, Fact] = {"fault_from": "event", "fault_at": instant(NOON)}
+    drift("a", 1, **began)
+    drift("b", 2, **began)
+    drift("c", 3, **{**began, "fault_from": "statement"})
+    drift("d", 4)
+    drift("e", 5, fault_from="event", fault_at=instant(NOON + timedelta(hours=6)))
+    drift("f", 30, **began)
+    found = rows(house, "time_to_detect")
+    assert [(row["source"], row["from"], row["count"]) for row in found] == [
+        ("erp", "event", 2),
+        ("erp", "statement", 1),
+        ("erp", None, 2),
+    ]
+    assert 3_600_000 <= int(str(found[0]["p50_ms"])) < 4_500_000
+    assert 7_200_000 <= int(str(found[0]["p95_ms"])) < 9_000_000
+    assert found[2]["p50_ms"] is None
 
 
 def test_drift_is_told_by_site_handoff_and_cause_the_worst_first(house: House) -> None:
@@ -235,3 +261,46 @@ def test_a_batch_that_two_sweeps_pass_at_once_is_worth_what_it_is_once(house: Ho
     assert begun
     assert house.on_hand(KEY) == 100
     assert worth(house) == [("east", str(FIRST), "EUR", "200.00", 100)]
+
+
+def test_write_offs_are_what_adjustments_and_counts_took_off_at_the_cost_of_their_time_once(
+    house: House,
+) -> None:
+    costs(house, "TEA", "2.50 EUR")
+    house.post(
+        movement("manual/m1/movement", 1, -4),
+        movement("wms/a/1/adjustment/", 2, 1),
+        movement("wms/s/1/shipment/", 3, -7),
+        count("wms/c/1/count/", 4, 80),
+    )
+    house.post(movement("manual/m2/movement", 1, -3, key=StockKey(Sku("POT"), EAST)))
+    house.settle()
+    house.drift_sweep.run()
+    costs(house, "TEA", "100 EUR")
+    house.settle()
+    names = ("currency", "units_off", "units_on", "written_off", "written_on", "net", "share_rate")
+    assert [tuple(row[name] for name in names) for row in rows(house, "write_offs")] == [
+        ("EUR", 14, 1, "35.00", "2.50", "-32.50", 10_000 * 3250 // 20000),
+        (None, 3, 0, None, None, None, None),
+    ]
+
+
+def test_an_adjustment_that_is_undone_is_written_on_again_and_an_undone_shipment_is_not(house: House) -> None:
+    house.post(
+        movement("manual/m1/movement", 1, -4),
+        movement("onecount/undo/manual/m1/movement", 2, 4),
+        movement("onecount/undo/wms/s/1/shipment/", 2, 9),
+    )
+    house.settle()
+    [written] = rows(house, "write_offs")
+    assert (written["units_off"], written["units_on"]) == (4, 4)
+
+
+def test_what_a_late_movement_explains_was_no_write_off(house: House) -> None:
+    costs(house, "TEA", "2 EUR")
+    house.post(count("wms/c/1/count/", 3, 90))
+    house.post(movement("wms/s/1/shipment/", 2, -10))
+    house.post(movement("wms/s/2/shipment/", -180, -5))
+    house.settle()
+    [written] = rows(house, "write_offs")
+    assert (written["written_off"], written["written_on"], written["net"]) == ("20.00", "20.00", "0.00")

@@ -88,6 +88,14 @@ class Hypothesis:
     began: tuple[datetime | None, datetime] | None = None
 
     @property
+    def fault(self) -> tuple[str, datetime] | None:
+        """With what the fault began, an ``event`` or the first ``statement`` that differs, and when; None: not known."""
+        if self.events:
+            at = next((one.at for one in self.evidence if one.event == self.events[0] and one.at), None)
+            return None if at is None else ("event", at)
+        return None if self.began is None else ("statement", self.began[1])
+
+    @property
     def sphere(self) -> Sphere:
         """Integration or process."""
         return SPHERES.get(self.cause, Sphere.INTEGRATION)
