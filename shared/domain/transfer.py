@@ -10,6 +10,9 @@ where ``in transit`` is what those same movements hold in the destination's coun
 the transfer's id says its part of it in its own messages, also before the approval, after the end, or in the wrong
 order: what is true is posted, and the document follows. What a person enters is judged first (``why_not``).
 
+The document is bounded, however much is told of it: the oldest movements are added up, by line and effect, where all of
+them would take more than ``MOVES_SIZE``. The ledger has each, and knows one that is told again.
+
 A transfer that was closed is over while nothing is in transit. What a message brings after that can be received, or the
 transfer closed once more: it holds nothing, and nothing is shipped by hand any more.
 
@@ -42,6 +45,9 @@ PREFIX = "transfer/"
 
 OUT_OF_ORDER = timedelta(hours=1)
 """How long what arrived may be known before what left: messages of two systems overtake each other."""
+
+MOVES_SIZE = 60_000
+"""Bytes that movements take in a document, before the older of them are added up; an item of the table holds 400 KB."""
 
 
 class Effect(StrEnum):
@@ -139,7 +145,7 @@ class Transfer:
     Attributes
     ----------
     moves
-        What movements in the ledger did, by event key.
+        What movements in the ledger did, by event key; the oldest of many added up by line and effect.
     calls
         Idempotency key (as a digest) to what it was used for, and what that meant.
     lead_time
@@ -268,9 +274,39 @@ def add_movement(transfer: Transfer, event: Movement) -> Transfer:
     moved = Moved(event.sku, *effect, event.occurred_at)
     return replace(
         transfer,
-        moves={**transfer.moves, event.key: moved},
+        moves=_bounded(transfer, {**transfer.moves, event.key: moved}),
         written_off=_still_to_write_off(transfer.written_off, moved),
     )
+
+
+def _bounded(transfer: Transfer, moves: dict[EventKey, Moved]) -> dict[EventKey, Moved]:
+    """Return movements, the older of them added up where they take too much room: from half of it on."""
+    if sum(map(_size, moves.items())) <= MOVES_SIZE:
+        return moves
+    sums_of: dict[EventKey, Moved] = {}
+    kept: dict[EventKey, Moved] = {}
+    room = MOVES_SIZE // 2
+    numbers = {line.sku: number for number, line in enumerate(transfer.lines, start=1)}
+    for key, moved in sorted(moves.items(), key=lambda entry: (entry[1].at, entry[0]), reverse=True):
+        earlier = EventKey(f"onecount/transfer/{transfer.id}/{numbers[moved.sku]}/{moved.effect}/earlier")
+        room -= _size((key, moved)) if key != earlier else 0
+        if key != earlier and room >= 0:
+            kept[key] = moved
+        else:
+            known = sums_of.get(earlier)
+            sums_of[earlier] = moved if known is None else _added(known, moved)
+    return sums_of | kept
+
+
+def _added(one: Moved, other: Moved) -> Moved:
+    """Add up two movements: since when the first left counts, and until when the last arrived."""
+    at = (min if one.effect is Effect.SHIPPED else max)(one.at, other.at)
+    return replace(one, units=one.units + other.units, at=at)
+
+
+def _size(entry: tuple[EventKey, Moved]) -> int:
+    key, moved = entry
+    return 60 + len(key.encode()) + len(moved.sku.encode())
 
 
 def _still_to_write_off(written_off: Mapping[Sku, Quantity], moved: Moved) -> dict[Sku, Quantity]:

@@ -5,13 +5,16 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import NoReturn
 
 from shared.domain.events import instant, parse_instant
 from shared.domain.stock import WHOLE, Leaf, Quantity, Sku
 from shared.domain.transfer import Effect, Refusal, Transfer
+
+CALLS_SIZE = 100_000
+"""Bytes that calls may take in a transfer's document, beside its movements; an item of the table holds 400 KB."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +75,23 @@ def read_call(text: str) -> Call:
     content, at, parts, *why = json.loads(text)
     found = tuple(Part(Sku(sku), units, Leaf(bin_, lot)) for sku, units, bin_, lot in parts)
     return Call(content, parse_instant(at), found, Refusal(*why) if why else None)
+
+
+def noted(transfer: Transfer, name: str, call: Call) -> Transfer:
+    """Return a transfer with a call in it.
+
+    Raises
+    ------
+    RefusedTransferError
+        When it moves units, and the calls would take too much of the document.
+    """
+    calls = {**transfer.calls, name: call.written()}
+    if call.parts and sum(len(one) + len(text) for one, text in calls.items()) > CALLS_SIZE:
+        refuse_state(
+            f"with what {len(calls)} calls name of it, this one fills its document",
+            "name fewer bins or lots at once, or close it and request what is left as another transfer",
+        )
+    return replace(transfer, calls=calls)
 
 
 def call_name(actor: str, key: str) -> str:

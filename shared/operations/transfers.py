@@ -49,6 +49,7 @@ from shared.operations.transfer_calls import (
     call_name,
     content_of,
     left_over,
+    noted,
     read_call,
     refuse,
     refuse_loss,
@@ -271,7 +272,7 @@ class TransferDesk:
         said = [effect, *([one.sku, one.units, str(one.leaf)] for one in parts)]
         said.append("" if at is None else instant(at))
 
-        def noted(known: Transfer, _now: datetime) -> tuple[Transfer, list[Action]]:
+        def judged(known: Transfer, _now: datetime) -> tuple[Transfer, list[Action]]:
             check_ends(known, self._registry.network().locations)
             meant = parts or all_of(known, effect)
             if (refusal := why_not(known, effect, sums((one.sku, one.units) for one in meant))) is not None:
@@ -281,7 +282,7 @@ class TransferDesk:
                 refuse_state(f"nothing is {what}", "look at it: what has left and arrived stands there")
             return known, []
 
-        known = self._once(transfer, actor, key, said, noted, lambda found: parts or all_of(found, effect))
+        known = self._once(transfer, actor, key, said, judged, lambda found: parts or all_of(found, effect))
         name = call_name(actor, key)
         call = read_call(known.calls[name])
         if call.refused is not None:
@@ -374,8 +375,7 @@ class TransferDesk:
                 return known
             now = self._clock()
             changed, actions = change(known, now)
-            call = Call(content, now, tuple(meant(known)))
-            changed = replace(changed, calls={**known.calls, name: call.written()})
+            changed = noted(changed, name, Call(content, now, tuple(meant(known))))
             if self._is_written([transfer_put(changed), *actions], attempt):
                 return replace(changed, revision=known.revision + 1)
         raise TransferBusyError(transfer)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import json
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from datetime import timedelta
@@ -12,11 +13,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from shared.domain.cases import CaseKind, CaseStatus
+from shared.domain.events import Leg, Movement, MovementKind
 from shared.domain.money import parse_money
 from shared.domain.network import Location
 from shared.domain.rules import FourEyes, Rules
-from shared.domain.stock import LocationId, MessageId, Quantity, Sku, StockKey
-from shared.domain.transfer import Transfer, TransferStatus
+from shared.domain.stock import Counter as StockCounter
+from shared.domain.stock import EventKey, Leaf, LocationId, MessageId, Quantity, Sku, StockKey
+from shared.domain.transfer import Transfer, TransferLine, TransferStatus, Word, add_movement
 from shared.operations.four_eyes import SamePersonError
 from shared.operations.reservations import (
     IdempotencyConflictError,
@@ -36,11 +39,13 @@ from shared.operations.withdraw import withdraw
 from shared.sources.registry import translator
 from shared.store.registry import Network
 from shared.store.table import UnknownOutcomeError
-from shared.store.transfers import place_of
+from shared.store.transfers import place_of, transfer_put
 from tests.operations.house import (
     EAST,
     ERP,
     KEY,
+    NOON,
+    ORIGIN,
     SHOP,
     TEA,
     WEST,
@@ -869,3 +874,87 @@ def test_each_run_of_the_watch_says_how_many_are_late() -> None:
     house.clock.advance(hours=2)
 
     assert [house.transfer_watch.run() for _ in range(2)] == [{"transfers_late": 1}] * 2
+
+
+def size(transfer: Transfer) -> int:
+    """Return how many bytes its item takes, roughly."""
+    return len(json.dumps(transfer_put(transfer).attributes, ensure_ascii=False, default=str).encode())
+
+
+def receipts(made: Transfer, skus: Sequence[Sku], count: int, key_length: int = 80) -> list[Movement]:
+    """Return receipts of one unit each, as a system says them."""
+    first = Movement(
+        EventKey(""),
+        TEA,
+        MovementKind.TRANSFER_RECEIVE,
+        (),
+        NOON + timedelta(hours=1),
+        ORIGIN,
+        (made.order, ""),
+    )
+    legs = Leg(WEST, -1, StockCounter.IN_TRANSIT), Leg(WEST, 1)
+    return [
+        replace(
+            first,
+            key=EventKey(f"wms/{number}".ljust(key_length, "-")),
+            sku=skus[number % len(skus)],
+            legs=legs,
+            occurred_at=first.occurred_at + timedelta(seconds=number),
+        )
+        for number in range(count)
+    ]
+
+
+def test_however_much_a_system_says_of_the_longest_transfer_its_document_fits_the_table() -> None:
+    skus = [Sku(f"{number}".ljust(200, "ü")) for number in range(LONGEST)]
+    lines = tuple(TransferLine(sku, 100) for sku in skus)
+    made = Transfer("5f0c2a9be1d34417", EAST, WEST, lines, Word("ann", NOON, "ü" * 1000))
+    for count, key_length in ((3000, 80), (3300, 1900)):
+        found = made
+        for event in receipts(made, skus, count, key_length):
+            found = add_movement(found, event)
+
+        assert found.figures().received == count
+        assert found.figures(skus[1]).received == count // LONGEST + (count % LONGEST > 1)
+        assert max(one.at for one in found.moves.values()) == NOON + timedelta(hours=1, seconds=count - 1)
+        assert size(found) < 200_000
+
+
+def test_a_call_is_known_again_after_its_movements_were_added_up() -> None:
+    house = stocked(2000)
+    made = shipped(house, 2000)
+    for _ in range(2):
+        house.transfers.receive(made.id, "dan", "p", [Part(TEA, 5)])
+        house.post(*receipts(made, [TEA], 1000))
+        made = house.transfers.receive(made.id, "dan", "p", [Part(TEA, 5)])
+        assert figures(made) == (2000, 995, 1005, 0)
+
+    assert len(made.moves) < 1000
+    assert made.shipped_at == house.clock()
+    house.assert_exact()
+
+
+def keep_receiving(house: House, made: Transfer, parts: Sequence[Part]) -> None:
+    for number in range(100, 200):
+        house.transfers.receive(made.id, "dan", f"p{number}", parts)
+
+
+def test_calls_that_name_too_much_are_refused_before_the_document_is_full_and_nobody_else_is() -> None:
+    house = stocked(10_000)
+    made = shipped(house, 10_000)
+    bins = [Part(TEA, 1, Leaf(f"aisle-{number}".ljust(100, "-"), "-")) for number in range(200)]
+    for number in range(2):
+        made = house.transfers.receive(made.id, "dan", f"p{number}", bins)
+    with pytest.raises(RefusedTransferError, match="fills its document") as refused:
+        keep_receiving(house, made, bins)
+    assert refused.value.is_about_state
+    assert "close it" in refused.value.remedy
+    before = house.transfers.get(made.id).figures().received
+    assert before >= 400
+
+    told(house, "transfer_receive", 7, transfer=made.id)
+    made = written_off(house, made)
+
+    assert figures(made) == (10_000, 0, before + 7, 10_000 - before - 7)
+    assert size(made) < 200_000
+    house.assert_exact()
