@@ -21,7 +21,7 @@ status        says
 ============  =================================================================================================
 requested     somebody wants it; nothing is held
 approved      the origin's stock is held for it; nothing has left
-in_transit    units have left; none has arrived
+in_transit    units have left; none has arrived (or it is closed, and units that were written off turn out not to have left)
 receiving     some have arrived; some are on the way, or still to be shipped
 received      all that was asked for has left and arrived, or was written off before the rest left
 cancelled     closed before anything left
@@ -196,13 +196,12 @@ class Transfer:
         if self.closed is not None and not is_on_the_way:
             if any(one.lost > 0 for one in all_lines):
                 return TransferStatus.CLOSED_SHORT
-            return (
-                TransferStatus.CLOSED if any(one.shipped for one in all_lines) else TransferStatus.CANCELLED
-            )
+            has_moved = any(one.shipped or one.received for one in all_lines)
+            return TransferStatus.CLOSED if has_moved else TransferStatus.CANCELLED
         if any(one.received for one in all_lines):
             is_done = not is_on_the_way and not any(one.unshipped for one in all_lines)
             return TransferStatus.RECEIVED if is_done else TransferStatus.RECEIVING
-        if any(one.shipped for one in all_lines):
+        if any(one.shipped for one in all_lines) or self.closed is not None:
             return TransferStatus.IN_TRANSIT
         return TransferStatus.REQUESTED if self.approved is None else TransferStatus.APPROVED
 

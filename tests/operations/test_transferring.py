@@ -662,6 +662,7 @@ def test_what_was_written_off_and_turns_out_never_to_have_left_is_a_case_that_cl
     shipment = told(house, "transfer_ship", 6, transfer=made.id)
     written_off(house, made)
     undone(house, shipment)
+    assert house.transfers.get(made.id).status is TransferStatus.IN_TRANSIT
     house.clock.advance(hours=2)
     house.transfer_watch.run()
     [case] = house.cases.open_of([CaseKind.TRANSFER_OVER_RECEIVED])
@@ -673,6 +674,22 @@ def test_what_was_written_off_and_turns_out_never_to_have_left_is_a_case_that_cl
     house.transfer_watch.run()
     assert house.open_cases() == []
     assert quantities(house, AT_WEST) == (0, 0, 0)
+    house.assert_exact()
+
+
+def test_what_arrived_and_is_said_never_to_have_left_is_closed_and_not_cancelled() -> None:
+    house = stocked()
+    made = approved(house)
+    shipment = told(house, "transfer_ship", 4, transfer=made.id)
+    told(house, "transfer_receive", 4, transfer=made.id)
+    house.transfers.close(made.id, "ben", "c", "enough")
+    undone(house, shipment)
+    assert house.transfers.get(made.id).status is TransferStatus.RECEIVING
+
+    made = written_off(house, made, "again")
+
+    assert (made.status, figures(made)) == (TransferStatus.CLOSED, (0, 0, 4, -4))
+    assert quantities(house, KEY) == (10, 0, 10)
     house.assert_exact()
 
 
