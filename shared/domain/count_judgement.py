@@ -35,21 +35,22 @@ class CountJudgement(JournalDraft):
         if count.is_decided:
             self.accept(draft, count, count.mark, count.quantity, None)
             return None
-        is_history = self.is_overtaken(draft, count.mark)
         undecided = self.undecided(draft, count)
         at = max([count.said[1], *(line.valid_at for line in undecided)])
         quantity = count.quantity + self.surely_after(draft, count, at, undecided)
+        mark = count.mark._replace(as_of=at)
+        is_history = self.is_overtaken(draft, mark)
         if undecided and not is_history:
             outcomes = self.outcomes(quantity, undecided)
             if self.rules.undecided_within.is_exceeded(outcomes[1] - outcomes[0], of=quantity):
                 return count._replace(why=Why.SUSPENDED, known=draft.balance_at(at), outcomes=outcomes)
-        mark = count.mark._replace(as_of=at)
         known = self.known_before(draft, mark)
         limit = self.rules.approve_beyond
         may_wait = not is_history and not count.was_accepted and not self.is_opening(draft, count)
         if limit is not None and may_wait and limit.is_exceeded(quantity - known, of=known):
             return count._replace(why=Why.APPROVAL, known=known, outcomes=(quantity, quantity))
-        self.accept(draft, count, mark, quantity, count.said)
+        may_wait_yet = is_history and (limit is not None or bool(self.rules.widest))
+        self.accept(draft, count, mark, quantity, count.said, is_history=may_wait_yet)
         return None
 
     def is_opening(self, draft: SlotDraft, count: Waiting) -> bool:
@@ -66,8 +67,12 @@ class CountJudgement(JournalDraft):
         return all(is_opened_by(line, *opening) for line in lines)
 
     def is_overtaken(self, draft: SlotDraft, mark: CountMark) -> bool:
-        """Whether a newer count stands, so that this one is history."""
-        return draft.last_count is not None and draft.last_count > mark
+        """Whether a newer count stands by itself, so that this one is history."""
+        if draft.last_count is None or draft.last_count < mark:
+            return False
+        return any(
+            not draft.standing[newer].is_history for newer in draft.marks[bisect_right(draft.marks, mark) :]
+        )
 
     def undecided(self, draft: SlotDraft, count: Waiting) -> list[Line]:
         """Return what moved so near the count's time that nobody can say which came first, in order of time."""
@@ -112,17 +117,29 @@ class CountJudgement(JournalDraft):
         mark: CountMark,
         quantity: Quantity,
         said: tuple[datetime, datetime] | None,
+        *,
+        is_history: bool = False,
     ) -> None:
         variance = quantity - self.known_before(draft, mark)
-        stands = Standing(mark, variance, count.quantity, count.source, count.document, said)
+        stands = Standing(
+            mark,
+            variance,
+            count.quantity,
+            count.source,
+            count.document,
+            said,
+            is_history=is_history,
+            was_accepted=is_history and count.was_accepted,
+        )
         self.find_disputes(draft, stands)
         self.add(draft, variance, mark.as_of, mark.event_key, Cause.COUNT)
+        if mark not in draft.standing:  # else it was posted by an attempt whose answer never came
+            insort(draft.marks, mark)
         draft.standing[mark] = stands
         draft.accepted.add(mark)
         self.take_back_count(draft, mark, variance, mark.event_key)
         if draft.last_count is None or draft.last_count < mark:
             draft.last_count = mark
-        insort(draft.marks, mark)
         document = waiting_document(count)
         if document is not None:
             self.documents[document] = mark

@@ -44,9 +44,9 @@ class CountVersions(CountJudgement):
 
     def judge(self, counter: Counter) -> None:
         """Judge anew what waits: each count that applies may decide about the others."""
-        before = -1
-        while before != len(self.waiting):
-            before = len(self.waiting)
+        seen: set[frozenset[EventKey]] = set()
+        while (before := frozenset(self.waiting)) not in seen:
+            seen.add(before)
             for count in sorted(self.waiting.values(), key=lambda waiting: waiting.mark):
                 if count.slot.counter is counter and count.mark.event_key in self.waiting:
                     self.propose(count)
@@ -91,8 +91,9 @@ class CountVersions(CountJudgement):
             self.documents[CountDocument(count.slot, count.source, count.document)] = mark
         else:
             earlier = mark._replace(as_of=count.said[1])
-            self.retract(draft, stands.mark, count.mark.event_key)
-            self.waiting[earlier.event_key] = count._replace(mark=earlier, was_accepted=True)
+            was_accepted = version_of(draft.slot, stands).was_accepted
+            self.wait_again(draft, self.uncover(draft, stands.mark, count.mark.event_key))
+            self.waiting[earlier.event_key] = count._replace(mark=earlier, was_accepted=was_accepted)
 
     def accepted_version(self, count: Waiting) -> CountMark | None:
         """Return the version of a count's document that stands."""
@@ -137,9 +138,10 @@ class CountVersions(CountJudgement):
         drafts = [draft, self.whole(draft)]
         before = [each.as_it_is() for each in drafts]
         standing = draft.balance
-        self.retract(draft, older, count.mark.event_key)
+        uncovered = self.uncover(draft, older, count.mark.event_key)
         judged = self.judgement(count)
         if judged is None:
+            self.wait_again(draft, uncovered)
             return None
         if judged.why is Why.SUSPENDED:
             judged = judged._replace(known=judged.known + standing - draft.balance)
@@ -147,8 +149,26 @@ class CountVersions(CountJudgement):
             each.restore(was)
         return judged
 
+    def uncover(self, draft: SlotDraft, mark: CountMark, key: EventKey) -> list[Standing]:
+        """Take a count out, and with it the history that no other count covers: return that, to ``wait_again``."""
+        self.retract(draft, mark, key)
+        uncovered = []
+        while draft.marks and draft.standing[draft.marks[-1]].is_history:
+            uncovered.append(draft.standing[draft.marks[-1]])
+            self.retract(draft, draft.marks[-1], key)
+        return uncovered
+
+    def wait_again(self, draft: SlotDraft, uncovered: list[Standing]) -> None:
+        """Let what was history wait until ``judge`` comes to it, with the other versions of its document."""
+        for stood in uncovered:
+            count = version_of(draft.slot, stood)
+            document = waiting_document(count)
+            if document is not None:
+                self.documents[document] = stood.mark
+            self.waiting |= {other.mark.event_key: other for other in (count, *stood.spare)}
+
     def keep(self, count: Waiting, stands: CountMark | None, told: list[Waiting]) -> None:
-        """Let the newest version wait unless it stands, and keep the others where clocks may bring them back."""
+        """Let the newest version wait unless it stands, and keep the others where they may come back."""
         document = waiting_document(count)
         for version in told:
             self.waiting.pop(version.mark.event_key, None)
@@ -157,7 +177,9 @@ class CountVersions(CountJudgement):
             if stands is None
             else [v for v in told[:1] if v.rank > (stands.version, stands.event_key)]
         )
-        spare = tuple(told[len(waits) :][:MOST_SPARE]) if self.rules.widest else ()
+        is_sure = stands is not None and not self.slot(count.slot).standing[stands].is_history
+        may_come_back = self.rules.widest or not is_sure
+        spare = tuple(told[len(waits) :][:MOST_SPARE]) if may_come_back else ()
         for version in waits:
             self.waiting[version.mark.event_key] = version._replace(spare=() if stands else spare)
         if stands is not None:
@@ -186,7 +208,7 @@ class CountVersions(CountJudgement):
         if document is not None:
             self.documents[document] = mark
         others = self.versions_told(count)
-        self.retract(draft, mark, key)
+        self.wait_again(draft, self.uncover(draft, mark, key))
         told = others if for_good else [count, *others]
         self.waiting |= {other.mark.event_key: other for other in told}
         if told:

@@ -6,7 +6,9 @@ applies at all:
 
 * **Approval.** A count whose variance is beyond what the location declares waits, and changes nothing. Each posting to
   its slot judges it anew: within the limit now, it applies; overtaken by a newer accepted count, it applies as history,
-  which moves no balance. What was once accepted stays accepted.
+  which moves no balance. What was once accepted stays accepted; history never was, and is judged once nothing covers it::
+
+      500 of Monday waits, and is history when Tuesday says 100; Tuesday is undone: 500 waits again, and 100 stands
 * **Versions.** Of one document stands the newest version that can; if that is not the newest of all, the newest waits.
   Each is judged as if the others were out, and comes to stand in the posting that takes another out. So it does not
   matter in which order versions and movements arrive::
@@ -145,7 +147,7 @@ class _Draft(CountVersions):
         draft, older, told = self.slot(count.slot), self.accepted_version(count), self.versions_told(count)
         if older is not None:
             told.append(version_of(draft.slot, draft.standing[older]))
-            self.retract(draft, older, count.mark.event_key)
+            self.wait_again(draft, self.uncover(draft, older, count.mark.event_key))
         self.must_be_seen(decision, count, mark)
         del self.waiting[decision.count]
         self.accept(draft, count, mark, count.quantity, None)
@@ -188,6 +190,8 @@ class _Draft(CountVersions):
                         count.document,
                         count.said,
                         count.spare,
+                        count.is_history,
+                        count.was_accepted,
                     )
                     counts.append(accepted)
                 elif count.variance != draft.known[mark].variance:

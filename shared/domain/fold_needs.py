@@ -46,7 +46,7 @@ def needs(
 ) -> Needs:
     """Say what must be read beyond clocks, count documents and waiting counts before ``events`` can be folded.
 
-    Where counts come with ``spares``, what those need must be read too: ask again with them among ``waiting``.
+    Of counts that may be ``judged_again``, what those need must be read too: ask again with them among ``waiting``.
     """
     since: dict[Slot, datetime] = {}
     instants: set[AsOfKey] = set()

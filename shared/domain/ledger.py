@@ -31,6 +31,9 @@ At one instant movements come first, then counts of leaves, then counts of the w
 by lines that undo its variance and all that rested on it; an older version that arrives after that stands nowhere.
 While the newer version waits, the older one stands: also where the newer one had been accepted, and what moved since
 leaves it open what it means. So, where clocks may do that, a count keeps the versions of its document that do not stand.
+
+**History.** A count that would wait, were it the newest, stands as history while a newer one does: it moves no balance.
+Nobody has judged it, so it covers nothing itself, and once nothing newer stands it is taken out and judged.
 """
 
 from __future__ import annotations
@@ -92,7 +95,8 @@ class Standing(NamedTuple):
     """An accepted count as it stands: what it said, and its present variance.
 
     ``said`` is when it says it was taken, from and to; None where somebody has decided that. ``spare`` are the other
-    versions of its document.
+    versions of its document. ``is_history`` says that it stands only because a newer count does, and ``was_accepted``
+    whether it had stood by itself before.
     """
 
     mark: CountMark
@@ -102,6 +106,8 @@ class Standing(NamedTuple):
     document: str = ""
     said: tuple[datetime, datetime] | None = None
     spare: tuple[Waiting, ...] = ()
+    is_history: bool = False
+    was_accepted: bool = False
 
 
 class Why(StrEnum):
@@ -124,7 +130,7 @@ class Waiting(NamedTuple):
     outcomes
         The balances of the slot that the possible instants would lead to, lowest and highest.
     was_accepted
-        Whether it stood before it came to wait.
+        Whether it stood before it came to wait, by itself and not as history.
     is_decided
         Whether somebody said at what instant it was taken, as of which it then stood.
     spare
@@ -286,8 +292,8 @@ class LedgerState:
 class Needs:
     """What the clocks alone do not answer: counts since an instant, and balances as of instants.
 
-    Of slots in ``retracted`` the newest count before that instant is needed too: it may become the last again. Of those
-    in ``stretches`` every line between two instants.
+    Of slots in ``retracted`` the newest counts before that instant are needed too, up to one that stands by itself: they
+    may become the last again. Of those in ``stretches`` every line between two instants.
     """
 
     counts_since: Mapping[Slot, datetime]
@@ -308,6 +314,8 @@ class AcceptedCount:
     document: str = ""
     said: tuple[datetime, datetime] | None = None
     spare: tuple[Waiting, ...] = ()
+    is_history: bool = False
+    was_accepted: bool = False
 
 
 class Dispute(NamedTuple):
@@ -416,14 +424,18 @@ def version_of(slot: Slot, stands: Standing) -> Waiting:
         source,
         stands.document,
         said,
-        was_accepted=True,
+        was_accepted=stands.was_accepted or not stands.is_history,
         is_decided=stands.said is None,
     )
 
 
-def spares(counts: Mapping[Slot, Sequence[Standing]]) -> list[Waiting]:
-    """Return the versions that would stand in the place of counts, were those undecided."""
-    return [spare for standing in counts.values() for count in standing for spare in count.spare]
+def judged_again(counts: Mapping[Slot, Sequence[Standing]]) -> list[Waiting]:
+    """Return what would be judged if counts went out: the versions kept beside them, and those that are history."""
+    found: list[Waiting] = []
+    for slot, standing in counts.items():
+        for count in standing:
+            found += [version_of(slot, count), *count.spare] if count.is_history else count.spare
+    return found
 
 
 def waiting_document(count: Waiting) -> CountDocument | None:

@@ -400,6 +400,7 @@ def _documents(account: Account) -> Iterator[Discrepancy]:
     keys = {mark.event_key for mark in stands.values()} | {
         count.mark.event_key for counts in account.counts.values() for count in counts
     }
+    keys.update(version.mark.event_key for version in account.told)  # one that was history may wait
     for name, mark in sorted(account.documents.items()):
         if mark.event_key not in keys and mark.event_key not in account.rejected:
             what = f"count {mark.event_key} that document {name.document} of {name.source} points at"

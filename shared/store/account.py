@@ -165,13 +165,17 @@ class Account:
             for count in counts
             if count.document
         }
-        told = [version for count in self.waiting or () for version in (count, *count.spare)]
         waits = {
             name: version.mark
-            for version in sorted(told, key=lambda version: version.rank)
+            for version in sorted(self.told, key=lambda version: version.rank)
             if version.was_accepted and (name := waiting_document(version)) is not None
         }
         return waits | stands
+
+    @property
+    def told(self) -> list[Waiting]:
+        """The counts that wait, and the versions that are kept beside them."""
+        return [version for count in self.waiting or () for version in (count, *count.spare)]
 
     @property
     def guards(self) -> dict[Key, Item]:

@@ -40,9 +40,9 @@ from shared.domain.ledger import (
     count_document,
     count_slot,
     is_new,
+    judged_again,
     opened_by,
     slots_of,
-    spares,
     waiting_document,
 )
 from shared.domain.stock import (
@@ -121,7 +121,7 @@ class Ledger:
         )
         wanted = needs(key, clocks, events, documents, waiting, rules)
         counts = self._counts(key, wanted)
-        if others := spares(counts):
+        if others := judged_again(counts):
             wanted = needs(key, clocks, events, documents, [*waiting, *others], rules)
             counts = self._counts(key, wanted)
         as_of: dict[AsOfKey, Quantity] = {
@@ -306,7 +306,7 @@ class Ledger:
     def _counts(self, key: StockKey, wanted: Needs) -> dict[Slot, list[Standing]]:
         return {
             slot: [
-                *self._count_before(key, slot, at, slot in wanted.retracted),
+                *self._counts_before(key, slot, at, slot in wanted.retracted),
                 *self._counts_since(key, slot, at),
             ]
             for slot, at in wanted.counts_since.items()
@@ -317,11 +317,18 @@ class Ledger:
             standing_count(item) for item in self._table.query(count_partition(key, slot), first=instant(at))
         ]
 
-    def _count_before(self, key: StockKey, slot: Slot, at: datetime, wanted: bool) -> list[Standing]:
+    def _counts_before(self, key: StockKey, slot: Slot, at: datetime, wanted: bool) -> list[Standing]:
+        """Return the newest counts before an instant, in order, up to one that is not history."""
         if not wanted:
             return []
-        found = self._table.query(count_partition(key, slot), last=instant(at), descending=True, limit=1)
-        return [standing_count(item) for item in found]
+        partition, last, found = count_partition(key, slot), instant(at), list[Standing]()
+        for limit in (1, None):  # there is seldom any history, and no more than one is read then
+            found = []
+            for item in self._table.query(partition, last=last, descending=True, limit=limit):
+                found.insert(0, standing_count(item))
+                if not found[0].is_history:
+                    return found
+        return found
 
 
 def _counts_in(line: Line, slot: Slot) -> bool:

@@ -77,6 +77,10 @@ class Moved:
     since: datetime | None
 
 
+NEVER_ACCEPTED, ACCEPTED_BEFORE = "never accepted", "accepted before"
+"""What is kept of a count that stands as history: whether it had stood by itself before."""
+
+
 def pack_lines(lines: Iterable[Line]) -> bytes:
     """Write journal lines compactly; ``unpack_lines`` reads them."""
     rows = [
@@ -152,6 +156,8 @@ def standing_count(item: Item) -> Standing:
         cast(str, item.get("document", "")),
         None if item.get("said") is None else _said(cast("list[str]", item["said"])),
         tuple(waiting_count(row) for row in cast("list[list[Value]]", item.get("spare", []))),
+        "history" in item,
+        item.get("history") == ACCEPTED_BEFORE,
     )
 
 

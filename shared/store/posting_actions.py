@@ -27,6 +27,8 @@ from shared.store.layout import (
     waiting_key,
 )
 from shared.store.ledger_items import (
+    ACCEPTED_BEFORE,
+    NEVER_ACCEPTED,
     clock_value,
     mark_value,
     pack_lines,
@@ -102,6 +104,11 @@ def posting_actions(posting: Posting, posted_at: datetime) -> list[Action]:
                     **(
                         {"spare": [waiting_value(spare) for spare in accepted.spare]}
                         if accepted.spare
+                        else {}
+                    ),
+                    **(
+                        {"history": ACCEPTED_BEFORE if accepted.was_accepted else NEVER_ACCEPTED}
+                        if accepted.is_history
                         else {}
                     ),
                 },

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime, timedelta
 
-from shared.domain.count_decisions import Decision
+from shared.domain.count_decisions import Decision, Retraction
 from shared.domain.events import Count, Leg, Movement, MovementKind, Origin
 from shared.domain.fold import fold
 from shared.domain.fold_needs import needs
@@ -28,9 +28,9 @@ from shared.domain.ledger import (
     Stretch,
     Waiting,
     count_document,
+    judged_again,
     opened_by,
     slots_of,
-    spares,
     waiting_document,
 )
 from shared.domain.stock import (
@@ -165,15 +165,26 @@ class Book:
     def decide(self, decision: Decision) -> None:
         self._fold([], decision)
 
-    def _fold(self, fresh: Sequence[Fact], decision: Decision | None) -> None:
-        named = [count_document(fact) for fact in fresh if isinstance(fact, Count)]
+    def withdraw(self, name: str) -> None:
+        """Undo a count, whether it stands or waits."""
+        stand = [(slot, mark) for slot, marks in self.counts.items() for mark in marks]
+        wait = [(count.slot, count.mark) for count in self.waiting]
+        for slot, mark in [*stand, *wait]:
+            if mark.event_key == name:
+                self._fold([Retraction(EventKey(f"undo/{name}"), slot, mark)], None)
+                return
+
+    def _fold(self, fresh: Sequence[Fact | Retraction], decision: Decision | None) -> None:
+        told = [fact for fact in fresh if not isinstance(fact, Retraction)]
+        named = [count_document(fact) for fact in told if isinstance(fact, Count)]
         named += [waiting_document(count) for count in self.waiting]
         documents = {name: self.documents[name] for name in named if name in self.documents}
-        leaves = {slot.leaf for slot, _ in slots_of(KEY, fresh)} | {count.slot.leaf for count in self.waiting}
+        leaves = {slot.leaf for slot, _ in slots_of(KEY, told)} | {count.slot.leaf for count in self.waiting}
+        leaves.update(fact.slot.leaf for fact in fresh if isinstance(fact, Retraction))
         clocks = {slot: clock for slot, clock in self.clocks.items() if slot.leaf in (WHOLE, *leaves)}
         asked = needs(KEY, clocks, fresh, documents, self.waiting, self.rules)
         counts = {slot: self._counts(slot, since, asked) for slot, since in asked.counts_since.items()}
-        asked = needs(KEY, clocks, fresh, documents, [*self.waiting, *spares(counts)], self.rules)
+        asked = needs(KEY, clocks, fresh, documents, [*self.waiting, *judged_again(counts)], self.rules)
         state = LedgerState(
             KEY,
             self.seq,
@@ -197,7 +208,7 @@ class Book:
         for slot, mark in posting.retracted:
             del self.counts[slot][mark]
         for new in posting.counts:
-            said = (new.source, new.document, new.said, new.spare)
+            said = (new.source, new.document, new.said, new.spare, new.is_history, new.was_accepted)
             stands = Standing(new.mark, new.variance, new.quantity, *said)
             self.counts.setdefault(new.slot, {})[new.mark] = stands
         for (slot, mark), change in posting.restated.items():
@@ -222,5 +233,9 @@ class Book:
 
     def _counts(self, slot: Slot, since: datetime, asked: Needs) -> list[Standing]:
         marks = sorted(self.counts.get(slot, {}))
-        before = [mark for mark in marks if mark.as_of < since][-1:] if slot in asked.retracted else []
+        before: list[CountMark] = []
+        for mark in reversed([mark for mark in marks if mark.as_of < since]):
+            if slot not in asked.retracted or (before and not self.counts[slot][before[0]].is_history):
+                break
+            before.insert(0, mark)
         return [self.counts[slot][mark] for mark in [*before, *(m for m in marks if m.as_of >= since)]]

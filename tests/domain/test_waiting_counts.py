@@ -370,3 +370,168 @@ def test_what_versions_lead_to_does_not_depend_on_their_order(
         assert book.as_of(SLOT, at(minute)) == must.as_of(SLOT, at(minute))
     if_accepted = [balance(last) - w.known + w.outcomes[0] for last in [alone[-1][1]] for w in last.waiting]
     assert book.available == min([balance(book), *if_accepted])
+
+
+# ---- history that nobody approved -----------------------------------------------------------------------------------
+
+
+def test_history_that_nobody_approved_waits_when_a_newer_version_no_longer_covers_it() -> None:
+    """Monday's count is a surprise, and history for Tuesday's; which is then corrected to say the same surprise."""
+    book = Book(APPROVAL)
+    book.post([movement("opening", 0, 100), count("monday", 5, 500)])
+    book.post([count("tuesday1", 10, 100, "1", document="tuesday")])
+    book.post([count("tuesday2", 10, 500, "2", document="tuesday")])
+    assert (balance(book), book.available) == (100, 100)
+    assert [(w.mark.event_key, w.known) for w in book.waiting] == [("tuesday2", 100)]
+
+
+@pytest.mark.parametrize("order", list(permutations(range(3))))
+def test_history_that_nobody_approved_waits_when_what_covers_it_turns_out_to_be_older(
+    order: Sequence[int],
+) -> None:
+    facts: list[Fact] = [
+        count("sheet1", 10, 100, "1", document="sheet"),
+        count("odd", 5, 500),
+        count("sheet2", 3, 100, "2", document="sheet"),
+    ]
+    book = Book(APPROVAL)
+    book.post([movement("opening", 0, 100)])
+    for index in order:
+        book.post([facts[index]])
+    assert (balance(book), [w.mark.event_key for w in book.waiting]) == (100, ["odd"])
+    assert book.as_of(SLOT, at(6)) == 100
+
+
+@pytest.mark.parametrize("surprises", [1, 3])
+def test_history_that_nobody_approved_waits_when_what_covers_it_is_undone(surprises: int) -> None:
+    book = Book(APPROVAL)
+    book.post([movement("opening", 0, 100), count("sheet", 10, 100)])
+    odd = [f"odd{number}" for number in range(surprises)]
+    book.post([count(name, 5 + number, 500) for number, name in enumerate(odd)])
+    assert (balance(book), book.waiting) == (100, [])
+
+    book.withdraw("sheet")
+
+    assert (balance(book), book.available) == (100, 100)
+    assert sorted((w.mark.event_key, w.known) for w in book.waiting) == [(name, 100) for name in odd]
+    book.decide(Decision(EventKey("odd0"), accept=True, seen=100))
+    assert (balance(book), book.waiting) == (500, [])
+
+
+def test_history_within_the_limit_stands_when_what_covers_it_is_undone() -> None:
+    book = Book(APPROVAL)
+    book.post([movement("opening", 0, 100), count("sheet", 10, 100), count("odd", 5, 500)])
+    book.post([count("near", 7, 101)])
+    book.withdraw("sheet")
+    assert (balance(book), book.waiting) == (101, [])
+    assert book.as_of(SLOT, at(6)) == 500
+
+
+def test_what_was_approved_or_rejected_stays_so_when_what_covers_it_is_undone() -> None:
+    for accept, expected in ((True, 60), (False, 100)):
+        book = Book(APPROVAL)
+        book.post([movement("opening", 0, 100), count("odd", 5, 60)])
+        book.decide(Decision(EventKey("odd"), accept=accept, seen=100))
+        book.post([count("sheet", 10, expected)])
+        book.withdraw("sheet")
+        assert (balance(book), book.waiting) == (expected, [])
+
+
+def test_an_approval_of_a_version_is_bound_to_what_stands_without_the_history_under_the_older() -> None:
+    book = Book(APPROVAL)
+    book.post([movement("opening", 0, 100), count("sheet1", 10, 100, "1", document="sheet")])
+    book.post([count("odd", 5, 500)])
+    book.post([count("sheet2", 7, 300, "2", document="sheet")])
+    assert (balance(book), [(w.mark.event_key, w.known) for w in book.waiting]) == (100, [("sheet2", 100)])
+
+    book.decide(Decision(EventKey("sheet2"), accept=True, seen=100))
+
+    assert (balance(book), book.waiting) == (300, [])
+    assert book.as_of(SLOT, at(6)) == 500
+
+
+def test_an_older_version_stands_again_when_what_made_the_newer_one_history_is_undone() -> None:
+    book = Book(APPROVAL)
+    book.post([movement("opening", 0, 100), count("v1", 5, 98, "1", document="sheet")])
+    book.post([count("newer", 10, 99)])
+    book.post([count("v2", 6, 500, "2", document="sheet")])
+    assert (balance(book), book.waiting) == (99, [])
+    book.withdraw("newer")
+    assert (balance(book), [(w.mark.event_key, w.known) for w in book.waiting]) == (98, [("v2", 100)])
+
+
+said_quantities = st.lists(
+    st.tuples(st.integers(1, 12), st.sampled_from([100, 500, 900]), st.booleans()),
+    min_size=1,
+    max_size=6,
+)
+
+
+@settings(max_examples=300, deadline=None)
+@given(said_quantities, st.sampled_from([WHOLE, Leaf("A")]), st.data())
+def test_no_order_makes_a_surprise_the_balance_or_leads_elsewhere(
+    said: list[tuple[int, int, bool]], leaf: Leaf, data: st.DataObject
+) -> None:
+    """Of one document's versions and other counts, some far beyond the limit, some are undone in the end."""
+    counts = [
+        count(f"c{n}", minute, quantity, str(n), leaf, "sheet" if is_version else "")
+        for n, (minute, quantity, is_version) in enumerate(said)
+    ]
+    slot, singles = Slot(leaf, Counter.ON_HAND), [fact.key for fact in counts if not fact.document]
+    undone = data.draw(st.lists(st.sampled_from(singles), unique=True)) if singles else []
+    ends = []
+    for facts in (counts, data.draw(st.permutations(counts))):
+        book = Book(APPROVAL)
+        book.post([movement("opening", 0, 100, leaf)])
+        for fact in facts:
+            book.post([fact])
+            assert book.clocks[slot].balance == 100
+        for key in undone:
+            book.withdraw(key)
+            assert book.clocks[slot].balance == 100
+        told = [book.as_of(slot, at(minute / 2)) for minute in range(30)]
+        ends.append((told, sorted((w.mark, w.why, w.known) for w in book.waiting), book.available))
+    assert ends[0] == ends[1]
+
+
+# ---- counts beside each other that clocks leave open --------------------------------------------------------------
+
+
+@pytest.mark.parametrize("order", list(permutations(range(3))))
+def test_two_counts_that_a_movement_leaves_open_both_wait(order: Sequence[int]) -> None:
+    facts: list[Fact] = [
+        movement("ship", 6, -3, source="oms"),
+        count("c0", 5, 20, since=4),
+        count("c1", 6, 28, since=5),
+    ]
+    book = Book(COARSE)
+    book.post([movement("opening", 0, 20)])
+    for index in order:
+        book.post([facts[index]])
+    waits = [(w.mark.event_key, w.outcomes) for w in book.waiting]
+    assert (balance(book), sorted(waits)) == (17, [("wms/c0", (17, 20)), ("wms/c1", (25, 28))])
+
+    book.decide(Decision(EventKey("wms/c1"), accept=False))
+
+    assert (book.available, [w.mark.event_key for w in book.waiting]) == (17, ["wms/c0"])
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.lists(moves, max_size=4), st.lists(coarse_counts, min_size=2, max_size=3), st.data())
+def test_what_counts_near_each_other_lead_to_does_not_depend_on_their_order(
+    drawn: list[tuple[str, int, int, str, Leaf]],
+    counted: list[tuple[str, int, int, int, Leaf]],
+    data: st.DataObject,
+) -> None:
+    facts = made([*drawn, *counted])
+    ends = []
+    for deliveries in (facts, data.draw(st.permutations(facts))):
+        book = Book(COARSE)
+        for fact in deliveries:
+            book.post([fact])
+        slots = [SLOT, Slot(Leaf("A"), Counter.ON_HAND)]
+        told = [book.as_of(slot, at(minute / 2)) for slot in slots for minute in range(-1, 45)]
+        ends.append(
+            (told, sorted((w.mark, w.why, w.known, w.outcomes) for w in book.waiting), book.available)
+        )
+    assert ends[0] == ends[1]
