@@ -41,6 +41,7 @@ class CountAuditor:
         self._undone: set[str] = set()
         self._stood: set[str] = set()
         self._standing: defaultdict[SlotName, set[str]] = defaultdict(set)
+        self._sure: defaultdict[SlotName, set[str]] = defaultdict(set)
 
     # ---- what the world tells -------------------------------------------------------------------------------------
 
@@ -111,7 +112,8 @@ class CountAuditor:
         sku, location, _, counter = change.key.pk.split("#")[1:]
         name = (StockKey(Sku(sku), LocationId(location)), Counter(counter))
         item = cast(Item, change.new or change.old)
-        self._oracle.slot(name).stand(str(item["event_key"]), change.new is not None)
+        stands, is_history = change.new is not None, "history" in item
+        self._oracle.slot(name).stand(str(item["event_key"]), stands, is_history=is_history)
         return name
 
     def _check_row(self, key: StockKey, row: Sequence[object]) -> None:
@@ -147,12 +149,18 @@ class CountAuditor:
             standing = {entry.key for entry in slot.entries() if entry.is_count}
             for key in (*slot.counts, *self._standing[name]):
                 self._check_version(slot, slot.counts[key], was_standing=key in self._standing[name])
-            begun = standing - self._standing[name]
+            for entry in slot.uncovered(slot.entries()):
+                raise Violation(
+                    Invariant.AUTHORITY,
+                    f"count {entry.key} is history beneath nothing, and nobody approved it",
+                )
+            sure = standing - slot.history
+            begun = sure - self._sure[name]
             if len(begun) == 1 and facts == 1 and begun.isdisjoint(self._stood):
                 [count] = begun
                 self._check_begun(slot, slot.counts[count])
-            self._standing[name] = standing
-            self._stood |= standing
+            self._standing[name], self._sure[name] = standing, sure
+            self._stood |= sure
 
     def _check_version(self, slot: Slot, fact: Counted, *, was_standing: bool) -> None:
         """A version gives way to a newer one that stands; or to any, while it could not stand itself."""

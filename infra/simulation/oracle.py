@@ -121,6 +121,7 @@ class Slot:
         self.counts: dict[str, Counted] = {}
         self.waiting: frozenset[str] = frozenset()
         self.standing: set[str] = set()
+        self.history: set[str] = set()
         self.out: set[str] = set()
         self.decided: dict[str, datetime] = {}
         self._moves: list[_Entry] = []
@@ -143,9 +144,10 @@ class Slot:
         self.waiting = frozenset(counts)
         self._entries = None
 
-    def stand(self, count: str, stands: bool) -> None:
-        """A count stands in the ledger now, or does so no more."""
+    def stand(self, count: str, stands: bool, *, is_history: bool) -> None:
+        """A count stands in the ledger now, by itself or only beneath a newer one; or does so no more."""
         (self.standing.add if stands else self.standing.discard)(count)
+        (self.history.add if stands and is_history else self.history.discard)(count)
         self._entries = None
 
     def decide(self, count: str, at: datetime | None) -> None:
@@ -198,8 +200,20 @@ class Slot:
         return fact.key not in self.waiting and fact.key not in self.out
 
     def _entries_without(self, fact: Counted) -> list[_Entry]:
+        """Return what would count if no version of a count's document did, nor what was history beneath it."""
         versions = {version.key for version in self.versions(fact)}
-        return [entry for entry in self.entries() if entry.key not in versions]
+        left = [entry for entry in self.entries() if entry.key not in versions]
+        uncovered = self.uncovered(left)
+        return [entry for entry in left if entry not in uncovered] if uncovered else left
+
+    def uncovered(self, entries: Sequence[_Entry]) -> list[_Entry]:
+        """Return the counts that are history, and newer than any that stands by itself."""
+        found: list[_Entry] = []
+        for entry in reversed(entries if self.history else ()):
+            if entry.is_count and entry.key not in self.history:
+                break
+            found += [entry] if entry.is_count else []
+        return found
 
     def _entry(self, fact: Counted) -> _Entry:
         at, quantity = self.decided.get(fact.key), fact.quantity
@@ -233,9 +247,12 @@ class Slot:
         return [entry for entry in self._moves if entry.quantity and is_near(entry)]
 
     def is_history(self, fact: Counted) -> bool:
-        """Whether a newer count stands than one that waits."""
-        own = _Entry(fact.at, True, fact.version, fact.key, fact.quantity)
-        return any(entry.is_count and entry > own for entry in self._entries_without(fact))
+        """Whether a newer count stands by itself than one that waits."""
+        own = _Entry(self.judged(fact).at, True, fact.version, fact.key, fact.quantity)
+        return any(
+            entry.is_count and entry > own and entry.key not in self.history
+            for entry in self._entries_without(fact)
+        )
 
 
 def _balance(entries: Sequence[_Entry], end: int) -> Quantity:
