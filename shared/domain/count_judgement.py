@@ -39,18 +39,28 @@ class CountJudgement(JournalDraft):
         at = max([count.said[1], *(line.valid_at for line in undecided)])
         quantity = count.quantity + self.surely_after(draft, count, at, undecided)
         mark = count.mark._replace(as_of=at)
-        is_history = self.is_overtaken(draft, mark)
-        if undecided and not is_history:
+        if self.is_overtaken(draft, mark):
+            may_wait_yet = self.rules.approve_beyond is not None or bool(self.rules.widest)
+            self.accept(draft, count, mark, quantity, count.said, is_history=may_wait_yet)
+            return None
+        waits = self.reason_to_wait(draft, count, mark, quantity, undecided)
+        if waits is None:
+            self.accept(draft, count, mark, quantity, count.said)
+        return waits
+
+    def reason_to_wait(
+        self, draft: SlotDraft, count: Waiting, mark: CountMark, quantity: Quantity, undecided: Sequence[Line]
+    ) -> Waiting | None:
+        """Return a count as it waits; None if it may apply, as of ``mark``."""
+        if undecided:
             outcomes = self.outcomes(quantity, undecided)
             if self.rules.undecided_within.is_exceeded(outcomes[1] - outcomes[0], of=quantity):
-                return count._replace(why=Why.SUSPENDED, known=draft.balance_at(at), outcomes=outcomes)
-        known = self.known_before(draft, mark)
-        limit = self.rules.approve_beyond
-        may_wait = not is_history and not count.was_accepted and not self.is_opening(draft, count)
+                known = draft.balance_at(mark.as_of)
+                return count._replace(why=Why.SUSPENDED, known=known, outcomes=outcomes)
+        known, limit = self.known_before(draft, mark), self.rules.approve_beyond
+        may_wait = not count.was_accepted and not self.is_opening(draft, count)
         if limit is not None and may_wait and limit.is_exceeded(quantity - known, of=known):
             return count._replace(why=Why.APPROVAL, known=known, outcomes=(quantity, quantity))
-        may_wait_yet = is_history and (limit is not None or bool(self.rules.widest))
-        self.accept(draft, count, mark, quantity, count.said, is_history=may_wait_yet)
         return None
 
     def is_opening(self, draft: SlotDraft, count: Waiting) -> bool:

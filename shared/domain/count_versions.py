@@ -7,6 +7,7 @@ matter in which order they came; see ``fold.py``.
 from __future__ import annotations
 
 from bisect import insort
+from collections.abc import Iterable, Sequence
 from datetime import datetime
 
 from shared.domain.count_judgement import CountJudgement
@@ -47,9 +48,21 @@ class CountVersions(CountJudgement):
         seen: set[frozenset[EventKey]] = set()
         while (before := frozenset(self.waiting)) not in seen:
             seen.add(before)
-            for count in sorted(self.waiting.values(), key=lambda waiting: waiting.mark):
-                if count.slot.counter is counter and count.mark.event_key in self.waiting:
-                    self.propose(count)
+            self.judge_once(
+                [count.mark.event_key for count in self.waiting.values() if count.slot.counter is counter]
+            )
+
+    def judge_these(self, counts: Sequence[EventKey]) -> None:
+        """Judge some of what waits, until none of them applies any more."""
+        before = None
+        while before != (before := [count for count in counts if count in self.waiting]):
+            self.judge_once(before)
+
+    def judge_once(self, counts: Iterable[EventKey]) -> None:
+        """Judge what waits of some counts, in their order."""
+        for count in sorted((self.waiting[key] for key in counts), key=lambda waiting: waiting.mark):
+            if count.mark.event_key in self.waiting:
+                self.propose(count)
 
     def tell_version(self, count: Waiting) -> None:
         """Judge one version of a document beside the others."""
@@ -137,16 +150,17 @@ class CountVersions(CountJudgement):
         draft = self.slot(count.slot)
         drafts = [draft, self.whole(draft)]
         before = [each.as_it_is() for each in drafts]
+        waiting, documents, disputes = dict(self.waiting), dict(self.documents), list(self.disputes)
         standing = draft.balance
-        uncovered = self.uncover(draft, older, count.mark.event_key)
+        self.judge_these(self.wait_again(draft, self.uncover(draft, older, count.mark.event_key)))
         judged = self.judgement(count)
         if judged is None:
-            self.wait_again(draft, uncovered)
             return None
         if judged.why is Why.SUSPENDED:
             judged = judged._replace(known=judged.known + standing - draft.balance)
         for each, was in zip(drafts, before, strict=True):
             each.restore(was)
+        self.waiting, self.documents, self.disputes = waiting, documents, disputes
         return judged
 
     def uncover(self, draft: SlotDraft, mark: CountMark, key: EventKey) -> list[Standing]:
@@ -158,7 +172,7 @@ class CountVersions(CountJudgement):
             self.retract(draft, draft.marks[-1], key)
         return uncovered
 
-    def wait_again(self, draft: SlotDraft, uncovered: list[Standing]) -> None:
+    def wait_again(self, draft: SlotDraft, uncovered: list[Standing]) -> list[EventKey]:
         """Let what was history wait until ``judge`` comes to it, with the other versions of its document."""
         for stood in uncovered:
             count = version_of(draft.slot, stood)
@@ -166,6 +180,7 @@ class CountVersions(CountJudgement):
             if document is not None:
                 self.documents[document] = stood.mark
             self.waiting |= {other.mark.event_key: other for other in (count, *stood.spare)}
+        return [stood.mark.event_key for stood in uncovered]
 
     def keep(self, count: Waiting, stands: CountMark | None, told: list[Waiting]) -> None:
         """Let the newest version wait unless it stands, and keep the others where they may come back."""
