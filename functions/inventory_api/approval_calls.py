@@ -128,6 +128,7 @@ def undo_message(asked: Asked[UndoAction]) -> Answer:
             "events": done.events,
             "already": done.already,
             "kept": _first(done.kept),
+            "waits": done.waits[:SHOWN],
             "moved": [
                 {
                     "sku": moved.key.sku,

@@ -201,7 +201,7 @@ def undo(session: Session, message_id: str, reason: str, yes: bool) -> None:
 
     Without --yes it only says what would change.
     """
-    whole: dict[str, Any] = {"events": 0, "already": 0, "stock_keys": 0, "kept": {}, "moved": []}
+    whole: dict[str, Any] = {"events": 0, "already": 0, "stock_keys": 0, "kept": {}, "waits": [], "moved": []}
     at: int | None = 0
     while at is not None:
         body = {"reason": reason, "dry_run": not yes, "next": at}
@@ -213,6 +213,7 @@ def undo(session: Session, message_id: str, reason: str, yes: bool) -> None:
             whole[name] += part[name]
         whole["kept"] |= part["kept"]
         whole["moved"] += part["moved"]
+        whole["waits"] += part["waits"]
         at = part["next"]
         if at is not None:
             session.say(f"{whole['events']} events so far")
@@ -229,6 +230,7 @@ def undo(session: Session, message_id: str, reason: str, yes: bool) -> None:
         why = "all of it was undone before" if whole["already"] else "none of its events is in the ledger"
         lines.append(f"nothing to undo: {why}" if not whole["kept"] else "nothing that can be undone")
     lines += [f"{key}: {why}" for key, why in list(whole["kept"].items())[:20]]
+    lines += [f"{key}: waits for a decision once this is undone" for key in whole["waits"][:20]]
     if not yes:
         way = "; pass --yes to undo it" if whole["events"] else ""
         lines.append(f"nothing was changed{way}")

@@ -155,12 +155,13 @@ class CountAuditor:
                     f"count {entry.key} is history beneath nothing, and nobody approved it",
                 )
             sure = standing - slot.history
-            begun = sure - self._sure[name]
-            if len(begun) == 1 and facts == 1 and begun.isdisjoint(self._stood):
+            begun = (sure - self._sure[name]) | (standing - self._standing[name])
+            if len(begun & sure) == len(begun) == 1 and facts == 1 and begun.isdisjoint(self._stood):
                 [count] = begun
                 self._check_begun(slot, slot.counts[count])
             self._standing[name], self._sure[name] = standing, sure
             self._stood |= sure
+            slot.stood |= sure
 
     def _check_version(self, slot: Slot, fact: Counted, *, was_standing: bool) -> None:
         """A version gives way to a newer one that stands; or to any, while it could not stand itself."""

@@ -122,6 +122,7 @@ class Slot:
         self.waiting: frozenset[str] = frozenset()
         self.standing: set[str] = set()
         self.history: set[str] = set()
+        self.stood: set[str] = set()
         self.out: set[str] = set()
         self.decided: dict[str, datetime] = {}
         self._moves: list[_Entry] = []
@@ -200,11 +201,47 @@ class Slot:
         return fact.key not in self.waiting and fact.key not in self.out
 
     def _entries_without(self, fact: Counted) -> list[_Entry]:
-        """Return what would count if no version of a count's document did, nor what was history beneath it."""
+        """Return what would count if no version of a count's document did, and what was history beneath it were judged."""
         versions = {version.key for version in self.versions(fact)}
         left = [entry for entry in self.entries() if entry.key not in versions]
         uncovered = self.uncovered(left)
-        return [entry for entry in left if entry not in uncovered] if uncovered else left
+        return self._judge_again(left, uncovered) if uncovered else left
+
+    def _judge_again(self, entries: Sequence[_Entry], uncovered: Sequence[_Entry]) -> list[_Entry]:
+        """Let of what was history the newest version stand that may; what is beneath such a count is history again."""
+        left = [entry for entry in entries if entry not in uncovered]
+        documents = {_document(fact): fact for entry in uncovered for fact in [self.counts[entry.key]]}
+        newest = self._newest_sure(left)
+        before = -1
+        while before != len(documents):
+            before = len(documents)
+            for name, fact in sorted(documents.items(), key=lambda named: self._entry(named[1])):
+                told = (version for version in reversed(self.versions(fact)) if version.key not in self.out)
+                stands = next((version for version in told if self._may_stand(version, left, newest)), None)
+                if stands is not None:
+                    insort(left, entry := self._entry(stands))
+                    newest = max(entry, newest or entry)
+                    del documents[name]
+        return left
+
+    def _newest_sure(self, entries: Sequence[_Entry]) -> _Entry | None:
+        sure = (entry for entry in reversed(entries) if entry.is_count and entry.key not in self.history)
+        return next(sure, None)
+
+    def _may_stand(self, fact: Counted, entries: Sequence[_Entry], newest: _Entry | None) -> bool:
+        """Whether a count applies over some entries, as history or by itself."""
+        own, judged = self._entry(fact), self.judged(fact)
+        if fact.key in self.decided or (newest is not None and newest > own):
+            return True
+        if self.rules.undecided_within.is_exceeded(judged.highest - judged.lowest, of=judged.quantity):
+            return False
+        limit = self.rules.approve_beyond
+        known = _balance(entries, bisect_right(entries, own.at, key=lambda entry: entry.at))
+        return (
+            limit is None
+            or fact.key in self.stood
+            or not limit.is_exceeded(judged.quantity - known, of=known)
+        )
 
     def uncovered(self, entries: Sequence[_Entry]) -> list[_Entry]:
         """Return the counts that are history, and newer than any that stands by itself."""
@@ -247,12 +284,9 @@ class Slot:
         return [entry for entry in self._moves if entry.quantity and is_near(entry)]
 
     def is_history(self, fact: Counted) -> bool:
-        """Whether a newer count stands by itself than one that waits."""
+        """Whether a newer count stands than one that waits; the newest of all stands by itself."""
         own = _Entry(self.judged(fact).at, True, fact.version, fact.key, fact.quantity)
-        return any(
-            entry.is_count and entry > own and entry.key not in self.history
-            for entry in self._entries_without(fact)
-        )
+        return any(entry.is_count and entry > own for entry in self._entries_without(fact))
 
 
 def _balance(entries: Sequence[_Entry], end: int) -> Quantity:

@@ -9,7 +9,8 @@ being interrupted in the middle, is harmless:
 movement     the same legs with the opposite sign at the same instant; a count since then had seen the goods, and
              stands, as with any late fact; of whole kits, one event for each component (``.../SKU``), as each moved
 count        retracted, as if it had never been taken; one that took the place of an earlier version stays, as nothing
-             would stand in its place; while it only waits it is dropped, and the earlier one stands
+             would stand in its place; while it only waits it is dropped, and the earlier one stands. What was
+             history beneath it and never approved is judged, and may wait for an approver from then on
 order        not undone here: cancel the order at its source, which lets its units go
 ===========  ================================================================================================
 
@@ -74,6 +75,8 @@ class Undone:
         Event key to the reason why it stays.
     moved
         Counters that change; in a dry run by what the ledger says now.
+    waits
+        Counts that come to wait for a decision: what is undone covered them, or explained them.
     next
         The report to go on with, where the time was up before the last.
     """
@@ -82,6 +85,7 @@ class Undone:
     already: int = 0
     kept: dict[EventKey, str] = field(default_factory=dict)
     moved: list[Moved] = field(default_factory=list)
+    waits: list[EventKey] = field(default_factory=list)
     next: int | None = None
 
 
@@ -227,7 +231,9 @@ class Undoer:
         for key, balance in self._ledger.balances(steps.keys()).items() if steps.keys() else ():
             events = steps.of(key)
             state = self._ledger.state(balance, events, count_rules(network, key.location))
-            for counter, change in fold(state, events).deltas.items():
+            posting = fold(state, events)
+            done.waits += [count.mark.event_key for count in posting.began_to_wait]
+            for counter, change in posting.deltas.items():
                 if change:
                     before = balance.totals[counter]
                     done.moved.append(Moved(key, counter, before, before + change))

@@ -147,6 +147,26 @@ def test_undoing_a_count_that_waits_closes_its_case() -> None:
     assert (house.on_hand(), house.open_cases()) == (100, [])
 
 
+def test_a_surprise_that_the_undone_count_had_covered_waits_for_an_approver_and_the_dry_run_says_so() -> None:
+    house = House(careful(approve_beyond=LIMIT))
+    told(house, "receipt", "R1", 0, 100)
+    told(house, "count", "MONDAY", 5, 500)
+    tuesday = told(house, "count", "TUESDAY", 10, 100)
+    assert (house.on_hand(), house.open_cases()) == (100, [])
+
+    would = undo(house, tuesday, dry_run=True)
+    assert (would.moved, house.open_cases()) == ([], [])
+    assert would.waits == undo(house, tuesday).waits != []
+
+    assert (house.on_hand(), house.available()) == (100, 100)
+    [case] = house.cases.list(CaseStatus.OPEN)
+    assert (case.kind, case.facts["event_key"]) == (CaseKind.COUNT_APPROVAL, would.waits[0])
+    house.assert_exact()
+    house.case_desk.approve_count(case.id, "ann", seen=100)
+    assert (house.on_hand(), house.open_cases()) == (500, [])
+    house.assert_exact()
+
+
 def two_versions() -> tuple[House, MessageId, MessageId]:
     """Return a house where a count says 95 and stands, and its newer version says 5 and waits for an approver."""
     house = House(careful(approve_beyond=LIMIT))

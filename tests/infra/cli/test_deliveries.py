@@ -244,7 +244,7 @@ def test_a_replay_of_what_was_posted_before_is_said_to_have_no_effect(bench: Ben
 
 
 def test_an_undo_that_finds_nothing_says_so_in_words(bench: Bench) -> None:
-    nothing = {"events": 0, "already": 3, "kept": {}, "moved": [], "stock_keys": 0, "next": None}
+    nothing = {"events": 0, "already": 3, "kept": {}, "moved": [], "waits": [], "stock_keys": 0, "next": None}
     bench.http.answer("POST", "/api/v1/messages/m1/undo", 200, nothing)
 
     said = bench.run("undo", "m1", "--reason", "sent twice", "--yes").stdout
