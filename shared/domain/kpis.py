@@ -16,6 +16,7 @@ from shared.domain.cases import Case, CaseKind, CaseStatus
 from shared.domain.drift_report import DriftReport, Tally
 from shared.domain.durations import Durations, bucket_of
 from shared.domain.events import parse_instant
+from shared.domain.fill_rate import GRACE
 from shared.domain.inventory_value import worths
 from shared.domain.match_rate import ENOUGH, Matches
 from shared.domain.money import amount_text
@@ -54,7 +55,6 @@ class Kpi:
 
 NOT_MEASURED = (
     Kpi("event_to_each_system", "from the event to its confirmation in each system", (), "kept as its two parts, event_to_posting by source and push_latency by channel; `onecount trace --event` shows the whole way of one event"),
-    Kpi("fill_rate", "share of the ordered units that could be covered at once", (), "an order line keeps what is open of it, and not what could be covered when it came"),
     Kpi("reservation_conflicts", "reservations refused for want of stock", (), "a refused reservation is answered and not kept; CloudWatch counts them by channel (ReservationsRefused)"),
     Kpi("backorders_by_sync", "backorders that a late handoff caused", (), "an oversell is not traced to one handoff; see oversells and drift_by_cause"),
 )  # fmt: skip
@@ -185,6 +185,29 @@ def of_transfers(transfers: Iterable[Transfer], is_asked: Callable[[datetime], b
         "transfer_cycle",
         "from when a transfer was asked for until its last units arrived",
         tuple({"from": a, "to": b, **times(Durations(steps))} for (a, b), steps in sorted(took.items())),
+    )
+
+
+def of_orders(filled: Iterable[tuple[LocationId, Counter[str]]]) -> Kpi:
+    """Return how orders of some days were filled, by location."""
+    sums: defaultdict[LocationId, Counter[str]] = defaultdict(Counter)
+    for at, one in filled:
+        sums[at].update(one)
+    return Kpi(
+        "fill_rate",
+        f"of the units ordered on these days and not cancelled, those shipped within {GRACE.days} days; judged once, after that",
+        tuple(
+            {
+                "location": at,
+                "lines": one["lines"],
+                "whole": one["whole"],
+                "asked": one["asked"],
+                "sent": one["sent"],
+                "fill_rate": 10_000 * one["sent"] // one["asked"] if one["asked"] else None,
+                "keys_left_out": one["left_out"],
+            }
+            for at, one in sorted(sums.items())
+        ),
     )
 
 

@@ -10,7 +10,7 @@ the hourly one reads the marks alone. So neither costs more than it must, and no
 The daily sweep is also the last net of the counters of the day (it has them count what no stream record announced), and
 takes the measure of every system: how many of its numbers it compared, and how many agreed. These are written with the
 cursor, in one transaction, so that each number of a sweep is in them once. So is what the stock of each location is worth
-at its items' costs, each stock key as it stood when the sweep came by.
+at its items' costs, each stock key as it stood when the sweep came by; and how the orders were filled that are old enough.
 
 A sweep of a million stock keys takes longer than a function may run. Each run goes on where the last one ended, notes
 how far it came after each batch, and a batch that is swept twice does no harm.
@@ -27,11 +27,13 @@ from itertools import islice
 from typing import cast
 
 from shared.domain.events import instant, parse_instant
+from shared.domain.fill_rate import due
 from shared.domain.inventory_value import worth_of
 from shared.domain.stock import Counter as CounterOf
 from shared.domain.stock import StockKey
 from shared.domain.tallies import Place
 from shared.operations.counting_events import EventCounter
+from shared.operations.fill_sweep import filled
 from shared.operations.reconcile import Reconciler, Verdict
 from shared.store.layout import (
     SHARDS,
@@ -58,7 +60,7 @@ from shared.store.table import (
     Value,
     WriteRefusedError,
 )
-from shared.store.tallies import agreement_actions, worth_actions
+from shared.store.tallies import agreement_actions, filled_actions, worth_actions
 
 OFTEN = 24
 """Journal entries in a day from which on a stock key is a fast mover: one an hour."""
@@ -139,6 +141,8 @@ class DriftSweep:
                 return Swept()
             began = instant(now)
             self._note(daily_began=began)
+        last = state.get("daily_at")
+        days = due(parse_instant(cast(str, began)), None if last is None else parse_instant(cast(str, last)))
         day, cursor = parse_instant(cast(str, began)).date(), cast("str | None", state.get("daily_cursor"))
         for place, batch in self._all(cursor or ""):
             if seconds_left() < RESERVE_S:
@@ -154,6 +158,7 @@ class DriftSweep:
             measured = [
                 *agreement_actions(_agreement(verdicts, day)),
                 *worth_actions(batch[0].location, day, worth),
+                *filled_actions(batch[0].location, {} if days is None else filled(self._table, batch, days)),
             ]
             if not self._came_to(reached, cast(str, began), cursor, measured):
                 log.info("swept_by_another", extra={"place": place})

@@ -34,6 +34,7 @@ stock         OFF#location                    day#sku                      count
 stock         TALLIED#sku#location            ``-``                        how far its journal is in the counters
 stock         AGREED#location                 day#source                   its numbers in the day's sweep
 stock         WORTH#location                  day                          what the day's sweep found it to be worth
+stock         FILLED#location                 day                          how its orders of that day were filled
 stock         LOT#sku                         lot                          until when a lot may be sold, its recall
 stock         TRANSFER#id                     ``-``                        a transfer, its lines and what became of them
 stock         SHADOW#kind#id#shard            sku#location                 what a source or channel in shadow came to
@@ -257,6 +258,10 @@ def agreed_key(location: LocationId, day: str, source: str) -> Key:
 
 def worth_key(location: LocationId, day: str) -> Key:
     return Key(f"WORTH#{part(location)}", day)
+
+
+def filled_key(location: LocationId, day: str) -> Key:
+    return Key(f"FILLED#{part(location)}", day)
 
 
 def traffic_day_key(giver: str, taker: str, day: str) -> Key:

@@ -21,6 +21,7 @@ from shared.domain.stock import LocationId, Quantity, Sku, SourceId, StockKey
 from shared.domain.tallies import Counted, Place, Progress
 from shared.store.layout import (
     agreed_key,
+    filled_key,
     off_key,
     plain,
     sweep_key,
@@ -119,6 +120,11 @@ class Tallies:
             return date.fromisoformat(cast(str, item["sk"])), numbers_of(item)
         return None
 
+    def filled(self, location: LocationId, first: date, last: date) -> Iterator[Counter[str]]:
+        """Yield how a location's orders of some days were filled, each day that was judged."""
+        for item in self._table.query(filled_key(location, "").pk, first=str(first), last=str(last)):
+            yield numbers_of(item)
+
 
 def agreement_actions(tallies: Mapping[Place, Counter[str]]) -> list[Action]:
     """Return the writes that add what a sweep has found of some systems' numbers."""
@@ -132,6 +138,11 @@ def worth_actions(location: LocationId, day: date, sums: Mapping[str, int]) -> l
     """Return the writes that add what a sweep has found some stock of a location to be worth."""
     add = {name: number for name, number in sums.items() if number}
     return [Update(worth_key(location, str(day)), add=add)] if add else []
+
+
+def filled_actions(location: LocationId, found: Mapping[date, Counter[str]]) -> list[Action]:
+    """Return the writes that add how some order lines of a location were filled."""
+    return [Update(filled_key(location, str(day)), add=dict(one)) for day, one in found.items()]
 
 
 def numbers_of(item: Item) -> Counter[str]:
