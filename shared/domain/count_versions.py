@@ -80,12 +80,14 @@ class CountVersions(CountJudgement):
             self.say_again(draft, stands, count)
             self.settle(count)
             return True
-        told = [other for other in self.versions_told(count) if _is_repeated(other, count)]
-        same = max(told, key=lambda other: other.was_accepted, default=None)
+        told = self.versions_told(count)
+        repeated = (other for other in told if _is_repeated(other, count))
+        same = max(repeated, key=lambda other: other.was_accepted, default=None)
         if same is None:
             return False
         version, said = max(same.mark.version, count.mark.version), min(same.said, count.said)
         mark = same.mark._replace(as_of=said[1], version=version)
+        self.waiting |= {other.mark.event_key: other for other in told}
         self.tell_version(same._replace(mark=mark, said=said))
         return True
 
@@ -105,6 +107,7 @@ class CountVersions(CountJudgement):
         else:
             earlier = mark._replace(as_of=count.said[1])
             was_accepted = version_of(draft.slot, stands).was_accepted
+            self.waiting |= {other.mark.event_key: other for other in stands.spare}
             self.wait_again(draft, self.uncover(draft, stands.mark, count.mark.event_key))
             self.waiting[earlier.event_key] = count._replace(mark=earlier, was_accepted=was_accepted)
 

@@ -333,6 +333,40 @@ def test_a_dated_count_that_is_said_again_with_another_number_waits_beside_the_f
     assert (balance(book), book.available, book.waiting) == (57, 57, [])
 
 
+@pytest.mark.parametrize("order", list(permutations(range(4))))
+def test_a_dated_file_that_is_said_again_keeps_its_older_versions(order: Sequence[int]) -> None:
+    """The last two say the same, as of 6 at the latest; a movement at 5 leaves that open, and the first stands."""
+    facts = [dated(1, 7, 2), dated(2, 6, 6), dated(3, 6, 7), movement("ship", 5, -2, source="oms")]
+    book = Book(Rules(skews={OMS: timedelta(0)}, coarsest=timedelta(minutes=9)))
+    for index in order:
+        book.post([facts[index]])
+    assert (balance(book), book.available, [w.outcomes for w in book.waiting]) == (5, 4, [(4, 6)])
+
+
+@settings(max_examples=300, deadline=None)
+@given(
+    st.lists(st.tuples(st.integers(0, 16), st.integers(-9, 9), st.sampled_from(["wms", "oms"])), max_size=3),
+    st.lists(st.tuples(st.sampled_from([5, 6, 7]), st.integers(1, 9)), max_size=5, unique_by=lambda d: d[1]),
+    st.data(),
+)
+def test_what_dated_files_lead_to_does_not_depend_on_their_order(
+    moved: list[tuple[int, int, str]], written: list[tuple[int, int]], data: st.DataObject
+) -> None:
+    facts: list[Fact] = [movement(f"m{i}", at_, n, source=source) for i, (at_, n, source) in enumerate(moved)]
+    facts += [
+        dated(i, units, time) for i, (units, time) in enumerate(sorted(written, key=lambda one: one[1]))
+    ]
+    ends = []
+    for deliveries in (facts, data.draw(st.permutations(facts))):
+        book = Book(Rules(skews={OMS: timedelta(0)}, coarsest=timedelta(minutes=9)))
+        for fact in deliveries:
+            book.post([fact])
+        told = [book.as_of(SLOT, at(minute / 2)) for minute in range(-1, 45)]
+        waits = [(w.mark.as_of, w.mark.version, w.why, w.known, w.outcomes) for w in book.waiting]
+        ends.append((told, waits, book.available))
+    assert ends[0] == ends[1]
+
+
 said_versions = st.lists(
     st.tuples(st.integers(1, 9), st.integers(0, 30), st.integers(0, 2)),
     min_size=1,
