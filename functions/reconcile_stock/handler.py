@@ -37,7 +37,7 @@ def handle(event: dict[str, Any], _context: object) -> dict[str, Any]:
         if str(item["pk"]).startswith("BAL#"):
             key, length = moved[-1].key, cast(int, item["seq"])
             lengths[key] = max(length, lengths.get(key, 0))
-    house().reconciler.observed(seen)
+    house().confirmer.observed(seen)
     house().reconciler.moved(moved)
     publish_counted(house().stage, house().event_counter.grown(lengths))
     return {"batchItemFailures": []}

@@ -20,7 +20,7 @@ from shared.domain.fill_rate import GRACE
 from shared.domain.inventory_value import worths
 from shared.domain.match_rate import ENOUGH, Matches
 from shared.domain.money import amount_text
-from shared.domain.stock import LocationId
+from shared.domain.stock import LocationId, SourceId
 from shared.domain.tallies import GAINED, LOST, Place, durations_of
 from shared.domain.transfer import Effect, Transfer, TransferStatus
 
@@ -54,7 +54,6 @@ class Kpi:
 
 
 NOT_MEASURED = (
-    Kpi("event_to_each_system", "from the event to its confirmation in each system", (), "kept as its two parts, event_to_posting by source and push_latency by channel; `onecount trace --event` shows the whole way of one event"),
     Kpi("reservation_conflicts", "reservations refused for want of stock", (), "a refused reservation is answered and not kept; CloudWatch counts them by channel (ReservationsRefused)"),
     Kpi("backorders_by_sync", "backorders that a late handoff caused", (), "an oversell is not traced to one handoff; see oversells and drift_by_cause"),
 )  # fmt: skip
@@ -208,6 +207,18 @@ def of_orders(filled: Iterable[tuple[LocationId, Counter[str]]]) -> Kpi:
             }
             for at, one in sorted(sums.items())
         ),
+    )
+
+
+def of_confirmations(found: Iterable[tuple[SourceId, Counter[str]]]) -> Kpi:
+    """Return how long events waited until each system confirmed them."""
+    sums: defaultdict[SourceId, Counter[str]] = defaultdict(Counter)
+    for source, one in found:
+        sums[source].update(one)
+    return Kpi(
+        "event_to_each_system",
+        "from when an event happened until the first number of the system, as of then or later, that agrees to the unit",
+        tuple({"system": source, **times(durations_of(one))} for source, one in sorted(sums.items())),
     )
 
 

@@ -21,6 +21,7 @@ from shared.domain.kpis import (
     Row,
     goal,
     of_cases,
+    of_confirmations,
     of_drift,
     of_journal,
     of_losses,
@@ -75,6 +76,11 @@ class KpiDesk:
             time_to_detect(cases, first, last),
             *of_drift(drift_report(drifts, dict(locations), since)),
             of_transfers(ended, lambda at: first <= at.date() <= last),
+            of_confirmations(
+                (source, one)
+                for source in self._registry.network().sources
+                for one in self._tallies.confirmed(source, first, last)
+            ),
             of_orders((at, one) for at in locations for one in self._tallies.filled(at, first, last)),
             of_worth(worth),
             of_losses((one for one in tallies if one[0].day >= first), worth),

@@ -91,14 +91,16 @@ class Reconciler:
         self._explainer = explainer
         self._clock = clock
 
-    def observed(self, observations: Sequence[Observation]) -> None:
-        """Compare what these sources say now, and take it off the list of what waits for that.
+    def observed(self, observations: Sequence[Observation]) -> list[Verdict]:
+        """Compare what these sources say now, and take it off the list of what waits for that; return what was found.
 
         An announcement may be late or repeated: not what it says is compared, but what has been said since.
         """
         recalled = self._observations.recall({_subject(seen) for seen in observations})
-        undecided = {one.seen for one in self._compare(recalled) if one.agrees is None}
+        verdicts = self._compare(recalled)
+        undecided = {one.seen for one in verdicts if one.agrees is None}
         self._observations.compared([said for said in recalled if said.last not in undecided])
+        return verdicts
 
     def waiting(self, since: datetime) -> Iterator[Observation]:
         """Yield observations that have waited for their comparison since before an instant."""

@@ -10,6 +10,7 @@ from shared.operations.alerts import AlertDesk
 from shared.operations.apply_message import MessageApplier
 from shared.operations.case_desk import CaseDesk
 from shared.operations.case_life import CaseLife
+from shared.operations.confirm import Confirmer
 from shared.operations.count_desk import CountDesk
 from shared.operations.counting_events import EventCounter
 from shared.operations.damping import Damper
@@ -187,6 +188,10 @@ class House(Ground):
     @cached_property
     def event_counter(self) -> EventCounter:
         return EventCounter(self.stock, self.registry)
+
+    @cached_property
+    def confirmer(self) -> Confirmer:
+        return Confirmer(self.stock, self.registry, self.reconciler)
 
     @cached_property
     def fan_out(self) -> FanOut:

@@ -35,6 +35,8 @@ stock         TALLIED#sku#location            ``-``                        how f
 stock         AGREED#location                 day#source                   its numbers in the day's sweep
 stock         WORTH#location                  day                          what the day's sweep found it to be worth
 stock         FILLED#location                 day                          how its orders of that day were filled
+stock         CONF#sku#location               source#element               how far it is known to have heard
+stock         CONFIRMED#source                day#location                 how long events waited for its number
 stock         LOT#sku                         lot                          until when a lot may be sold, its recall
 stock         TRANSFER#id                     ``-``                        a transfer, its lines and what became of them
 stock         SHADOW#kind#id#shard            sku#location                 what a source or channel in shadow came to
@@ -60,6 +62,7 @@ from __future__ import annotations
 from datetime import datetime
 from zlib import crc32
 
+from shared.domain.drift import Observation
 from shared.domain.events import instant
 from shared.domain.ledger import CountDocument, CountMark, Slot
 from shared.domain.stock import ChannelId, EventKey, Leaf, LocationId, MessageId, Sku, SourceId, StockKey
@@ -262,6 +265,14 @@ def worth_key(location: LocationId, day: str) -> Key:
 
 def filled_key(location: LocationId, day: str) -> Key:
     return Key(f"FILLED#{part(location)}", day)
+
+
+def confirmed_key(seen: Observation) -> Key:
+    return Key(f"CONF#{_stock(StockKey(seen.sku, seen.location))}", f"{part(seen.source)}#{seen.element}")
+
+
+def confirmed_tally_key(source: SourceId, day: str, location: LocationId) -> Key:
+    return Key(f"CONFIRMED#{part(source)}", f"{day}#{part(location)}")
 
 
 def traffic_day_key(giver: str, taker: str, day: str) -> Key:

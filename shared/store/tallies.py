@@ -21,6 +21,7 @@ from shared.domain.stock import LocationId, Quantity, Sku, SourceId, StockKey
 from shared.domain.tallies import Counted, Place, Progress
 from shared.store.layout import (
     agreed_key,
+    confirmed_tally_key,
     filled_key,
     off_key,
     plain,
@@ -123,6 +124,12 @@ class Tallies:
     def filled(self, location: LocationId, first: date, last: date) -> Iterator[Counter[str]]:
         """Yield how a location's orders of some days were filled, each day that was judged."""
         for item in self._table.query(filled_key(location, "").pk, first=str(first), last=str(last)):
+            yield numbers_of(item)
+
+    def confirmed(self, source: SourceId, first: date, last: date) -> Iterator[Counter[str]]:
+        """Yield how long events waited until a source confirmed them, by the day and location of its numbers."""
+        pk = confirmed_tally_key(source, "", LocationId("")).pk
+        for item in self._table.query(pk, first=str(first), last=f"{last}{LAST}"):
             yield numbers_of(item)
 
 

@@ -43,6 +43,7 @@ from shared.domain.stock import (
 from shared.operations.alerts import AlertDesk
 from shared.operations.apply_message import MessageApplier
 from shared.operations.case_desk import CaseDesk
+from shared.operations.confirm import Confirmer
 from shared.operations.count_desk import CountDesk
 from shared.operations.counting_events import EventCounter
 from shared.operations.damping import Damper
@@ -330,6 +331,7 @@ class House:
             self.damper,
             self.clock,
         )
+        self.confirmer = Confirmer(self.stock, self.registry, self.reconciler, self.clock.sleep)
         self.event_counter = EventCounter(self.stock, self.registry, self.clock.sleep)
         self.drift_sweep = DriftSweep(
             self.stock, self.registry, self.reconciler, self.event_counter, self.clock
@@ -446,7 +448,7 @@ class House:
                     lengths[moved[-1].key] = int(str(item["seq"]))
             elif pk.startswith("OBS#") and "observed_pk" in item:
                 seen.append(observation(item))
-        self.reconciler.observed(seen)
+        self.confirmer.observed(seen)
         self.reconciler.moved(moved)
         self.event_counter.grown(lengths)
 
