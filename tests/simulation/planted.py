@@ -176,6 +176,16 @@ def accepted_version_out_while_a_newer_waits() -> list[Replacement]:
     return [(folding._Draft, "settle", settle)]
 
 
+def history_never_judged() -> list[Replacement]:
+    """A surprise that stood as history becomes the balance when no newer count covers it any more."""
+
+    def uncover(self: Any, draft: Any, mark: Any, key: EventKey) -> list[Any]:
+        self.retract(draft, mark, key)
+        return []
+
+    return [(folding._Draft, "uncover", uncover)]
+
+
 def undecidable_applied() -> list[Replacement]:
     """A count is applied although nobody can say whether a movement came before it."""
     return [(folding._Draft, "undecided", lambda *_: [])]
@@ -477,6 +487,7 @@ PLANTED: dict[str, Callable[[], list[Replacement]]] = {
         approved_blindly,
         corrected_version_not_taken_back,
         accepted_version_out_while_a_newer_waits,
+        history_never_judged,
         undecidable_applied,
         suspended_promised,
         undone_from_now_on,
