@@ -362,7 +362,15 @@ def calls(bench: Bench) -> dict[str, list[str]]:
     )
     bench.http.answer("POST", "/api/webhooks/erp", 202, {"message_id": "m1", "status": "accepted"})
     moved = {"sku": "A", "location": "east", "counter": "on_hand", "before": 5, "after": 0}
-    undone = {"events": 1, "already": 0, "kept": {}, "moved": [moved], "stock_keys": 1, "next": None}
+    undone = {
+        "events": 1,
+        "already": 0,
+        "kept": {},
+        "waits": [],
+        "moved": [moved],
+        "stock_keys": 1,
+        "next": None,
+    }
     bench.http.answer("POST", "/api/v1/messages/m1/undo", 200, undone)
     bench.http.answer("GET", "/api/v1/explanations", 200, {"explanations": [EXPLAINED]})
     bench.http.answer("GET", "/api/v1/drift", 200, DRIFT)
