@@ -6,10 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from shared.domain.events import instant
-from shared.domain.ledger import (
-    CountMark,
-    Slot,
-)
+from shared.domain.ledger import CountDocument, CountMark, Slot
 from shared.domain.stock import EventKey, Quantity
 
 
@@ -69,8 +66,12 @@ class Decision:
 
 @dataclass(frozen=True, slots=True)
 class Retraction:
-    """Takes a count out again, as if it had never been taken: the compensation of a count that is undone."""
+    """Takes a count out again, as if it had never been taken: the compensation of a count that is undone.
+
+    By its ``document`` it is found too where it is only kept beside another version.
+    """
 
     key: EventKey
     slot: Slot
     mark: CountMark
+    document: CountDocument | None

@@ -233,13 +233,25 @@ class CountVersions(CountJudgement):
             self.propose(told[0])
 
     def withdraw(self, draft: SlotDraft, count: EventKey, key: EventKey) -> None:
-        """Undo a count, whether it stands or waits."""
+        """Undo a count, whether it stands, waits, or is only kept to stand again."""
         waits = self.waiting.get(count)
         stands = next((mark for mark in draft.marks if mark.event_key == count), None)
         if waits is not None:
             self.drop(waits)
         elif stands is not None:
             self.stand_down(draft, stands, key, for_good=True)
+        else:
+            self.forget(draft, count)
+
+    def forget(self, draft: SlotDraft, count: EventKey) -> None:
+        """Let go of a version that is only kept beside another: it decides about nothing, so nothing is judged."""
+        for key, other in self.waiting.items():
+            self.waiting[key] = other._replace(spare=_without(other.spare, count))
+        for mark, stands in draft.standing.items():
+            spare = _without(stands.spare, count)
+            if spare != stands.spare:
+                draft.standing[mark] = stands._replace(spare=spare)
+                draft.accepted.add(mark)
 
     def look_again(self, draft: SlotDraft, at: datetime, key: EventKey) -> None:
         """Something moved near counts that stand: judge those anew whose clocks leave it open."""
@@ -254,6 +266,10 @@ class CountVersions(CountJudgement):
                 continue
             if self.undecided(draft, version_of(draft.slot, stands)):
                 self.stand_down(draft, mark, key)
+
+
+def _without(versions: Iterable[Waiting], count: EventKey) -> tuple[Waiting, ...]:
+    return tuple(version for version in versions if version.mark.event_key != count)
 
 
 def _is_repeated(known: Standing | Waiting, count: Waiting) -> bool:

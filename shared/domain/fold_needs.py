@@ -92,6 +92,8 @@ def needs(
                     count_slot(event), time_said(event)[0] - 2 * rules.widest, event.as_of + 2 * rules.widest
                 )
             older(count_document(event))
+    for retraction in retractions:
+        older(retraction.document)
     counters = {slot.counter for slot, _ in touched}
     for count in (*waiting, *(spare for one in waiting for spare in one.spare)):
         if not touched or count.slot.counter in counters:

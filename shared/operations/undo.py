@@ -8,9 +8,10 @@ being interrupted in the middle, is harmless:
 ===========  ================================================================================================
 movement     the same legs with the opposite sign at the same instant; a count since then had seen the goods, and
              stands, as with any late fact; of whole kits, one event for each component (``.../SKU``), as each moved
-count        retracted, as if it had never been taken; one that took the place of an earlier version stays, as nothing
-             would stand in its place; while it only waits it is dropped, and the earlier one stands. What was
-             history beneath it and never approved is judged, and may wait for an approver from then on
+count        retracted, as if it had never been taken, and the earlier version of its document stands again; where that
+             was not kept, and nobody has undone it, the count stays, as nothing would stand in its place. While it
+             only waits, or is kept beside another version, it is dropped, and never stands again. What was history
+             beneath it and never approved is judged, and may wait for an approver from then on
 order        not undone here: cancel the order at its source, which lets its units go
 ===========  ================================================================================================
 
@@ -21,14 +22,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from itertools import islice
 from typing import cast
 
 from shared.domain.count_decisions import Retraction
 from shared.domain.events import Count, Demand, Leg, Movement, Origin, instant
 from shared.domain.fold import fold
-from shared.domain.ledger import Cause, Line
+from shared.domain.ledger import Cause, CountDocument, Line, Slot
 from shared.domain.messages import Message
 from shared.domain.network import Source
 from shared.domain.stock import Counter, EventKey, Quantity, Sku, StockKey
@@ -212,20 +213,30 @@ class Undoer:
         steps: _Steps,
         done: Undone,
     ) -> None:
-        if any(line.cause is Cause.RETRACTED for _, line in lines):
-            done.kept[event.key] = _NOTHING_STANDS
-            return
         (at,) = touched(item)
         within = max(count_rules(network, at.location).widest, event.as_of - (event.since or event.as_of))
         found = standing_count(self._ledger, event, at, lines, within)
         if found is None:
             done.kept[event.key] = "the count does not stand any more: it was corrected or rejected"
             return
-        if self._ledger.has_replaced(at, found[0], event, within):
+        slot, mark = found
+        if self._has_lost_a_version(event, at, slot, within):
             done.kept[event.key] = _NOTHING_STANDS
             return
-        steps.retractions.setdefault(at, []).append(Retraction(undo_key(event.key), *found))
+        document = CountDocument(slot, event.origin.source, event.document) if event.document else None
+        steps.retractions.setdefault(at, []).append(Retraction(undo_key(event.key), slot, mark, document))
         done.events += 1
+
+    def _has_lost_a_version(self, event: Count, at: StockKey, slot: Slot, within: timedelta) -> bool:
+        """Whether a count took one out that nobody has undone, and that is not there to stand again."""
+        replaced = self._ledger.replaced_by(at, slot, event, within)
+        undone = self._table.get_many([event_key(undo_key(other)) for other in replaced]) if replaced else {}
+        likely = (event.as_of - within, event.as_of + within)
+        return any(
+            self._ledger.find_count(at, other, [slot], likely) is None
+            for other in replaced
+            if event_key(undo_key(other)) not in undone
+        )
 
     def _foresee(self, steps: _Steps, network: Network, done: Undone) -> None:
         for key, balance in self._ledger.balances(steps.keys()).items() if steps.keys() else ():

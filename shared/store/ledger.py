@@ -116,6 +116,7 @@ class Ledger:
             key,
             [
                 *(count_document(event) for event in told if isinstance(event, Count)),
+                *(event.document for event in events if isinstance(event, Retraction)),
                 *(waiting_document(count) for count in waiting),
             ],
         )
@@ -157,32 +158,43 @@ class Ledger:
     def find_count(
         self, key: StockKey, count: EventKey, slots: Sequence[Slot], likely: tuple[datetime, datetime]
     ) -> tuple[Slot, CountMark] | None:
-        """Return where and how a count stands or waits; None if it does neither.
+        """Return where and how a count stands, waits or is kept beside another version; None if it does none of these.
 
         It is looked for in ``slots``, first between the two instants that are ``likely``, then at any.
         """
         for waiting in self.waiting(key):
-            if waiting.mark.event_key == count:
-                return waiting.slot, waiting.mark
+            for told in (waiting, *waiting.spare):
+                if told.mark.event_key == count:
+                    return told.slot, told.mark
         first, last = (instant(at) for at in likely)
         for low, high in ((first, f"{last}$"), ("", None)):
             for slot in slots:
                 for item in self._table.query(count_partition(key, slot), first=low, last=high):
-                    if item["event_key"] == count:
-                        return slot, count_mark(item)
+                    stands = standing_count(item)
+                    marks = [stands.mark, *(version.mark for version in stands.spare)]
+                    if mark := next((mark for mark in marks if mark.event_key == count), None):
+                        return slot, mark
         return None
 
-    def has_replaced(self, key: StockKey, slot: Slot, event: Count, within: timedelta) -> bool:
-        """Whether a count took an earlier version of its document out, in whichever posting it was accepted.
+    def replaced_by(self, key: StockKey, slot: Slot, event: Count, within: timedelta) -> set[EventKey]:
+        """Return the counts that a count took out, in whichever posting it was accepted; others of their instant too.
 
         It stands in ``slot``, up to ``within`` from the time that it names.
         """
         first, last = (event.since or event.as_of) - within, event.as_of + within
-        return any(
-            line.event_key == event.key and line.cause is Cause.RETRACTED
+        taken_out = {
+            line.valid_at
             for recorded in self._entries_between(key, slot, first, last)
             for line in recorded.lines
-        )
+            if line.event_key == event.key and line.cause is Cause.RETRACTED
+        }
+        return {
+            line.event_key
+            for at in taken_out
+            for recorded in self._entries_between(key, slot, at, at)
+            for line in recorded.lines
+            if line.cause is Cause.COUNT and (line.slot, line.valid_at) == (slot, at)
+        } - {event.key}
 
     def leaves(self, key: StockKey, at: datetime | None = None) -> dict[Leaf, dict[Counter, Quantity]]:
         """Return what lies on each bin or lot that was ever named, now or as of an instant.

@@ -31,6 +31,7 @@ from shared.domain.ledger import (
     judged_again,
     opened_by,
     slots_of,
+    version_of,
     waiting_document,
 )
 from shared.domain.stock import (
@@ -166,18 +167,21 @@ class Book:
         self._fold([], decision)
 
     def withdraw(self, name: str) -> None:
-        """Undo a count, whether it stands or waits."""
-        stand = [(slot, mark) for slot, marks in self.counts.items() for mark in marks]
-        wait = [(count.slot, count.mark) for count in self.waiting]
-        for slot, mark in [*stand, *wait]:
-            if mark.event_key == name:
-                self._fold([Retraction(EventKey(f"undo/{name}"), slot, mark)], None)
+        """Undo a count, whether it stands, waits, or is only kept."""
+        stand = [version_of(slot, one) for slot, marks in self.counts.items() for one in marks.values()]
+        stand += [spare for marks in self.counts.values() for one in marks.values() for spare in one.spare]
+        wait = [version for count in self.waiting for version in (count, *count.spare)]
+        for count in [*stand, *wait]:
+            if count.mark.event_key == name:
+                undo = EventKey(f"undo/{name}")
+                self._fold([Retraction(undo, count.slot, count.mark, waiting_document(count))], None)
                 return
 
     def _fold(self, fresh: Sequence[Fact | Retraction], decision: Decision | None) -> None:
         told = [fact for fact in fresh if not isinstance(fact, Retraction)]
         named = [count_document(fact) for fact in told if isinstance(fact, Count)]
         named += [waiting_document(count) for count in self.waiting]
+        named += [fact.document for fact in fresh if isinstance(fact, Retraction)]
         documents = {name: self.documents[name] for name in named if name in self.documents}
         leaves = {slot.leaf for slot, _ in slots_of(KEY, told)} | {count.slot.leaf for count in self.waiting}
         leaves.update(fact.slot.leaf for fact in fresh if isinstance(fact, Retraction))

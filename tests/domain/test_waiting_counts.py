@@ -569,3 +569,37 @@ def test_what_counts_near_each_other_lead_to_does_not_depend_on_their_order(
             (told, sorted((w.mark, w.why, w.known, w.outcomes) for w in book.waiting), book.available)
         )
     assert ends[0] == ends[1]
+
+
+@settings(max_examples=300, deadline=None)
+@given(
+    st.lists(moves, max_size=4),
+    st.lists(coarse_counts, min_size=2, max_size=4, unique_by=lambda drawn: drawn[2]),
+    st.data(),
+)
+def test_undone_versions_are_as_if_never_told_whatever_is_told_and_undone_first(
+    drawn: list[tuple[str, int, int, str, Leaf]],
+    counted: list[tuple[str, int, int, int, Leaf]],
+    data: st.DataObject,
+) -> None:
+    versions = [
+        count(f"v{n}", minute, quantity, str(n), WHOLE, "sheet", since=minute - window)
+        for n, (_, minute, quantity, window, _) in enumerate(counted)
+    ]
+    undone = data.draw(st.lists(st.sampled_from(versions), unique=True))
+    facts: list[Fact] = [*made(drawn), *versions]
+    ends = []
+    for told in ([fact for fact in facts if fact not in undone], data.draw(st.permutations(facts))):
+        book, left = Book(COARSE), list(undone)
+        book.post([movement("opening", 0, 20)])
+        for number, fact in enumerate(told):
+            book.post([fact])
+            while left and left[0] in told[: number + 1] and data.draw(st.booleans()):
+                book.withdraw(left.pop(0).key)
+        for fact in left:
+            book.withdraw(fact.key)
+        told_of = [book.as_of(SLOT, at(minute / 2)) for minute in range(-1, 45)]
+        ends.append(
+            (told_of, sorted((w.mark, w.why, w.known, w.outcomes) for w in book.waiting), book.available)
+        )
+    assert ends[0] == ends[1]

@@ -11,10 +11,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from shared.domain.cases import CaseKind, CaseStatus
-from shared.domain.events import Demand, DemandEffect, Origin
+from shared.domain.events import Demand, DemandEffect, Leg, Movement, MovementKind, Origin
 from shared.domain.messages import Message
 from shared.domain.network import Grain, Source, Tolerance
 from shared.domain.stock import Counter, EventKey, LocationId, MessageId, Sku, SourceId, StockKey
+from shared.operations.count_desk import DECIDED_HERE
+from shared.operations.count_desk import tell as tell_of_counts
 from shared.operations.undo import Undone
 from shared.sources.contract import Fault, Report
 from shared.sources.registry import webhook_connector
@@ -35,7 +37,7 @@ from tests.operations.house import (
     network,
 )
 from tests.operations.test_kits import kit, post
-from tests.operations.test_waiting_counts import LIMIT, careful
+from tests.operations.test_waiting_counts import LIMIT, careful, hasty_clocks
 
 
 def bins() -> House:
@@ -218,6 +220,106 @@ def test_a_count_that_corrected_another_stays_because_nothing_would_stand_in_its
     done = undo(house, mistake)
     assert (done.events, house.on_hand()) == (0, 40)
     assert "earlier version" in next(iter(done.kept.values()))
+
+
+# ---- versions that are kept to stand again ------------------------------------------------------------------------
+
+DRY, REAL = True, False
+
+
+def versions(house: House, *numbers: int) -> dict[int, MessageId]:
+    """Let the WMS tell versions of one count: at minute 3 of 10 units, at 8 of 12."""
+    said = {1: (3, 10), 2: (8, 12)}
+    found = {}
+    for number in numbers:
+        minute, units = said[number]
+        line = {"sku": "TEA", "quantity": units}
+        told_of = body("count", "C1", line, occurred_at=at(minute), version=str(number))
+        found[number] = house.store("wms", told_of)
+        house.applier.apply(found[number])
+        house.settle()
+    return found
+
+
+def leave_open(house: House) -> None:
+    """Let the OMS, whose clock may be off, ship so near version 2 that nobody knows what that had seen."""
+    legs, origin = (Leg(EAST, -3),), Origin(SourceId("oms"), MessageId("m"))
+    shipped = Movement(EventKey("oms/S1"), KEY.sku, MovementKind.ADJUSTMENT, legs, at(7), origin)
+    tell_of_counts(house.post(shipped), house.poster, house.cases, house.clock())
+
+
+def hasty_house() -> House:
+    house = House(hasty_clocks())
+    told(house, "receipt", "R1", 0, 11)
+    return house
+
+
+def looks(house: House) -> object:
+    waiting = [(w.mark.event_key, w.why, w.known, w.outcomes, w.spare) for w in house.ledger.waiting(KEY)]
+    history = [house.ledger.as_of(KEY, at(minute))[Counter.ON_HAND] for minute in range(10)]
+    asked = sorted(DECIDED_HERE.intersection(house.open_cases()))
+    return house.on_hand(), house.available(), history, waiting, asked
+
+
+@pytest.mark.parametrize("opens_after", [0, 1, 2, 3, 4], ids="open after {}".format)
+@pytest.mark.parametrize("undone", [(1,), (2,), (1, 2), (2, 1), (1, 1, 2)], ids=str)
+@pytest.mark.parametrize("order", [(1, 2), (2, 1)], ids=str)
+def test_an_undone_version_never_stands_again_whatever_becomes_of_the_other(
+    order: tuple[int, int], undone: tuple[int, ...], opens_after: int
+) -> None:
+    house, without = hasty_house(), hasty_house()
+    if opens_after == 0:
+        leave_open(house)
+    found = versions(house, *order)
+    if opens_after == 1:
+        leave_open(house)
+    for number, version in enumerate(undone):
+        is_repeated = version in undone[:number]
+        for dry_run in (DRY, REAL):
+            before = house.on_hand()
+            done = undo(house, found[version], dry_run=dry_run)
+            assert (done.events, done.already, done.kept) == (not is_repeated, is_repeated, {})
+            foreseen = next((m.after for m in done.moved if m.counter is Counter.ON_HAND), before)
+            if dry_run:
+                would, will = done, foreseen
+        assert (done, house.on_hand()) == (would, will)
+        house.assert_exact()
+        if opens_after == number + 2:
+            leave_open(house)
+    if opens_after > len(undone) + 1:
+        leave_open(house)
+
+    versions(without, *(version for version in order if version not in undone))
+    leave_open(without)
+    assert looks(house) == looks(without)
+    house.assert_exact()
+
+
+@pytest.mark.parametrize("undone", [(1, 2), (2, 1)], ids=str)
+@pytest.mark.parametrize("order", [(1, 2), (2, 1)], ids=str)
+def test_an_undone_version_that_waited_waits_no_more_whatever_becomes_of_the_other(
+    order: tuple[int, int], undone: tuple[int, int]
+) -> None:
+    house = House(careful(approve_beyond=LIMIT))
+    told(house, "receipt", "R1", 0, 100)
+    found = versions(house, *order)
+    assert house.open_cases() == [CaseKind.COUNT_APPROVAL]
+    for version in undone:
+        assert undo(house, found[version], dry_run=True).events == undo(house, found[version]).events == 1
+        assert (undo(house, found[version]).already, house.on_hand()) == (1, 100)
+        house.assert_exact()
+    assert (house.open_cases(), house.ledger.waiting(KEY)) == ([], [])
+
+
+def test_once_the_older_version_is_undone_rejecting_the_newer_leaves_nothing() -> None:
+    house = House(careful(approve_beyond=LIMIT))
+    told(house, "receipt", "R1", 0, 100)
+    found = versions(house, 1, 2)
+    undo(house, found[1])
+    [case] = house.cases.list(CaseStatus.OPEN)
+    house.case_desk.reject_count(case.id, "the wrong shelf", "ann")
+    assert (house.on_hand(), house.open_cases()) == (100, [])
+    house.assert_exact()
 
 
 KINDS = ["receipt", "shipment", "count", "hold", "damage", "release"]
