@@ -227,9 +227,9 @@ def test_a_count_that_corrected_another_stays_because_nothing_would_stand_in_its
 DRY, REAL = True, False
 
 
-def versions(house: House, *numbers: int) -> dict[int, MessageId]:
-    """Let the WMS tell versions of one count: at minute 3 of 10 units, at 8 of 12."""
-    said = {1: (3, 10), 2: (8, 12)}
+def versions(house: House, *numbers: int, first_at: float = 3) -> dict[int, MessageId]:
+    """Let the WMS tell versions of one count: the first of 10 units, at minute 8 the second of 12."""
+    said = {1: (first_at, 10), 2: (8, 12)}
     found = {}
     for number in numbers:
         minute, units = said[number]
@@ -291,6 +291,19 @@ def test_an_undone_version_never_stands_again_whatever_becomes_of_the_other(
 
     versions(without, *(version for version in order if version not in undone))
     leave_open(without)
+    assert looks(house) == looks(without)
+    house.assert_exact()
+
+
+@pytest.mark.parametrize("order", [(1, 2), (2, 1)], ids=str)
+def test_a_version_is_undone_wherever_in_time_the_one_is_that_it_is_kept_beside(
+    order: tuple[int, int],
+) -> None:
+    house, without = hasty_house(), hasty_house()
+    undo(house, versions(house, *order, first_at=100)[1])
+    versions(without, 2)
+    for each in (house, without):
+        leave_open(each)
     assert looks(house) == looks(without)
     house.assert_exact()
 
