@@ -89,6 +89,10 @@ def fold(
     return draft.posting()
 
 
+_SAID = frozenset({Cause.COUNT, Cause.RETRACTED})
+"""What a line says by itself, also one of no units: that a count stood from then on, or did so no more."""
+
+
 class _Draft(CountVersions):
     """A posting in the making."""
 
@@ -176,7 +180,7 @@ class _Draft(CountVersions):
             clocks[slot] = Clock(draft.balance, draft.last_valid_at, draft.last_count)
             if slot.leaf == WHOLE:
                 deltas[slot.counter] = draft.balance - draft.before.balance
-                lines += [line for line in draft.lines if line.quantity or line.cause is Cause.COUNT]
+                lines += [line for line in draft.lines if line.quantity or line.cause in _SAID]
             retracted += [(slot, mark) for mark in draft.known if mark not in draft.standing]
             for mark, count in draft.standing.items():
                 if mark in draft.accepted:

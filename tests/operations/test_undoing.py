@@ -209,10 +209,11 @@ def test_a_version_that_was_approved_later_stays_as_nothing_would_stand_in_its_p
     house.assert_exact()
 
 
-def test_a_count_that_corrected_another_stays_because_nothing_would_stand_in_its_place() -> None:
+@pytest.mark.parametrize("first", [50, 100], ids=["changed the balance", "confirmed it"])
+def test_a_count_that_corrected_another_stays_because_nothing_would_stand_in_its_place(first: int) -> None:
     house = House()
     told(house, "receipt", "R1", 0, 100)
-    for version, units in (("1", 50), ("2", 40)):
+    for version, units in (("1", first), ("2", 40)):
         line = {"sku": "TEA", "quantity": units}
         said = body("count", "C1", line, occurred_at=at(5), version=version)
         mistake = house.store("wms", said)
