@@ -21,10 +21,12 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import cast
 
-from shared.domain.cases import CaseKind, case_id
-from shared.domain.events import parse_instant
+from shared.domain.cases import CaseKind, CaseStatus, case_id
+from shared.domain.events import instant, parse_instant
 from shared.domain.listing import KEPT_PUSHES, ListingState, Push
+from shared.domain.network import Channel
 from shared.domain.reservation import OrderLine
+from shared.domain.rollout import Mode
 from shared.domain.stock import ChannelId, EventKey, LocationId, MessageId, Quantity, Sku, StockKey
 from shared.domain.trace import Chain, Stage, Step, Trace, in_time
 from shared.operations.apply_message import failed_case
@@ -38,10 +40,11 @@ from shared.store.inbox import Inbox, MessageNotFoundError, StoredMessage, Unrea
 from shared.store.layout import event_key
 from shared.store.ledger import Ledger
 from shared.store.ledger_items import JournalEntry
-from shared.store.listings import Listings
+from shared.store.listings import Listings, Paces
 from shared.store.observations import Observations
 from shared.store.orders import Orders
 from shared.store.registry import Registry
+from shared.store.rollouts import CHANNEL
 from shared.store.table import Table
 
 MOST_CHAINS = 20
@@ -96,6 +99,7 @@ class Tracer:
         self._ledger = Ledger(table)
         self._orders = Orders(table)
         self._listings = Listings(table)
+        self._paces = Paces(table)
         self._observations = Observations(table)
 
     # ---- what is asked for ----------------------------------------------------------------------------------
@@ -348,13 +352,39 @@ class Tracer:
             state = self._listings.states(listing.channel, [key])[key]
             later = [one for one in state.pushes if one.taken_at is not None and one.taken_at >= posted_at]
             if not later:
-                notes.append(_not_pushed(listing.channel, key, state, posted_at))
+                notes.append(self._not_pushed(channels[listing.channel], key, state, posted_at))
                 continue
             if later[0] is state.pushes[0] and len(state.pushes) == KEPT_PUSHES:
                 notes.append(
                     f"{listing.channel} was told at the latest then: only its newest pushes are kept"
                 )
             yield from _push_steps(listing.channel, key, later[0], posted_at)
+
+    def _not_pushed(self, channel: Channel, key: StockKey, state: ListingState, posted_at: datetime) -> str:
+        """Say why a channel has taken no number since a posting, as far as that is known."""
+        failures = (push_case(CaseKind.PUSH_REFUSED, key, channel.id), push_failed_case(channel.id, key.sku))
+        for case in self._cases.find_many(failures):
+            if case.status is not CaseStatus.RESOLVED:
+                return f"{channel.id} has taken nothing of {key} since: {case.title} (case {case.id}, {case.status})"
+        mode = self._registry.rollouts.of(CHANNEL, channel.id).mode_at(key.sku, key.location)
+        if mode is not Mode.LIVE:
+            return f"{channel.id} is sent nothing of {key}: it is {mode} there"
+        if state.inflight is not None:
+            until = instant(state.inflight.deadline)
+            return f"{channel.id} is just being told of {key}; without an answer by {until} nobody knows what it took"
+        meant = self._view.promise_of(channel, key).available_to_promise
+        if state.believed == meant:
+            if state.shown_at is not None and state.shown_at >= posted_at:
+                return f"{channel.id} showed the right number of {key} when it was read"
+            return f"{channel.id} was sent nothing of {key} since: its number did not change"
+        shows = "nobody knows what it shows" if state.believed is None else f"it shows {state.believed}"
+        waits = f"{channel.id} has not been told of {key} yet: {shows}, and {meant} may be sold there"
+        silence = self._paces.silences([channel.id]).get(channel.id)
+        return (
+            waits
+            if silence is None
+            else f"{waits}; it fails since {instant(silence.since)}: {silence.reason}"
+        )
 
     # ---- cases ----------------------------------------------------------------------------------------------
 
@@ -396,14 +426,6 @@ def _push_steps(channel: ChannelId, key: StockKey, push: Push, posted_at: dateti
     took = None if push.taken_at is None else push.confirmed_at - push.taken_at
     steps.append(Step(Stage.CONFIRMED, channel, push.confirmed_at, f"took {push.quantity}", key, took))
     return steps
-
-
-def _not_pushed(channel: ChannelId, key: StockKey, state: ListingState, posted_at: datetime) -> str:
-    if state.inflight is not None:
-        return f"{channel} is just being told of {key}"
-    if state.shown_at is not None and state.shown_at >= posted_at:
-        return f"{channel} showed the right number of {key} when it was read"
-    return f"{channel} was sent nothing of {key} since: its number did not change"
 
 
 def _moved(key: StockKey, units: Quantity | None) -> str:

@@ -89,12 +89,57 @@ def test_a_receipt_is_followed_from_the_shelf_to_the_shop_with_the_time_of_each_
     assert tracer(house).event(EventKey(chain.event)).chains == (chain,)
 
 
-def test_a_channel_that_was_sent_nothing_says_so() -> None:
-    house = House()
+def test_a_channel_whose_number_did_not_change_was_sent_nothing_and_says_so() -> None:
+    house, channel = House(), ScriptedChannel(levels={TEA: 0})
+    house.list_on(SHOP, "TEA")
+    told(house, "receipt", "GR-1", -1, 10)
+    pushed(house, channel)
+    house.clock.advance(minutes=10)
+    told(house, "receipt", "GR-2", 5, 4)
+    message = told(house, "adjustment", "AD-1", 6, -4)
+    pushed(house, channel)
+    [chain] = tracer(house).message(message).chains
+    assert chain.notes == ("shop was sent nothing of TEA@east since: its number did not change",)
+
+
+def test_a_channel_that_was_not_told_yet_is_not_said_to_show_the_right_number() -> None:
+    house, channel = House(), ScriptedChannel(levels={TEA: 0})
     house.list_on(SHOP, "TEA")
     message = told(house, "receipt", "GR-1", -1, 10)
     [chain] = tracer(house).message(message).chains
-    assert chain.notes == ("shop was sent nothing of TEA@east since: its number did not change",)
+    assert chain.notes == (
+        "shop has not been told of TEA@east yet: nobody knows what it shows, and 10 may be sold there",
+    )
+    channel.down = True
+    pushed(house, channel)
+    [chain] = tracer(house).message(message).chains
+    assert "; it fails since 2026-11-01T" in chain.notes[0]
+    assert chain.notes[0].endswith(": 503")
+
+
+def test_a_push_that_the_channel_refuses_is_told_with_its_case() -> None:
+    house, channel = House(), ScriptedChannel(levels={TEA: 0})
+    house.list_on(SHOP, "TEA")
+    channel.answers.append("refused")
+    message = told(house, "receipt", "GR-1", -1, 30)
+    pushed(house, channel)
+    [chain] = tracer(house).message(message).chains
+    [note] = chain.notes
+    assert note == (
+        "shop has taken nothing of TEA@east since: shop refuses the quantity of TEA at east: we do not sell it "
+        "(case push_refused:shop:TEA:east, open)"
+    )
+
+
+def test_a_push_without_an_answer_is_said_to_be_on_its_way() -> None:
+    house, channel = House(), ScriptedChannel(levels={TEA: 0})
+    house.list_on(SHOP, "TEA")
+    channel.answers.append("unheard")
+    message = told(house, "receipt", "GR-1", -1, 30)
+    pushed(house, channel)
+    [chain] = tracer(house).message(message).chains
+    [note] = chain.notes
+    assert note.startswith("shop is just being told of TEA@east; without an answer by 2026-11-01T12:")
 
 
 def test_an_event_that_waits_for_its_code_says_why_it_went_no_further() -> None:
