@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from itertools import islice
 
-from shared.domain.cases import Case, CaseKind, CaseStatus, Fact
+from shared.domain.cases import Case, CaseKind, Fact
 from shared.domain.drift import Comparison, Observation, parse_formula
 from shared.domain.events import instant
 from shared.domain.ledger import Cause
@@ -64,7 +64,7 @@ KIN_ENTRIES = 20
 """Journal entries of each of them, the newest."""
 
 CASES_LOOKED_AT = 200
-"""Open cases among which mirrors are looked for, the newest."""
+"""Open cases among which mirrors are looked for, about the newest."""
 
 RECORDED_LATE = timedelta(minutes=10)
 """How much later than it is posted something may at most have happened: clocks differ."""
@@ -207,8 +207,8 @@ class Explainer:
 
     def _mirrors(self, seen: Observation, drift: Quantity) -> Iterator[Mirror]:
         """Yield the source's differences on stock keys that are off by as much the other way."""
-        page = self._cases.page(CaseStatus.OPEN, CASES_LOOKED_AT)
-        nearest = sorted(page.cases, key=lambda case: _apart(case.facts.get("drift"), drift))
+        newest = self._cases.newest_open(CASES_LOOKED_AT)
+        nearest = sorted(newest, key=lambda case: _apart(case.facts.get("drift"), drift))
         opposite = [
             (StockKey(Sku(str(facts["sku"])), LocationId(str(facts["location"]))), seen.source, seen.element)
             for case in nearest

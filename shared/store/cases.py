@@ -327,9 +327,20 @@ class Cases:
 
     def oldest_open(self, limit: int) -> tuple[tuple[Case, ...], bool]:
         """Return about the ``limit`` oldest open cases, and whether these are all; the index read may lag behind."""
+        return self._some_open(limit, newest=False)
+
+    def newest_open(self, limit: int) -> tuple[Case, ...]:
+        """Return about the ``limit`` newest open cases; a quarter of the reads of a page, which is exact."""
+        return self._some_open(limit, newest=True)[0]
+
+    def _some_open(self, limit: int, *, newest: bool) -> tuple[tuple[Case, ...], bool]:
         each = limit // SHARDS
         shards = [
-            [*self._table.query_index("by_status", f"{CaseStatus.OPEN}#{number}", limit=each + 1)]
+            [
+                *self._table.query_index(
+                    "by_status", f"{CaseStatus.OPEN}#{number}", descending=newest, limit=each + 1
+                )
+            ]
             for number in range(SHARDS)
         ]
         items = self._table.get_many([key for keys in shards for key in keys[:each]])
