@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, cast
 from urllib.parse import quote
 
 import click
@@ -23,6 +23,7 @@ from shared.operations.ingest import prefix_of
 from shared.sources.registry import FILE_CONNECTORS
 from shared.store.inbox import MessageStatus, received
 from shared.store.layout import message_key
+from shared.store.table import Item
 
 
 @command("send")
@@ -89,8 +90,17 @@ def message(session: Session, message_id: str) -> None:
         for name, value in found.items()
         if name not in ("headers", "body", "events", "more_events")
     }
+    if "status" in head:
+        head["status"] = _status(str(head["status"]), found)
     headers = {f"header {name}": value for name, value in found.get("headers", {}).items()}
     session.show(found, [*fields(head | headers), *_events(found), "", str(found.get("body", ""))])
+
+
+def _status(status: str, found: Mapping[str, Any]) -> str:
+    """Say how far a message has come: where a count of it waits or was rejected, what became of each event."""
+    became = dict.fromkeys(event["outcome"] for event in found.get("events", ()))
+    is_whole = status != MessageStatus.POSTED or not became.keys() & {"waits", "rejected"}
+    return status if is_whole else ", ".join(became)
 
 
 def _whole(session: Session, message_id: str) -> dict[str, Any]:
@@ -136,7 +146,7 @@ def messages(session: Session, source: str | None, since: str | None, until: str
     found = sorted(received(session.target.inbox, source, first, last))
     kept = session.target.inbox.get_many([message_key(name) for _, name in found])
     rows = [
-        (name, brief(at), kept[key]["source"], kept[key]["kind"], kept[key]["status"])
+        (name, brief(at), kept[key]["source"], kept[key]["kind"], _status_now(session, name, kept[key]))
         for at, name in found
         if (key := message_key(name)) in kept
     ]
@@ -147,6 +157,14 @@ def messages(session: Session, source: str | None, since: str | None, until: str
         table(("message", "received", "source", "kind", "status"), rows) if rows else ["none in that time"]
     )
     session.show({"messages": listed}, lines)
+
+
+def _status_now(session: Session, name: str, item: Item) -> str:
+    """Say how far a message has come; one with counts that waited is asked for, since they may have been decided."""
+    status, outcomes = str(item["status"]), cast("dict[str, int]", item.get("outcomes", {}))
+    if not outcomes.get(Outcome.WAITS):
+        return status
+    return _status(status, session.target.api.get("messages", name))
 
 
 @command("replay")

@@ -84,6 +84,11 @@ def show(
         before = why
 
 
+def waiting_case(why: Why, count: EventKey) -> str:
+    """Name the case of a count that waits."""
+    return case_id(_KIND_OF[why], count)
+
+
 def _file(case: Case, cases: Cases, *, is_repeated: bool) -> None:
     """File a case; what is only told again leaves alone what stands open, and what somebody chose to ignore."""
     known = cases.find(case.id) if is_repeated else None

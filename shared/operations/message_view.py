@@ -7,6 +7,8 @@ codes stand for by now. Nothing is written.
 outcome         means
 ==============  ========================================================================================
 posted          in the ledger, from this message
+waits           a count that changes nothing until somebody decides about it
+rejected        a count that waited, and that somebody decided never to apply
 undone          it was in the ledger, and was taken back by compensating entries
 duplicate       in the ledger, but another message brought it first
 conflict        in the ledger with another effect; this one was refused
@@ -23,7 +25,7 @@ not_posted      none of these: it is still to be applied, or its message failed
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from itertools import islice
@@ -32,13 +34,16 @@ from typing import cast
 from shared.domain.events import Count, Demand, Event, Movement, instant
 from shared.domain.network import Source
 from shared.domain.stock import EventKey, StockKey
+from shared.operations.count_desk import waiting_case
 from shared.operations.facts import Fact, correction_of, order_line_of, stock_keys
 from shared.operations.footprint import touched, undo_keys
+from shared.operations.post import decision_key
 from shared.operations.resolve import Resolution, resolve
 from shared.sources.contract import Fault, Report
 from shared.sources.registry import FILE_CONNECTORS, translator
 from shared.store.inbox import StoredMessage
 from shared.store.layout import event_key
+from shared.store.ledger import Ledger
 from shared.store.orders import Orders
 from shared.store.registry import Registry
 from shared.store.table import Item, Table
@@ -90,6 +95,7 @@ class MessageView:
     def __init__(self, table: Table, registry: Registry, clock: Callable[[], datetime]) -> None:
         self._table = table
         self._orders = Orders(table)
+        self._ledger = Ledger(table)
         self._registry = registry
         self._clock = clock
 
@@ -111,12 +117,14 @@ class MessageView:
         resolution = resolve([report], source, self._registry, network, self._clock())
         event, fact = report.event, next(iter(resolution.facts), None)
         item = self._table.get(event_key(event.key))
-        found = self._as_posted(report, item, stored) if item else self._in_order(fact) if fact else None
-        outcome, reason = found or _unposted(resolution)
         withheld = next(iter(resolution.withheld), None)
         ours = fact.event if fact else withheld.event if withheld else next(iter(resolution.held), None)
+        keys = tuple((touched(item) if item else ()) or (stock_keys(ours) if ours else ()))
+        found = (
+            self._as_posted(report, item, stored, keys) if item else self._in_order(fact) if fact else None
+        )
+        outcome, reason = found or _unposted(resolution)
         seen = next(iter(resolution.observations), None)
-        keys = tuple(touched(item) if item else stock_keys(ours) if ours else ())
         return EventOutcome(
             key=event.key,
             what=str(
@@ -147,7 +155,9 @@ class MessageView:
             return None
         return ("posted", "") if applied == fact.effect else ("conflict", _another_effect(event))
 
-    def _as_posted(self, report: Report, item: Item, stored: StoredMessage) -> tuple[str, str]:
+    def _as_posted(
+        self, report: Report, item: Item, stored: StoredMessage, keys: Sequence[StockKey]
+    ) -> tuple[str, str]:
         """Return how the ledger holds an event that it knows."""
         if item["effect"] != report.effect:
             return "conflict", _another_effect(report.event)
@@ -155,7 +165,23 @@ class MessageView:
             return "undone", "it was taken back by compensating entries; a replay changes nothing"
         if item["message_id"] != stored.message.id:
             return "duplicate", f"message {cast(str, item['message_id'])} brought it first"
-        return "posted", ""
+        undecided = (
+            self._undecided_or_rejected(report.event, keys) if isinstance(report.event, Count) else None
+        )
+        return undecided or ("posted", "")
+
+    def _undecided_or_rejected(self, count: Count, keys: Sequence[StockKey]) -> tuple[str, str] | None:
+        """Say that a count waits, or who rejected it; None where it does neither."""
+        decision = self._table.get(event_key(decision_key(count.key)))
+        if decision is not None and decision["effect"] == "reject":
+            said = dict(cast("list[tuple[str, str]]", decision["refs"]))
+            because = f": {said['because']}" if said["because"] else ""
+            return "rejected", f"by {said['decided_by']} at {cast(str, decision['posted_at'])}{because}"
+        for waiting in (one for key in keys for one in self._ledger.waiting(key)):
+            if waiting.mark.event_key == count.key:
+                case = waiting_case(waiting.why, count.key)
+                return "waits", f"it changes nothing until it is decided: case {case}"
+        return None
 
 
 def _another_effect(event: Event) -> str:

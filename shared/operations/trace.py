@@ -228,15 +228,16 @@ class Tracer:
     def _of_outcome(self, event: EventOutcome, stored: StoredMessage) -> _Fact:
         """Return what is known of an event of a message: what the ledger holds, else why it holds nothing."""
         posted = self._posted(event.key) if event.key and event.order_line is None else None
+        said = event.outcome + (f": {event.reason}" if event.reason else "")
         if posted is not None:
-            return replace(posted, message=stored.message.id)
+            notes = (said,) if event.outcome in ("waits", "rejected") else posted.notes
+            return replace(posted, message=stored.message.id, notes=notes)
         at = None if event.at is None else parse_instant(event.at)
         posted_at = None
         if event.order_line is not None and event.stock_keys:
             line = self._orders.lines({event.order_line: event.stock_keys[0]})[event.order_line]
             brought = line.brought.get(event.key)
             posted_at = None if brought is None else brought.posted_at
-        said = event.outcome + (f": {event.reason}" if event.reason else "")
         return _Fact(
             f"{event.what} of {event.code}",
             event.key,

@@ -14,7 +14,7 @@ from shared.domain.network import Source
 from shared.domain.stock import SourceId
 from shared.sources.contract import Request
 from shared.sources.registry import webhook_connector
-from shared.store.table import Key, Put
+from shared.store.table import Item, Key, Put
 from tests.infra.cli.arrange import KEY_TEXT, Asked, Bench
 
 ACCEPTED = {"message_id": "m1", "status": "accepted"}
@@ -241,6 +241,27 @@ def test_a_replay_of_what_was_posted_before_is_said_to_have_no_effect(bench: Ben
 
     assert bench.json("replay", *names)["became"] == {"no_effect": 2, "posted": 1, "parked": 1}
     assert "no effect  2" in bench.run("replay", *names).stdout
+
+
+def test_a_message_whose_count_was_rejected_is_not_listed_or_shown_as_posted(bench: Bench) -> None:
+    came: Item = {"source": "wms", "received_at": "2026-11-01T12:00:00.000000Z", "kind": "webhook"}
+    bench.inbox.write(
+        [
+            Put(Key("MSG#m1"), {**came, "status": "posted", "outcomes": {"waits": 1}}),
+            Put(Key("MSG#m2"), {**came, "status": "posted", "outcomes": {"posted": 1}}),
+        ]
+    )
+    event = {"event": "wms/C1/1/count/", "what": "count of on_hand", "code": "TEA", "stock_keys": []}
+    rejected = {**event, "quantity": 12, "outcome": "rejected", "reason": "by ann at noon: wrong shelf"}
+    said = {"message_id": "m1", "status": "posted", "events": [rejected], "more_events": False, "body": ""}
+    bench.http.answer("GET", "/api/v1/messages/m1", 200, said)
+
+    listed = bench.json("messages", "--since", "2026-11-01T00:00:00Z")["messages"]
+    shown = bench.run("message", "m1").stdout
+
+    assert {row["message_id"]: row["status"] for row in listed} == {"m1": "rejected", "m2": "posted"}
+    assert "posted" not in shown
+    assert "by ann at noon: wrong shelf" in shown
 
 
 def test_an_undo_that_finds_nothing_says_so_in_words(bench: Bench) -> None:
