@@ -9,10 +9,12 @@ unexplained. Whatever fits nine tenths of what was taken is named beside it as f
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from fractions import Fraction
+from typing import NamedTuple
 
 from infra.audit.deviations import Deviation
 from infra.audit.evidence import FEWEST, FEWEST_ALIKE, TIMES_CHANCE
@@ -106,8 +108,9 @@ class Attribution:
         found = []
         while (best := self._best(rest)) is not None:
             found.append(self._take(best, rest))
-        if pairs := mirror_pairs(self._left):
-            found.append(self._swaps(pairs))
+        pairs, by_chance = mirror_pairs(self._left)
+        if pairs:
+            found.append(self._swaps(pairs, by_chance))
         missing, unexplained = Tally(), Tally()
         for (_, is_missing), tally in rest.items():
             (missing if is_missing else unexplained).merge(tally)
@@ -119,14 +122,15 @@ class Attribution:
                 found.append(Attributed(Explanation(kind, self._system), tally))
         return found
 
-    def _swaps(self, pairs: Sequence[tuple[Unexplained, Unexplained]]) -> Attributed:
+    def _swaps(self, pairs: Sequence[tuple[Unexplained, Unexplained]], by_chance: Fraction) -> Attributed:
         tally = Tally()
         for pair in pairs:
             for this, that in (pair, pair[::-1]):
                 note = f"says {split_key(that.example.key)[0]}'s number"
                 tally.add(replace(this.example, note=note), this.net)
                 self._swapped.add(this.example.key)
-        return Attributed(Explanation(Kind.SWAPPED, self._system, hits=len(pairs)), tally)
+        swaps = Explanation(Kind.SWAPPED, self._system, hits=len(pairs), chance=round(by_chance))
+        return Attributed(swaps, tally)
 
     def _best(self, rest: Mapping[tuple[int, bool], Tally]) -> int | None:
         """Return the explanation that fits most of the rest, if it fits enough of it to stand."""
@@ -167,24 +171,78 @@ class Attribution:
         return taken
 
 
-def mirror_pairs(left: Sequence[Unexplained]) -> list[tuple[Unexplained, Unexplained]]:
-    """Find pairs of SKUs that say each other's number, if there are more of them than chance would make.
+def mirror_pairs(
+    left: Sequence[Unexplained],
+) -> tuple[list[tuple[Unexplained, Unexplained]], Fraction]:
+    """Find pairs of SKUs that say each other's number, if far more of them do than would by chance.
 
-    Chance is measured by pairs that miss it by one.
+    How many would is known for each number from all the differences, so that pairs of rare numbers stand although
+    everyday ones cross by chance: the pairs are taken from the rarest on, as long as they are far more than chance.
+
+    Returns
+    -------
+    The pairs, and how many of them would be there by chance.
     """
-    waiting: dict[tuple[str, Number, Number], list[Unexplained]] = {}
+    cells: dict[_Cell, list[Unexplained]] = {}
     for one in left:
-        waiting.setdefault((split_key(one.example.key)[1], one.value, one.agreed), []).append(one)
+        cells.setdefault(_Cell(split_key(one.example.key)[1], one.value, one.agreed), []).append(one)
+    by_rarity: dict[Fraction, list[_Cell]] = {}
+    for cell, chance in _chances(cells).items():
+        by_rarity.setdefault(chance, []).append(cell)
     pairs: list[tuple[Unexplained, Unexplained]] = []
-    near = 0
-    for (place, value, agreed), ones in waiting.items():
-        for missed in ((agreed + 1, value), (agreed - 1, value), (agreed, value + 1), (agreed, value - 1)):
-            near += min(len(ones), len(waiting.get((place, *missed), ())))
-        if value < agreed:
-            others = waiting.get((place, agreed, value), [])
-            pairs += zip(_by_key(ones), _by_key(others), strict=False)
-    chance = Fraction(near, 8)  # four near misses, and each pair is met twice
-    return pairs if len(pairs) > (1 if near else 0) and len(pairs) >= TIMES_CHANCE * chance else []
+    expected = by_chance = Fraction(0)
+    standing = 0
+    for chance, alike in sorted(by_rarity.items()):
+        for cell in alike:
+            expected += chance * len(cells[cell]) / 2  # each pair is met twice
+            if cell.value < cell.agreed:
+                pairs += zip(_by_key(cells[cell]), _by_key(cells.get(cell.mirrored, ())), strict=False)
+        more, more_by_chance = len(pairs) - standing, expected - by_chance
+        # Commoner numbers are judged by themselves: the pairs of rare ones do not speak for them.
+        if more >= (FEWEST if expected else 1) and more >= TIMES_CHANCE * more_by_chance:
+            standing, by_chance = len(pairs), expected
+    return pairs[:standing], by_chance
+
+
+class _Cell(NamedTuple):
+    """Differences of one place with the same two numbers."""
+
+    place: str
+    value: Number
+    agreed: Number
+
+    @property
+    def mirrored(self) -> _Cell:
+        return self._replace(value=self.agreed, agreed=self.value)
+
+
+def _chances(cells: Mapping[_Cell, Sequence[Unexplained]]) -> dict[_Cell, Fraction]:
+    """Return how many mirror images a difference of each cell would have by chance, the same for a cell and its mirror.
+
+    By chance an item has the other number, and is off by as much the other way, without the one leading to the
+    other: the first is as frequent as items with that number, the second as differences of that size. Where small
+    stock is off by little and large stock by much, pairs that miss it by one are the better measure; the larger holds.
+    """
+    numbers: Counter[tuple[str, Number]] = Counter()
+    differences: Counter[tuple[str, Number]] = Counter()
+    places: Counter[str] = Counter()
+    for (place, value, agreed), ones in cells.items():
+        numbers[place, agreed] += len(ones)
+        differences[place, value - agreed] += len(ones)
+        places[place] += len(ones)
+
+    def chance(cell: _Cell) -> Fraction:
+        place, value, agreed = cell
+        mirrors = len(cells.get(cell.mirrored, ()))  # it is of other items that chance is made
+        apart = numbers[place, value] * differences[place, agreed - value] - mirrors
+        near = sum(
+            len(cells.get(_Cell(place, agreed + up, value + down), ()))
+            for up, down in ((1, 0), (-1, 0), (0, 1), (0, -1))
+        )
+        return max(Fraction(apart, places[place]), Fraction(near, 4))
+
+    found = {cell: chance(cell) for cell in cells}
+    return {cell: max(own, found.get(cell.mirrored, own)) for cell, own in found.items()}
 
 
 def _by_key(ones: Sequence[Unexplained]) -> Iterator[Unexplained]:

@@ -93,8 +93,9 @@ class _Writer:
         explanation, tally = attributed.explanation, attributed.tally
         evidence = self._wording.evidence(explanation, tally.keys)
         if explanation.kind is Kind.SWAPPED:
+            pairs = "pair says" if explanation.hits == 1 else "pairs say"
             evidence = [
-                f"{explanation.hits:,} {'pair says' if explanation.hits == 1 else 'pairs say'} each other's number exactly"
+                f"{explanation.hits:,} {pairs} each other's number exactly; about {explanation.chance:,} would by chance"
             ]
         if explanation.kind is Kind.TRUNCATED:
             rows = self._systems[explanation.system].rows

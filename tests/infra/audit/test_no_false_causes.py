@@ -1,0 +1,76 @@
+"""What the audit must not say, and what it must not leave unsaid: chance is no cause, and an order is no cut."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterable
+from pathlib import Path
+
+import pytest
+
+from tests.infra.audit.look import look, named
+
+Row = tuple[object, ...]
+
+
+def export(folder: Path, name: str, header: str, rows: Iterable[Row]) -> Path:
+    path = folder / name
+    path.write_text("\n".join([header, *(",".join(map(str, row)) for row in rows)]) + "\n", encoding="utf-8")
+    return path
+
+
+def in_sixes(seed: int, count: int) -> tuple[dict[str, int], dict[str, int]]:
+    """Stock of everyday size in whole cases of six, and the same some days ago: no number misses another by one."""
+    chance = random.Random(seed)  # noqa: S311 - a test world, not a secret
+    now = {f"T-{number:05d}": 6 * chance.randint(30, 80) for number in range(count)}
+    return now, {
+        sku: value + 6 * chance.choice((-1, 1)) * chance.randint(1, 20) for sku, value in now.items()
+    }
+
+
+def with_swaps(
+    now: dict[str, int], says: dict[str, int], pairs: int
+) -> tuple[dict[str, int], dict[str, int]]:
+    """Add pairs of items of far larger stock whose numbers are the wrong way round."""
+    true = {f"S-{at:02d}": 10_000 + 971 * at + at * at for at in range(2 * pairs)}
+    crossed = {f"S-{at:02d}": true[f"S-{at ^ 1:02d}"] for at in range(2 * pairs)}
+    return {**now, **true}, {**says, **crossed}
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_pairs_that_a_stale_file_makes_by_chance_are_no_swapped_codes(seed: int, tmp_path: Path) -> None:
+    now, before = in_sixes(seed, 250)
+    wms = export(tmp_path, "wms.csv", "sku,qty", now.items())
+    erp = export(tmp_path, "erp.csv", "sku,qty", before.items())
+
+    report = look([wms, erp])
+
+    assert named(report, "swapped_mapping", "erp") is None
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_swapped_codes_are_told_from_the_chance_pairs_of_a_stale_file(seed: int, tmp_path: Path) -> None:
+    true, says = with_swaps(*in_sixes(seed, 250), pairs=13)
+    wms = export(tmp_path, "wms.csv", "sku,qty", true.items())
+    erp = export(tmp_path, "erp.csv", "sku,qty", says.items())
+
+    cause = named(look([wms, erp]), "swapped_mapping", "erp")
+
+    assert cause is not None
+    assert cause.keys == 26
+    assert cause.evidence == ("13 pairs say each other's number exactly; about 0 would by chance",)
+
+
+def test_what_an_older_export_explains_is_not_paired(tmp_path: Path) -> None:
+    now, before = in_sixes(9, 250)
+    true, says = with_swaps(now, before, pairs=13)
+    files = [
+        export(tmp_path, f"{name}.csv", "sku,qty", of.items()) for name, of in (("wms", true), ("erp", says))
+    ]
+
+    report = look(files, earlier=[export(tmp_path, "monday.csv", "sku,qty", before.items())])
+    swapped, stale = named(report, "swapped_mapping", "erp"), named(report, "stale_copy", "erp")
+
+    assert swapped is not None
+    assert stale is not None
+    assert (swapped.keys, stale.keys) == (26, 250)
