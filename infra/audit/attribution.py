@@ -199,7 +199,7 @@ def mirror_pairs(
                 pairs += zip(_by_key(cells[cell]), _by_key(cells.get(cell.mirrored, ())), strict=False)
         more, more_by_chance = len(pairs) - standing, expected - by_chance
         # Commoner numbers are judged by themselves: the pairs of rare ones do not speak for them.
-        if more >= (FEWEST if expected else 1) and more >= TIMES_CHANCE * more_by_chance:
+        if more and more >= TIMES_CHANCE * more_by_chance:
             standing, by_chance = len(pairs), expected
     return pairs[:standing], by_chance
 
