@@ -207,6 +207,7 @@ class Tracer:
             return None
         occurred: list[datetime] = []
         keys: dict[StockKey, Quantity] = {}
+        counters: dict[StockKey, dict[str, Quantity]] = {}
         for sku, location, seq in cast("list[tuple[str, str, int]]", item["entries"])[:MOST_KEYS]:
             at = StockKey(Sku(sku), LocationId(location))
             for entry in self._ledger.entries(at, seq, seq):

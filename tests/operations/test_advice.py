@@ -70,6 +70,23 @@ def test_a_buffer_covers_what_others_sell_while_a_number_is_on_its_way() -> None
     assert (amazon.latency, amazon.short) == (None, ())
 
 
+def test_a_transfer_of_our_own_is_no_sale_that_a_buffer_must_cover() -> None:
+    house = House(network(AMAZON))
+    house.list_on(SHOP, "TEA")
+    house.post(count("opening", -600, 50))
+    sold_elsewhere(house, -60)
+    asked = house.transfers.request("ann", "r", EAST, WEST, [(KEY.sku, 30)], "west runs out", None)
+    house.transfers.approve(asked.id, "ben", "a")
+    house.transfers.ship(asked.id, "cat", "s")
+    traffic = Traffic(house.stock, house.clock)
+    traffic.passed(OURSELVES, SHOP, 1, posting=timedelta(seconds=2))
+    traffic.write()
+
+    [shop] = [row for row in adviser(house).buffers().rows if row.channel == SHOP]
+
+    assert [(one.needed, one.withheld) for one in shop.short] == [(2, 0)]
+
+
 def test_a_buffer_that_suffices_is_not_called_short() -> None:
     house = House(network(AMAZON))
     house.list_on(SHOP, "TEA")
