@@ -16,7 +16,7 @@ kept for 90 days and a listing remembers its newest pushes, so an old fact has a
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import cast
@@ -27,7 +27,7 @@ from shared.domain.listing import KEPT_PUSHES, ListingState, Push
 from shared.domain.network import Channel
 from shared.domain.reservation import OrderLine
 from shared.domain.rollout import Mode
-from shared.domain.stock import ChannelId, EventKey, LocationId, MessageId, Quantity, Sku, StockKey
+from shared.domain.stock import ChannelId, Counter, EventKey, LocationId, MessageId, Quantity, Sku, StockKey
 from shared.domain.trace import Chain, Stage, Step, Trace, in_time
 from shared.operations.apply_message import failed_case
 from shared.operations.dead_letters import push_failed_case
@@ -74,7 +74,8 @@ class _Fact:
     source: str
     occurred_at: datetime | None
     posted_at: datetime | None
-    keys: tuple[tuple[StockKey, Quantity | None], ...]
+    keys: tuple[tuple[StockKey, str], ...]
+    """Each stock key that it concerns, and what it did there in words."""
     notes: tuple[str, ...] = ()
 
 
@@ -206,14 +207,15 @@ class Tracer:
         if item is None:
             return None
         occurred: list[datetime] = []
-        keys: dict[StockKey, Quantity] = {}
-        counters: dict[StockKey, dict[str, Quantity]] = {}
+        keys: dict[StockKey, dict[Counter, Quantity]] = {}
         for sku, location, seq in cast("list[tuple[str, str, int]]", item["entries"])[:MOST_KEYS]:
             at = StockKey(Sku(sku), LocationId(location))
             for entry in self._ledger.entries(at, seq, seq):
                 lines = [line for line in entry.lines if line.event_key == key]
                 occurred += [line.valid_at for line in lines]
-                keys[at] = keys.get(at, 0) + sum(line.quantity for line in lines)
+                moved = keys.setdefault(at, {})
+                for line in lines:
+                    moved[line.slot.counter] = moved.get(line.slot.counter, 0) + line.quantity
         refs = ", ".join(f"{name} {of}" for name, of in cast("list[tuple[str, str]]", item["refs"])[:5])
         return _Fact(
             f"{key}{f' ({refs})' if refs else ''}",
@@ -222,7 +224,7 @@ class Tracer:
             cast(str, item["source"]),
             min(occurred, default=None),
             parse_instant(cast(str, item["posted_at"])),
-            tuple(keys.items()),
+            tuple((at, _by_counter(moved)) for at, moved in keys.items()),
             () if item["entries"] else ("it is known, and moved nothing when it came",),
         )
 
@@ -246,7 +248,7 @@ class Tracer:
             stored.message.source,
             at,
             posted_at,
-            tuple((key, event.quantity) for key in event.stock_keys),
+            tuple((key, _signed(event.quantity)) for key in event.stock_keys),
             () if event.outcome == "posted" else (said,),
         )
 
@@ -274,7 +276,7 @@ class Tracer:
                 line.channel or "",
                 at,
                 None if brought is None else brought.posted_at,
-                ((StockKey(line.stock_key.sku, place), said.quantity),),
+                ((StockKey(line.stock_key.sku, place), _signed(said.quantity)),),
             )
         for said in sorted(line.shipments.values(), key=lambda one: one.at):
             fact = self._posted(said.event_key)
@@ -308,8 +310,15 @@ class Tracer:
         if fact.posted_at is not None:
             took = None if received_at is None else fact.posted_at - received_at
             steps += [
-                Step(Stage.POSTED, "ledger", fact.posted_at, _moved(key, units), key, took)
-                for key, units in keys
+                Step(
+                    Stage.POSTED,
+                    "ledger",
+                    fact.posted_at,
+                    f"{key}: {moved}" if moved else str(key),
+                    key,
+                    took,
+                )
+                for key, moved in keys
             ] or [Step(Stage.POSTED, "ledger", fact.posted_at, "nothing moved", None, took)]
         for key, _ in keys:
             steps += self._statements(key, fact)
@@ -430,8 +439,16 @@ def _push_steps(channel: ChannelId, key: StockKey, push: Push, posted_at: dateti
     return steps
 
 
-def _moved(key: StockKey, units: Quantity | None) -> str:
-    return str(key) if units is None else f"{key}: {units:+d}"
+def _signed(units: Quantity | None) -> str:
+    return "" if units is None else f"{units:+d}"
+
+
+def _by_counter(moved: Mapping[Counter, Quantity]) -> str:
+    """Name each counter that moved: units of one are none of another, so they are never added up."""
+    return (
+        ", ".join(f"{counter} {moved[counter]:+d}" for counter in Counter if counter in moved)
+        or "nothing moved"
+    )
 
 
 def _events(entries: Sequence[JournalEntry]) -> list[EventKey]:

@@ -84,9 +84,28 @@ def test_a_receipt_is_followed_from_the_shelf_to_the_shop_with_the_time_of_each_
         ("confirmed", "shop", 0),
         ("compared", "erp", 360),
     ]
-    assert chain.steps[2].says == "TEA@east: +10"
+    assert chain.steps[2].says == "TEA@east: on_hand +10"
     assert [name for name, status, _ in chain.cases] == ["drift:erp:TEA:east:on_hand"]
     assert tracer(house).event(EventKey(chain.event)).chains == (chain,)
+
+
+def test_a_transfer_names_each_counter_that_it_moved() -> None:
+    house = House()
+    house.post(movement("R", -60, 30))
+    asked = house.transfers.request("ann", "r", EAST, LocationId("west"), [(TEA, 20)], "west runs out", None)
+    house.transfers.approve(asked.id, "ben", "a")
+    house.clock.advance(minutes=1)
+    house.transfers.ship(asked.id, "cat", "s")
+    house.clock.advance(minutes=1)
+    house.transfers.receive(asked.id, "dan", "t")
+
+    arrived, left = tracer(house).sku(TEA, LocationId("west")).chains
+
+    said = [[step.says for step in chain.steps if step.stage is Stage.POSTED] for chain in (left, arrived)]
+    assert [sorted(one) for one in said] == [
+        ["TEA@east: on_hand -20", "TEA@west: in_transit +20"],
+        ["TEA@west: on_hand +20, in_transit -20"],
+    ]
 
 
 def test_a_channel_whose_number_did_not_change_was_sent_nothing_and_says_so() -> None:
