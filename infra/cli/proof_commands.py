@@ -46,7 +46,7 @@ def verify(session: Session, sku: str | None, locations: Places, folder: Path | 
 
     And that every unit is promised once. Nobody is stopped meanwhile. The whole table is read once and laid out in a
     folder on this machine, so it may be of any size, and an interrupted run goes on with --from. Exits 1 and names each
-    number that does not add up, and the journal entry or bucket where it begins.
+    number that does not add up, and the journal entry or bucket where it begins; and also where nothing of --sku is found.
     """
     if sku is None and locations:
         raise click.UsageError("--location needs --sku")
@@ -55,7 +55,8 @@ def verify(session: Session, sku: str | None, locations: Places, folder: Path | 
     figures = {name: n for name, n in asdict(verified).items() if name not in ("discrepancies", "moving")}
     wrong = [_discrepancy(one) for one in verified.discrepancies]
     moving = [{"sku": key.sku, "location": key.location} for key in verified.moving]
-    is_proven = not wrong and not moving
+    is_found = sku is None or bool(verified.journal_entries or verified.order_lines or wrong or moving)
+    is_proven = is_found and not wrong and not moving
     lines = fields({name.replace("_", " "): number for name, number in figures.items()})
     session.show(
         {**figures, "proven": is_proven, "discrepancies": wrong, "moving": moving},
@@ -65,6 +66,12 @@ def verify(session: Session, sku: str | None, locations: Places, folder: Path | 
         return
     if session.as_json:
         raise click.exceptions.Exit(1)
+    if not is_found:
+        where = f" at {', '.join(locations)}" if locations else ""
+        raise CommandError(
+            f"nothing of {sku} was found{where}: no journal and no order line, so there is nothing to prove",
+            "check the SKU and the locations for typing errors",
+        )
     raise _not_proven(verified)
 
 

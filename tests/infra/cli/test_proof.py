@@ -52,6 +52,17 @@ def test_one_item_is_verified_by_itself(spoilt: Bench) -> None:
     assert spoilt.run("verify", "--location", "east").exit_code == 2
 
 
+def test_an_item_of_which_nothing_was_found_is_not_called_proven(spoilt: Bench) -> None:
+    spoken, in_json = spoilt.run("verify", "--sku", "NIX"), spoilt.run("verify", "--sku", "NIX", "--json")
+    elsewhere = spoilt.run("verify", "--sku", "B", "--location", "nowhere")
+
+    assert (spoken.exit_code, in_json.exit_code, elsewhere.exit_code) == (1, 1, 1)
+    assert "nothing of NIX was found" in spoken.stderr
+    assert "nothing of B was found at nowhere" in elsewhere.stderr
+    assert "proven" not in spoken.stdout
+    assert json.loads(in_json.stdout)["proven"] is False
+
+
 def test_the_folder_is_named_and_gone_when_all_is_said(spoilt: Bench) -> None:
     said = spoilt.run("verify").stderr
     folder = Path(said.split("--from ")[1].split(" ")[0])
