@@ -27,6 +27,8 @@ from cdk_nag import AwsSolutionsChecks
 from infra.building_blocks.bundling import ROOT, MissingFunctionError
 from infra.building_blocks.deployment import ConnectedSystems, Deployment, NetworkFileError
 from infra.building_blocks.stage import Stage, UnknownStageError
+from infra.network_file import NetworkFileError as MisdeclaredError
+from infra.network_file import read_network
 from infra.stacks.api import ApiStack
 from infra.stacks.data import DataStack
 from infra.stacks.monitoring import MonitoringStack
@@ -86,7 +88,7 @@ def build_app(
 
     Raises
     ------
-    UnknownStageError, NoNetworkError, NetworkFileError, MissingFunctionError
+    UnknownStageError, NoNetworkError, NetworkFileError, MisdeclaredError, MissingFunctionError
     """
     settings: dict[str, object] = {**_FLAGS, **(context or {})}
     if not bundling:
@@ -101,9 +103,11 @@ def build_app(
     file = chosen("network", network) or (LOCAL_NETWORK if named.is_local else None)
     if file is None:
         raise NoNetworkError(named)
+    systems = ConnectedSystems.read(ROOT / file)
+    read_network(ROOT / file)  # a deployment is no place to learn that the file cannot be applied
     deployment = Deployment(
         stage=named,
-        systems=ConnectedSystems.read(ROOT / file),
+        systems=systems,
         issuer=chosen("issuer", issuer),
         audience=chosen("audience", audience),
         jwks_url=chosen("jwks_url", jwks_url),
@@ -138,7 +142,13 @@ def main() -> None:
     # Without an outdir the CDK would write to a temporary folder, unless its command line has said where.
     try:
         app = build_app(context=context, outdir=os.environ.get("CDK_OUTDIR", ROOT / "cdk.out"))
-    except (UnknownStageError, NoNetworkError, NetworkFileError, MissingFunctionError) as error:
+    except (
+        UnknownStageError,
+        NoNetworkError,
+        NetworkFileError,
+        MisdeclaredError,
+        MissingFunctionError,
+    ) as error:
         sys.exit(f"error: {error}")
     app.synth()
 

@@ -15,7 +15,7 @@ import yaml
 
 from infra.building_blocks.stage import Stage
 
-_ID = re.compile(r"[a-z0-9][a-z0-9_-]{0,39}")
+_ID = re.compile(r"[a-z0-9][a-z0-9-]{0,39}")
 
 # The names of a channel's two dead-letter queues in an environment: what they are longer than twice its id, and what
 # is left for all of them.
@@ -75,7 +75,7 @@ def _ids(path: Path, content: Mapping[object, object], field: str) -> tuple[str,
             raise NetworkFileError(
                 path,
                 f"{field}.{id_}",
-                "an id names queues and secrets, so it is 1-40 lower-case letters, digits, dashes or underscores",
+                "an id names queues and secrets, so it is 1-40 lower-case letters, digits or dashes",
                 "rename it (and quote it if it is all digits)",
             )
     return tuple(sorted(declared))

@@ -12,13 +12,27 @@ from tests.infra.templates import Templates
 
 NETWORK = """\
 sources:
-  legacy-wms: {connector: csv_snapshot}
-  shop: {connector: shopify}
+  legacy-wms:
+    connector: csv_snapshot
+    drop: legacy-wms/
+    meaning: {on_hand: on_hand}
+    options:
+      sku_column: sku
+      quantity_column: units
+      location: dc1
+      as_of: {from: file_name, pattern: '(?P<stamp>\\d{8})', format: '%Y%m%d', time_zone: UTC}
+  shop: {connector: shopify, channel: shop, options: {shop: tea.myshopify.com}}
 channels:
-  shop: {connector: shopify}
-  partner_feed: {connector: signed_webhook}
+  shop:
+    connector: shopify
+    locations: {dc1: gid://shopify/Location/1}
+    options: {admin_url: https://tea.myshopify.com/admin, api_version: 2026-10}
+  partner-feed:
+    connector: signed_webhook
+    locations: {dc1: DC1}
+    options: {url: https://partner.example/stock}
 locations:
-  DC1: {counts: legacy-wms}
+  dc1: {counts: legacy-wms}
 """
 
 

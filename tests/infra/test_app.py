@@ -83,6 +83,7 @@ def test_a_stage_on_aws_is_never_deployed_with_the_demos_network_by_default(
         (["stage=staging"], "error: stage: 'staging' is not one of local, dev, prod"),
         (["stage=prod"], "error: stage prod "),
         (["stage=prod", "network=nowhere.yaml"], "nowhere.yaml: file: it does not exist"),
+        (["stage=prod", "network=tests/fixtures/misspelt_network.yaml"], "channels.shop.safty_stock"),
     ],
 )
 def test_on_the_command_line_a_refusal_is_one_line(tmp_path: Path, context: list[str], said: str) -> None:

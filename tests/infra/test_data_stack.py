@@ -168,7 +168,7 @@ def test_each_system_has_its_own_generated_secret_and_no_template_holds_one(prod
         "onecount/prod/source/legacy-wms",
         "onecount/prod/source/shop",
         "onecount/prod/channel/shop",
-        "onecount/prod/channel/partner_feed",
+        "onecount/prod/channel/partner-feed",
     }
     for secret in secrets.values():
         assert "SecretString" not in secret

@@ -180,7 +180,7 @@ def test_a_file_is_a_whole_invocations_work(prod: Templates) -> None:
     assert prod.functions()["ingest_file"]["Timeout"] == 900
 
 
-@pytest.mark.parametrize("channel", ["shop", "partner_feed"])
+@pytest.mark.parametrize("channel", ["shop", "partner-feed"])
 def test_each_channel_has_an_urgent_and_a_bulk_lane_with_workers_of_their_own(
     prod: Templates, channel: str
 ) -> None:

@@ -26,10 +26,10 @@ from tests.operations.house import EAST, NOON, WEST, House, at, movement, networ
 from tests.operations.queue_service import QueueService
 from tests.operations.scripted_channel import ScriptedChannel
 
-SHOP, FEED = ChannelId("shop"), ChannelId("partner_feed")
+SHOP, FEED = ChannelId("shop"), ChannelId("partner-feed")
 FILE = "files/stock_20261101T1100.csv"
 DROP, SHOP_URGENT, SHOP_BULK = "drop-dead", "push-shop-urgent-dead", "push-shop-bulk-dead"
-FEED_URGENT, FEED_BULK = "push-partner_feed-urgent-dead", "push-partner_feed-bulk-dead"
+FEED_URGENT, FEED_BULK = "push-partner-feed-urgent-dead", "push-partner-feed-bulk-dead"
 STREAMS = {"apply-messages-failures", "reconcile-stock-failures", "fan-out-changes-failures"}
 SKUS = {SHOP_URGENT: "S1", SHOP_BULK: "S2", FEED_URGENT: "F1", FEED_BULK: "F2"}
 

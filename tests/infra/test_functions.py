@@ -96,7 +96,7 @@ def test_a_roles_rights_fit_into_what_iam_stores_whatever_the_number_of_channels
     ]
     # A template's references are longer than the ARNs that they become, so this is an upper bound.
     assert len(json.dumps(policy, separators=(",", ":"))) < INLINE_POLICY_CHARACTERS
-    assert "partner_feed" not in json.dumps(policy)
+    assert "partner-feed" not in json.dumps(policy)
 
 
 @pytest.mark.parametrize("function", FUNCTIONS)
