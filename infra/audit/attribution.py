@@ -147,6 +147,10 @@ class Attribution:
         if one.kind in _ALWAYS:
             return True
         if one.kind is Kind.TRUNCATED:
+            if any(missing and not mask for mask, missing in self._tallies):
+                return (
+                    False  # a key is missing before the last row: they are not missing because it ends there
+                )
             missing = sum(tally.keys for (_, missing), tally in self._tallies.items() if missing)
             return keys >= FEWEST_ALIKE and keys * math.log(self._keys / missing) >= _SURENESS
         fewest = FEWEST_ALIKE if one.kind in (Kind.OFFSET, Kind.STALE) else FEWEST

@@ -20,6 +20,7 @@ from infra.audit.explanations import Explanation, Kind
 from infra.audit.places import Grain
 from infra.audit.proof import Role
 from infra.audit.reading import Export
+from infra.audit.row_order import RowOrder
 from infra.audit.slices import Slice, Slices
 from infra.audit.spelling import Lesson, Repeats
 from infra.audit.tally import Example
@@ -131,24 +132,20 @@ class Audit:
             Evidence(number, self._facts, self._older, sorted(everywhere - places) if everywhere else ())
             for number, places in enumerate(self._places)
         ]
-        limits = [""] * len(evidence)
+        orders = [RowOrder() for _ in evidence]
         heard = in_others_terms(systematic_rules(known))
         for shard in range(self._slices.count):
             of = self._slices.load(shard, note_faults=lesson is not None)
             if lesson is not None:
                 lesson.note(of)
-            limits = [
-                max(limit, max(held.quantities, default=""))
-                for limit, held in zip(limits, of.systems, strict=True)
-            ]
+            for order, held in zip(orders, of.systems, strict=True):
+                order.note(held.in_order, held.last_row)
             self._note(evidence, known, of, compare(of, self._facts, heard))
-        return {
-            number: [
-                *one.explanations(),
-                *([Explanation(Kind.TRUNCATED, number, limit=limit)] if limit else ()),
-            ]
-            for number, (one, limit) in enumerate(zip(evidence, limits, strict=True))
-        }
+        found = {number: one.explanations() for number, one in enumerate(evidence)}
+        for number, order in enumerate(orders):
+            if (end := order.end()) is not None:
+                found[number].append(Explanation(Kind.TRUNCATED, number, limit=end[0], sign=end[1]))
+        return found
 
     def _note(self, evidence: Sequence[Evidence], known: Rules, of: Slice, compared: Compared) -> None:
         rules = [known.get(number, ()) for number in range(len(evidence))]

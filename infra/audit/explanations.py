@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 
 from infra.audit.deviations import Deviation
+from infra.audit.slices import split_key
 from infra.audit.written_numbers import Number
 
 
@@ -49,7 +50,7 @@ class Explanation:
     export
         ``STALE``: which older export.
     limit
-        ``TRUNCATED``: the last stock key that the file has.
+        ``TRUNCATED``: the last SKU that the file has; ``sign`` is 1 where its SKUs ascend, -1 where they descend.
     place
         ``PLACE_NOT_CARRIED``: the place.
     hits, chance
@@ -113,7 +114,8 @@ class Explanation:
             case Kind.PLACES:
                 return deviation.moved
             case Kind.TRUNCATED:
-                return deviation.key > self.limit
+                sku = split_key(deviation.key)[0]
+                return sku >= self.limit if self.sign > 0 else sku <= self.limit
             case Kind.PLACE_NOT_CARRIED:
                 return place == self.place
             case _:

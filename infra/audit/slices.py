@@ -60,6 +60,8 @@ class Holdings:
         The key as written, where it is compared under another spelling.
     prices
         By SKU, as written.
+    in_order, last_row
+        The SKU of each row in the order of the file, and the number of the last row.
     """
 
     quantities: dict[str, Number] = field(default_factory=dict)
@@ -69,6 +71,8 @@ class Holdings:
     by_place: dict[str, dict[str, Number]] = field(default_factory=dict)
     spelled: dict[str, str] = field(default_factory=dict)
     prices: dict[str, Decimal] = field(default_factory=dict)
+    in_order: list[str] = field(default_factory=list)
+    last_row: int = -1
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,6 +141,7 @@ class Slices:
             columns, amounts = self._readable(export, columns, amounts, note_faults)
         keys = columns[SKU]
         held.skus = set(keys)
+        held.in_order, held.last_row = _in_order(keys, columns[-1], len(export.layout.quantities) > 1)
         if export.has_places and export.places is not None:
             names = self._grain.names[number]
             places = map(names.__getitem__, columns[PLACE])
@@ -203,6 +208,16 @@ class Slices:
         return ambiguous
 
 
+def _in_order(skus: list[str], rows: Sequence[str], wide: bool) -> tuple[list[str], int]:
+    """Return the SKUs in the order of the file, and the last row; a wide file is kept place by place."""
+    if not skus:
+        return skus, -1
+    if not wide:
+        return skus, int(rows[-1])
+    by_row = sorted({int(row): sku for row, sku in zip(rows, skus, strict=True)}.items())
+    return [sku for _, sku in by_row], by_row[-1][0]
+
+
 def _summed(keys: Sequence[str], amounts: Sequence[Number], once: bool) -> dict[str, Number]:
     found = dict(zip(keys, amounts, strict=True))
     if len(found) == len(keys) or once:
@@ -242,6 +257,7 @@ def _respell(held: Holdings, new: Mapping[str, str], places: Iterable[str]) -> N
     for sku, other in new.items():
         _move(held.prices, sku, other)
     held.skus = (held.skus - new.keys()) | set(new.values())
+    held.in_order = [new.get(sku, sku) for sku in held.in_order]
 
 
 def _move(of: dict[str, Read], before: str, after: str) -> None:

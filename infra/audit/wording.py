@@ -20,7 +20,7 @@ REMEDIES = {
     Kind.PLACES: "see how places are mapped between the two systems, and transfers that only one of them has booked",
     Kind.PLACE_NOT_CARRIED: "declare whether this system should have the place at all",
     Kind.SWAPPED: "two codes are mapped crosswise: correct the cross-reference of each pair",
-    Kind.TRUNCATED: "the export is cut off: look for a row or time limit, and export it again before believing it",
+    Kind.TRUNCATED: "see whether the export is cut off (a row or time limit), and export it again before believing it",
     Kind.CODE_FORMAT: "map the codes, or have spreadsheets and interfaces treat them as text",
     Kind.NEGATIVE: "a sale or pick was booked before its receipt: find the receipt that is missing",
     Kind.REPEATED: "see why a key has several rows: bins and lots add up, a repeated row must not",
@@ -59,7 +59,7 @@ class Wording:
             case Kind.PLACE_NOT_CARRIED:
                 return f"place not carried: {system} has nothing at {of.place}"
             case Kind.TRUNCATED:
-                return f"truncated export: {system} ends at {of.limit.replace(chr(30), ' @ ')}"
+                return f"truncated export: {system} ends at {of.limit}"
             case Kind.NEGATIVE:
                 return f"negative stock: {system} or the others are below zero"
             case Kind.REPEATED:
@@ -89,7 +89,10 @@ class Wording:
             what = f"what {self._systems[fact.system]} says is {'at ' if fact.place else ''}{fact.name!r}"
             found.append(f"the difference is {what}, on each of these keys")
         if of.kind is Kind.TRUNCATED:
-            found.append("every missing key after the last one of the file is counted here")
+            order = "ascending" if of.sign > 0 else "descending"
+            found.append(
+                f"its rows are in {order} order of their SKUs, and every key it lacks comes after its last row"
+            )
         return found
 
     def _fact(self, of: Explanation) -> str:

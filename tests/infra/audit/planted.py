@@ -85,9 +85,9 @@ def world(seed: int, items: int, kinds: tuple[str, ...], *, noise: int = 0, faul
         FAULTS[kind](made, list(islice(free, faulty)), chance)
     for sku in islice(free, noise):
         system, place = chance.choice(("erp", "shop")), chance.choice(PLACES)
-        made.says[system][sku, place] = max(
-            0, made.says[system].get((sku, place), 0) + chance.choice((-3, -2, -1, 1, 2, 3))
-        )
+        off = chance.choice((-3, -2, -1, 1, 2, 3))
+        if (sku, place) in made.says[system]:  # a row that was cut off stays cut off
+            made.says[system][sku, place] = max(0, made.says[system][sku, place] + off)
     return made
 
 
@@ -189,7 +189,8 @@ def negative_stock(made: World, skus: list[str], chance: random.Random) -> None:
     keys = [(sku, PLACES[0]) for sku in skus]
     for key in keys:
         for rows in (made.truth, *made.says.values()):
-            rows[key] = 0
+            if key in rows:  # a row that was cut off stays cut off
+                rows[key] = 0
         made.reserved.pop(key, None)
         made.says["wms"][key] = -chance.randint(1, 9)
     _plant(made, "negative_stock", "wms", len(keys))
@@ -230,9 +231,9 @@ def write(made: World, folder: Path) -> list[Path]:
     ]
     _write(folder / "wms.csv", ",", ("Item Number", "Warehouse", "On Hand", "Reserved"), wms)
     codes = made.codes.get("erp", {})
-    erp = [(place, codes.get(sku, sku), value) for (sku, place), value in sorted(made.says["erp"].items())]
-    for key in made.repeated.get("erp", ()):
-        erp.append((key[1], key[0], made.says["erp"][key]))
+    says = [*made.says["erp"].items()]
+    says += [(key, made.says["erp"][key]) for key in made.repeated.get("erp", ())]
+    erp = [(place, codes.get(sku, sku), value) for (sku, place), value in sorted(says)]
     _write(folder / "erp.csv", ";", ("Plant", "Material", "Quantity"), erp)
     shop: dict[str, dict[str, int]] = {}
     for (sku, place), value in made.says["shop"].items():

@@ -74,3 +74,66 @@ def test_what_an_older_export_explains_is_not_paired(tmp_path: Path) -> None:
     assert swapped is not None
     assert stale is not None
     assert (swapped.keys, stale.keys) == (26, 250)
+
+
+def numbered(prefix: str, count: int) -> list[tuple[str, int]]:
+    return [(f"{prefix}-{number:05d}", 100 + 7 * number) for number in range(1, count + 1)]
+
+
+def test_a_whole_file_in_no_order_is_not_said_to_be_cut_off(tmp_path: Path) -> None:
+    whole = [*numbered("TEA", 500), *numbered("BOX", 500)]
+    wms = export(tmp_path, "wms.csv", "sku,qty", whole)
+    erp = export(tmp_path, "erp.csv", "sku,qty", [*whole, *numbered("ZZZ", 500)])
+
+    report = look([wms, erp])
+    missing = named(report, "missing", "wms")
+
+    assert named(report, "truncated_export", "wms") is None
+    assert missing is not None
+    assert missing.keys == 500
+
+
+def test_a_file_with_gaps_before_its_last_row_is_not_said_to_be_cut_off(tmp_path: Path) -> None:
+    whole = [*numbered("BOX", 500), *numbered("TEA", 500)]
+    wms = export(tmp_path, "wms.csv", "sku,qty", [row for row in whole if row[0] != "BOX-00250"])
+    erp = export(tmp_path, "erp.csv", "sku,qty", [*whole, *numbered("ZZZ", 500)])
+
+    report = look([wms, erp])
+
+    assert {cause.kind.value: cause.keys for cause in report.causes} == {"missing": 501}
+
+
+@pytest.mark.parametrize(("backwards", "last"), [(False, "TEA-00460"), (True, "TEA-00041")])
+def test_a_file_in_order_that_ends_early_is_cut_off_in_either_direction(
+    backwards: bool, last: str, tmp_path: Path
+) -> None:
+    whole = sorted(numbered("TEA", 500), reverse=backwards)
+    wms = export(tmp_path, "wms.csv", "sku,qty", whole)
+    erp = export(tmp_path, "erp.csv", "sku,qty", whole[:-40])
+
+    cause = named(look([wms, erp]), "truncated_export", "erp")
+
+    assert cause is not None
+    assert (cause.title, cause.keys) == (f"truncated export: erp ends at {last}", 40)
+    order = "descending" if backwards else "ascending"
+    assert cause.evidence == (
+        f"its rows are in {order} order of their SKUs, and every key it lacks comes after its last row",
+    )
+
+
+def test_a_wide_file_is_in_order_by_its_rows(tmp_path: Path) -> None:
+    whole = [(sku, value, value + 3) for sku, value in numbered("TEA", 300)]
+    wms = export(tmp_path, "wms.csv", "sku,Qty WEST,Qty EAST", whole)
+    erp = export(tmp_path, "erp.csv", "sku,Qty WEST,Qty EAST", whole[:-20])
+
+    cause = named(look([wms, erp]), "truncated_export", "erp")
+
+    assert cause is not None
+    assert cause.keys == 40
+
+
+def test_two_rows_in_order_are_no_proof_of_an_order(tmp_path: Path) -> None:
+    wms = export(tmp_path, "wms.csv", "sku,qty", numbered("BOX", 3))
+    erp = export(tmp_path, "erp.csv", "sku,qty", [*numbered("BOX", 3), *numbered("ZZZ", 40)])
+
+    assert named(look([wms, erp]), "truncated_export", "wms") is None
