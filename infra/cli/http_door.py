@@ -43,11 +43,14 @@ class ProblemError(CommandError):
         self.problem = problem
         title, detail = problem.get("title") or f"HTTP {status}", problem.get("detail")
         remedy = str(problem.get("remedy") or (_BROKEN_OFF if status >= 500 else ""))
-        details = [
-            f"{line['sku']} at {line['location']}: asked {line['requested']}, may have {line['available_to_promise']}"
-            for line in problem.get("lines") or ()
-        ]
+        details = [_short(line) for line in problem.get("lines") or ()]
         super().__init__(f"{title}: {detail}" if detail else str(title), remedy, details)
+
+
+def _short(line: Mapping[str, Any]) -> str:
+    """Say of a line what was asked for and what may be had; without a location, at all that the channel sells from."""
+    where = line["location"] or "all locations of the channel"
+    return f"{line['sku']} at {where}: asked {line['requested']}, may have {line['available_to_promise']}"
 
 
 class Api:

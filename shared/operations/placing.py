@@ -6,7 +6,7 @@ many kits at each. What its components take is off what the other lines may choo
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from shared.domain.availability import promise
@@ -16,8 +16,30 @@ from shared.domain.network import Channel
 from shared.domain.sourcing import choose_sources
 from shared.domain.stock import LocationId, Quantity, Sku, StockKey
 from shared.operations.promises import Promises
+from shared.operations.reservations import Shortfall
 
 Kits = Mapping[Sku, tuple[Component, ...]]
+
+
+def whole_shortfalls(
+    promises: Promises,
+    channel: Channel,
+    asked: tuple[Mapping[StockKey, Quantity], Mapping[Sku, Quantity]],
+    found: Sequence[Shortfall],
+) -> list[Shortfall]:
+    """Say of lines that named no location what was asked for in all and may be had in all, not what one share lacked."""
+    fixed, floating = asked
+    uncapped, whole = replace(channel, cap=None), dict[Sku, Shortfall]()
+    for sku in {short.sku for short in found} & floating.keys():
+        named = {at.location: units for at, units in fixed.items() if at.sku == sku}
+        places = dict.fromkeys([*channel.served_from, *named])
+        if len(places) > 1:
+            standings = promises.standings(StockKey(sku, place) for place in places)
+            left = sum(promise(one, uncapped).available_to_promise for one in standings.values())
+            asked_in_all = floating[sku] + sum(named.values())
+            if left < asked_in_all:  # else it came, or was given back, just now
+                whole[sku] = Shortfall(sku, None, asked_in_all, left)
+    return list(dict.fromkeys(whole.get(short.sku, short) for short in found))
 
 
 class Placing:

@@ -32,10 +32,10 @@ class Wanted:
 
 @dataclass(frozen=True, slots=True)
 class Shortfall:
-    """A line that could not be covered."""
+    """A line that could not be covered; of one that named no location, all of it at all locations (None)."""
 
     sku: Sku
-    location: LocationId
+    location: LocationId | None
     requested: Quantity
     available_to_promise: Quantity
 

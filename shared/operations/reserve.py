@@ -39,7 +39,7 @@ from shared.domain.network import Channel
 from shared.domain.reservation import OrderLine
 from shared.domain.stock import ChannelId, Quantity, StockKey
 from shared.operations.allotments import Allotments
-from shared.operations.placing import Placing
+from shared.operations.placing import Placing, whole_shortfalls
 from shared.operations.promises import Promises
 from shared.operations.reservation_items import (
     as_read,
@@ -193,10 +193,11 @@ class Reserver:
             try:
                 self._reserve_at(reservation, told, units, channel, lifetime)
                 break
-            except InsufficientStockError:
+            except InsufficientStockError as error:
                 may_be_elsewhere = floating and attempt + 1 < PLACINGS
                 if not (self.expire_due() and not attempt) and not may_be_elsewhere:
-                    raise
+                    whole = whole_shortfalls(self._promises, channel, (fixed, floating), error.shortfalls)
+                    raise InsufficientStockError(whole) from error
         item, lines = self._read(reservation)
         if item.get("status") in UNCONFIRMED:
             raise ReservationBusyError(reservation)

@@ -19,6 +19,7 @@ from shared.operations.reservations import (
     Reservation,
     ReservationBusyError,
     ReservationStatus,
+    Shortfall,
     Wanted,
 )
 from shared.operations.set_aside import SetAside
@@ -346,3 +347,15 @@ class TestLongReservations:
         wanted = [Wanted(Sku(f"X{n}"), 1) for n in range(501)]
         with pytest.raises(InvalidReservationError, match="lines"):
             house.reserver.reserve("k", "oms", SHOP, wanted)
+
+
+def test_a_shortfall_anywhere_names_the_whole_request_and_what_all_locations_may_have() -> None:
+    house = House(network(ANYWHERE))
+    house.post(movement("east", 0, 113), movement("west", 0, 3, key=StockKey(TEA, WEST)))
+    with pytest.raises(InsufficientStockError) as raised:
+        house.reserver.reserve("k", "oms", EDI, [Wanted(TEA, 4000), Wanted(TEA, 1000)])
+    assert raised.value.shortfalls == (Shortfall(TEA, None, 5000, 116),)
+
+    with pytest.raises(InsufficientStockError) as raised:
+        house.reserver.reserve("l", "oms", EDI, [Wanted(TEA, 5000, EAST)])
+    assert raised.value.shortfalls == (Shortfall(TEA, EAST, 5000, 113),)

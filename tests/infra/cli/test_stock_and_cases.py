@@ -116,6 +116,15 @@ def test_a_shortfall_is_told_line_by_line(bench: Bench) -> None:
     assert result.stderr.endswith("remedy: reserve less\n")
 
 
+def test_a_shortfall_of_all_locations_is_not_told_of_one(bench: Bench) -> None:
+    line = {"sku": "A", "location": None, "requested": 9, "available_to_promise": 3}
+    bench.http.answer("POST", "/api/v1/reservations", 409, {**SHORT, "lines": [line]})
+
+    result = bench.run("reserve", "--channel", "shop", "--line", "A=9", "--key", "k")
+
+    assert "  A at all locations of the channel: asked 9, may have 3" in result.stderr
+
+
 def test_an_answer_that_is_no_json_is_an_error_too(bench: Bench) -> None:
     bench.http.answer("GET", "/api/v1/dead-letters", 502, b"<html>Bad Gateway</html>")
 
