@@ -42,6 +42,7 @@ from shared.domain.rules import FourEyes, Rules
 from shared.domain.stock import ChannelId, LocationId, Sku, SourceId
 from shared.sources.registry import FILE_CONNECTORS, WEBHOOK_CONNECTORS
 from shared.sources.snapshot_layout import SnapshotLayout, parse_layout
+from shared.sources.wrong_fields import reason_of
 from shared.store.registry import Network
 
 LONGEST_DAY = timedelta(hours=25)
@@ -358,7 +359,7 @@ def _require_mapping(path: Path, said: object) -> None:
 def _reason(error: ErrorDetails) -> str:
     """Say what is wrong; a field that does not exist is answered with those that do."""
     if error["type"] != "extra_forbidden":
-        return error["msg"]
+        return reason_of(error)
     *above, name = error["loc"]
     known = sorted(_fields(above))
     near = get_close_matches(str(name), known, n=1)

@@ -28,6 +28,7 @@ from pydantic_core import PydanticCustomError
 from shared.domain.cases import CaseKind
 from shared.operations.reservation_items import LONGEST
 from shared.runtime.http import Event, body_of
+from shared.sources.wrong_fields import reason_of
 
 LARGEST_PAGE = 200
 LONGEST_NAME = 200
@@ -378,7 +379,7 @@ def parse_body(event: Event, model: type[Body]) -> Body:
     except ValidationError as error:
         first = error.errors(include_url=False, include_input=False, include_context=False)[0]
         field = ".".join(_field_part(part) for part in first["loc"]) or "body"
-        raise InvalidFieldError(field, first["msg"], remedy) from error
+        raise InvalidFieldError(field, reason_of(first), remedy) from error
     json.loads(raw, object_pairs_hook=_each_key_once)
     return parsed
 

@@ -17,6 +17,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationEr
 from shared.domain.snapshot_guard import Guard
 from shared.sources.contract import DroppedFile, Fault
 from shared.sources.reading import aware, in_range, refuse, shown
+from shared.sources.wrong_fields import reason_of
 
 DELIMITERS = (",", ";", "\t", "|")
 """What ``delimiter: auto`` tries."""
@@ -250,7 +251,7 @@ def parse_layout(options: Mapping[str, object]) -> SnapshotLayout | list[Fault]:
             Fault(
                 "invalid_field",
                 ".".join(["source.options", *map(str, found["loc"])]),
-                found["msg"],
+                reason_of(found),
                 "correct the source's declaration and apply it again",
             )
             for found in error.errors(include_url=False, include_input=False, include_context=False)

@@ -44,6 +44,16 @@ def test_an_adjustment_is_posted_and_its_message_says_who_did_it(aws: Aws) -> No
     assert '"actor": "ann"' in message["body"]
 
 
+def test_an_adjustment_of_nothing_is_refused_in_our_own_words(aws: Aws) -> None:
+    stocked(aws, 100)
+
+    said = enter("movements", {**ADJUST, "quantity": 0})
+
+    assert (said.status, said.body["field"]) == (400, "quantity")
+    assert "it changes nothing; send a number that is not 0" in said.body["detail"]
+    assert "Value error" not in said.body["detail"]
+
+
 def test_a_count_is_posted(aws: Aws) -> None:
     stocked(aws, 100)
 
