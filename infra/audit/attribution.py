@@ -70,8 +70,20 @@ class Attribution:
         self._chosen: dict[int, Kind] = {}
         self._swapped: set[str] = set()
 
-    def add(self, deviation: Deviation, values: tuple[Number | None, ...], price: Decimal | None) -> int:
-        """Count one difference; return which explanations fit it, as a set of bits."""
+    def add(
+        self,
+        deviation: Deviation,
+        values: tuple[Number | None, ...],
+        price: Decimal | None,
+        has_item: bool,
+    ) -> int:
+        """Count one difference; return which explanations fit it, as a set of bits.
+
+        Parameters
+        ----------
+        has_item
+            Whether the system has the SKU, be it at another place.
+        """
         place = split_key(deviation.key)[1]
         mask = 0
         for bit, explanation in enumerate(self._explanations):
@@ -84,7 +96,11 @@ class Attribution:
         if mask == 0 and value is not None and len(self._left) < _KEPT_FOR_SWAPS:
             self._left.append(Unexplained(example, deviation.difference, value, deviation.agreed))
         else:
-            self._tallies.setdefault((mask, value is None), Tally()).add(example, deviation.difference)
+            tally = self._tallies.setdefault((mask, value is None), Tally())
+            tally.add(example, deviation.difference)
+            if value is None:
+                tally.places[place] += 1
+                tally.elsewhere += has_item
         return mask
 
     def kind_of(self, mask: int, missing: bool, key: str) -> Kind:

@@ -142,12 +142,15 @@ class Count:
                 counted.equal += any(value == other for at, other in enumerate(values) if at != number)
 
     def _add_odd(self, odd: Odd, of: Slice) -> None:
-        price = of.prices.get(split_key(odd.key)[0])
+        sku = split_key(odd.key)[0]
+        price = of.prices.get(sku)
         masks = tuple(
             [
                 (
                     deviation.system,
-                    self._attributions[deviation.system].add(deviation, odd.values, price),
+                    self._attributions[deviation.system].add(
+                        deviation, odd.values, price, sku in of.systems[deviation.system].skus
+                    ),
                     deviation.value is None,
                 )
                 for deviation in odd.deviations

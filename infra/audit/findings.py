@@ -63,7 +63,7 @@ class Cause:
     units, net
         What the differences add up to, without and with their sign.
     exposure, priced
-        In money, and for how many of the keys there is a price; None without prices.
+        In money, and for how many of the keys there is a price; None where no key has one.
     evidence
         Why it is likely.
     alternatives
@@ -99,7 +99,11 @@ class Report:
     yardstick
         How many keys with a difference had a majority, and how many were measured by the first system.
     exposure
-        The sum over all differences, in money; None without prices.
+        The sum over all differences, in money; None where none of them has a price.
+    has_prices
+        Whether any file has prices.
+    differing, priced
+        Differences, and those of them with a price; both 0 without prices.
     """
 
     systems: list[str]
@@ -114,6 +118,9 @@ class Report:
     worst: list[Shown] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     exposure: Decimal | None = None
+    has_prices: bool = False
+    differing: int = 0
+    priced: int = 0
     currency: str = ""
     seconds: float = 0
 
@@ -150,9 +157,13 @@ class Report:
         return any(shown.place for shown in self.worst)
 
     @property
-    def has_prices(self) -> bool:
-        """Whether differences are in money too."""
-        return self.exposure is not None
+    def price_gap(self) -> str:
+        """How many differences have no price, in words; "" where all have one."""
+        return price_gap(self.differing, self.priced) if self.has_prices else ""
+
+    def price_gap_of(self, cause: Cause) -> str:
+        """How many keys of a cause have no price, in words; "" where all have one, or nothing is in question."""
+        return price_gap(cause.keys, cause.priced) if self.has_prices and cause.units else ""
 
 
 def percent(part: int, whole: int) -> str:
@@ -175,6 +186,22 @@ def money(value: Decimal | None, currency: str = "") -> str:
         if value is None
         else f"{value.quantize(Decimal('0.01')):,}" + (f" {currency}" if currency else "")
     )
+
+
+def price_gap(keys: int, priced: int) -> str:
+    """Say how many keys an exposure leaves out for want of a price; "" where it is none."""
+    without = keys - priced
+    if without == 0:
+        return ""
+    if priced == 0:
+        return f"none of the {keys:,} keys has a price" if keys > 1 else "the key has no price"
+    return f"{without:,} of {keys:,} keys {'has' if without == 1 else 'have'} no price"
+
+
+def worth(exposure: Decimal | None, currency: str, gap: str, unknown: str) -> str:
+    """Write an exposure with the keys it leaves out; ``unknown`` instead of an amount where no key has a price."""
+    said = unknown if exposure is None else money(exposure, currency)
+    return f"{said} ({gap})" if gap else said
 
 
 def listed(names: Sequence[str], most: int = 5) -> str:

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from datetime import UTC, datetime
 from html import escape
 
-from infra.audit.findings import Cause, Report, Shown, amount, money, percent
+from infra.audit.findings import Cause, Report, Shown, amount, money, percent, worth
 
 _STYLE = """
 :root { --ink: #1c2430; --soft: #5b6676; --line: #d9dee6; --fill: #f4f6f9; --mark: #b4541a; }
@@ -88,8 +88,9 @@ def _tiles(report: Report) -> str:
         (f"{differences:,}", "numbers that differ or are missing"),
         (percent(explained, differences), "of them have a likely cause"),
     ]
-    if report.exposure is not None:
-        tiles.append((money(report.exposure, report.currency), "exposure: differences at their price"))
+    if report.has_prices:
+        gap = f"; {report.price_gap}" if report.price_gap else ""
+        tiles.append((money(report.exposure, report.currency), f"exposure: differences at their price{gap}"))
     inner = "".join(f'<div class="tile"><b>{escape(value)}</b>{escape(text)}</div>' for value, text in tiles)
     return f'<div class="tiles">{inner}</div>'
 
@@ -148,8 +149,8 @@ def _cause(number: int, cause: Cause, report: Report) -> str:
     size = [f"{cause.keys:,} keys"]
     if cause.units:
         size.append(f"{amount(cause.units)} units")
-    if cause.exposure:
-        size.append(money(cause.exposure, report.currency))
+    if cause.exposure is not None or report.price_gap_of(cause):
+        size.append(worth(cause.exposure, report.currency, report.price_gap_of(cause), "exposure unknown"))
     parts = [
         f"<h3>{number}. {escape(cause.title)}</h3>",
         f'<p class="size">{escape(", ".join(size))}</p>',

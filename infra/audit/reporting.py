@@ -68,7 +68,11 @@ class _Writer:
         report.notes = self._notes()
         report.currency = self._currency
         if of.has_prices:
-            report.exposure = sum((a.tally.exposure for a in of.causes), Decimal(0))
+            report.has_prices = True
+            report.differing = sum(a.tally.keys for a in of.causes)
+            report.priced = sum(a.tally.priced for a in of.causes)
+            if report.priced or not report.differing:
+                report.exposure = sum((a.tally.exposure for a in of.causes), Decimal(0))
         return report
 
     def _causes(self) -> list[Cause]:
@@ -97,6 +101,8 @@ class _Writer:
             evidence = [
                 f"{explanation.hits:,} {pairs} each other's number exactly; about {explanation.chance:,} would by chance"
             ]
+        if explanation.kind is Kind.MISSING:
+            evidence += self._wording.where_missing(explanation.system, tally.places, tally.elsewhere)
         if explanation.kind is Kind.TRUNCATED:
             rows = self._systems[explanation.system].rows
             if rows in _LIMITS:
@@ -123,7 +129,7 @@ class _Writer:
             tally.keys,
             tally.units,
             tally.net,
-            tally.exposure if self._of.has_prices else None,
+            tally.exposure if tally.priced else None,
             tally.priced,
             tuple(evidence),
             tuple(alternatives),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import heapq
+from collections import Counter
 from dataclasses import dataclass, field
 from decimal import Decimal
 
@@ -32,6 +33,8 @@ class Tally:
         The sum of the differences without and with their sign, in units.
     exposure
         In money, of the ``priced`` keys.
+    places, elsewhere
+        Of missing keys: how many at each place, and of how many the system has the item at another place.
     examples
         The largest, with what they are ranked by.
     """
@@ -41,6 +44,8 @@ class Tally:
     net: Number = 0
     exposure: Decimal = Decimal(0)
     priced: int = 0
+    places: Counter[str] = field(default_factory=Counter)
+    elsewhere: int = 0
     examples: list[tuple[Decimal, Number, str, Example]] = field(default_factory=list)
 
     def add(self, example: Example, net: Number) -> None:
@@ -64,6 +69,8 @@ class Tally:
         self.net += other.net
         self.exposure += other.exposure
         self.priced += other.priced
+        self.places += other.places
+        self.elsewhere += other.elsewhere
         together = [*self.examples, *other.examples]
         self.examples = heapq.nlargest(EXAMPLES, together, key=lambda one: one[:3])
         heapq.heapify(self.examples)

@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from infra.audit.deviations import Fact
 from infra.audit.explanations import Explanation, Kind
@@ -94,6 +94,25 @@ class Wording:
                 f"its rows are in {order} order of their SKUs, and every key it lacks comes after its last row"
             )
         return found
+
+    def where_missing(self, system: int, places: Mapping[str, int], elsewhere: int) -> list[str]:
+        """Say of missing keys whether it is a place or the item that is missing.
+
+        Parameters
+        ----------
+        places
+            Missing keys by place.
+        elsewhere
+            Of how many of them the system has the item at another place.
+        """
+        name, keys = self._systems[system], sum(places.values())
+        at = next(iter(places), "")
+        if elsewhere == keys:
+            has = f"{name} has these items elsewhere"
+        else:
+            has = f"{name} has the items of {elsewhere:,} of the {keys:,} keys elsewhere" if elsewhere else ""
+        where = f"all at {at}" if at and len(places) == 1 else ""
+        return ["; ".join(filter(None, (where, has)))] if where or has else []
 
     def _fact(self, of: Explanation) -> str:
         fact = self._facts[of.fact]

@@ -194,7 +194,7 @@ def _open(questions: Sequence[Question]) -> CommandError:
 
 def told(report: Report) -> Iterator[str]:
     """Lay a report out in words."""
-    from infra.audit.findings import amount, money, percent
+    from infra.audit.findings import amount, percent, worth
 
     for file in report.files:
         yield f"{file.file}: {file.rows:,} quantities" + ("" if file.role == "system" else f" ({file.role})")
@@ -207,8 +207,11 @@ def told(report: Report) -> Iterator[str]:
         yield (
             f"{report.recoded:,} keys are written differently: compared as one, but not the same for that alone"
         )
-    if report.exposure is not None:
-        yield f"exposure of all differences: {money(report.exposure, report.currency)}"
+    if report.has_prices:
+        yield (
+            "exposure of all differences: "
+            + worth(report.exposure, report.currency, report.price_gap, "unknown")
+        )
     differences, explained = report.differences
     if differences:
         yield (
@@ -227,11 +230,14 @@ def told(report: Report) -> Iterator[str]:
     yield causes if report.causes else "no differences"
     for number, cause in enumerate(report.causes, 1):
         yield ""
-        worth = f", {money(cause.exposure, report.currency)}" if cause.exposure else ""
+        gap = report.price_gap_of(cause)
+        exposure = ""
+        if cause.exposure is not None or gap:
+            exposure = f", {worth(cause.exposure, report.currency, gap, 'exposure unknown')}"
         yield f"{number}. {cause.title}"
         share = percent(cause.keys, report.keys)
         units = f", {amount(cause.units)} units" if cause.units else ""
-        yield f"   {cause.keys:,} keys ({share}){units}{worth}"
+        yield f"   {cause.keys:,} keys ({share}){units}{exposure}"
         yield from (f"   - {line}" for line in (*cause.evidence, *cause.alternatives))
         yield from (f"     {line}" for line in _examples(cause, report.systems))
         yield f"   look: {cause.remedy}"
@@ -261,7 +267,7 @@ def _worst(report: Report) -> Iterator[str]:
         return
     yield ""
     yield "side by side, the worst first:"
-    priced, placed = report.exposure is not None, report.by_place
+    priced, placed = report.has_prices, report.by_place
     headers = [
         "sku",
         *(["place"] if placed else []),
@@ -318,6 +324,7 @@ def _answer(report: Report) -> dict[str, Any]:
             for p in report.pairs
         ],
         "exposure": number(report.exposure),
+        "differences_with_a_price": report.priced,
         "currency": report.currency or None,
         "causes": [
             {

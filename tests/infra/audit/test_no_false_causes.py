@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import random
 from collections.abc import Iterable
+from decimal import Decimal
 from pathlib import Path
 
 import pytest
 
+from infra.audit.html_report import html_report
+from infra.cli.audit_command import told
 from tests.infra.audit.look import look, named
 
 Row = tuple[object, ...]
@@ -137,3 +140,84 @@ def test_two_rows_in_order_are_no_proof_of_an_order(tmp_path: Path) -> None:
     erp = export(tmp_path, "erp.csv", "sku,qty", [*numbered("BOX", 3), *numbered("ZZZ", 40)])
 
     assert named(look([wms, erp]), "truncated_export", "wms") is None
+
+
+def with_losses(folder: Path, priced: Iterable[str]) -> tuple[list[Path], Path]:
+    """Make an ERP that lacks five of ten items in no order, and prices of two each for some of the items."""
+    rows = numbered("TEA", 10)
+    files = [
+        export(folder, "wms.csv", "sku,qty", rows),
+        export(folder, "erp.csv", "sku,qty", rows[::2]),
+    ]
+    return files, export(folder, "prices.csv", "sku,price", [(sku, "2.00") for sku in priced])
+
+
+def test_exposure_says_how_many_keys_have_no_price(tmp_path: Path) -> None:
+    files, prices = with_losses(tmp_path, ["TEA-00002", "TEA-00004", "TEA-00006", "TEA-00008"])
+
+    report = look(files, prices=prices)
+    text = "\n".join(told(report))
+
+    assert report.exposure == Decimal(2) * (114 + 128 + 142 + 156)
+    assert "exposure of all differences: 1,080.00 (1 of 5 keys has no price)" in text
+    assert "5 keys (50.00 %), 710 units, 1,080.00 (1 of 5 keys has no price)" in text
+    assert html_report(report).count("1 of 5 keys has no price") == 2
+
+
+def test_no_amount_is_said_where_no_key_has_a_price(tmp_path: Path) -> None:
+    files, prices = with_losses(tmp_path, ["TEA-00001"])
+
+    report = look(files, prices=prices)
+    text, page = "\n".join(told(report)), html_report(report)
+
+    assert report.exposure is None
+    assert report.causes[0].exposure is None
+    assert "exposure of all differences: unknown (none of the 5 keys has a price)" in text
+    assert "710 units, exposure unknown (none of the 5 keys has a price)" in text
+    assert "none of the 5 keys has a price" in page
+    assert "0.00</" not in text + page
+
+
+def test_equal_files_with_prices_have_nothing_in_question(tmp_path: Path) -> None:
+    files, prices = with_losses(tmp_path, ["TEA-00001"])
+
+    report = look([files[0], export(tmp_path, "shop.csv", "sku,qty", numbered("TEA", 10))], prices=prices)
+
+    assert "exposure of all differences: 0.00" in "\n".join(told(report))
+
+
+PLACES = ("EAST", "NORTH", "WEST")
+
+
+def test_keys_missing_at_one_place_only_are_said_to_be_so(tmp_path: Path) -> None:
+    rows = [(sku, place, value) for sku, value in numbered("TEA", 40) for place in PLACES]
+    erp = [row for row in rows if not (row[1] == "WEST" and int(row[0][-2:]) % 2)]
+
+    report = look(
+        [
+            export(tmp_path, "wms.csv", "sku,location,qty", rows),
+            export(tmp_path, "erp.csv", "sku,location,qty", erp),
+        ]
+    )
+    cause = named(report, "missing", "erp")
+
+    assert cause is not None
+    assert cause.keys == 20
+    assert cause.evidence == ("all at WEST; erp has these items elsewhere",)
+
+
+def test_items_missing_in_part_are_told_from_items_missing_altogether(tmp_path: Path) -> None:
+    rows = [(sku, place, value) for sku, value in numbered("TEA", 40) for place in PLACES]
+    gone = {("TEA-00007", place) for place in PLACES} | {("TEA-00003", "EAST"), ("TEA-00021", "WEST")}
+    erp = [row for row in rows if row[:2] not in gone]
+
+    report = look(
+        [
+            export(tmp_path, "wms.csv", "sku,location,qty", rows),
+            export(tmp_path, "erp.csv", "sku,location,qty", erp),
+        ]
+    )
+    cause = named(report, "missing", "erp")
+
+    assert cause is not None
+    assert cause.evidence == ("erp has the items of 2 of the 5 keys elsewhere",)
