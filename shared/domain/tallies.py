@@ -196,9 +196,9 @@ def _count_event(tally: Tally[str], line: Line, posted_at: datetime) -> None:
 def _count_count(counted: Counted, entry: Entry, line: Line, is_physical: Callable[[SourceId], bool]) -> None:
     tally, off = _tally(counted, entry, line.event_key), abs(line.quantity)
     if not is_physical(event_source(line.event_key)):
-        tally.update(read=1, agreed=not off, read_off=off)
+        tally.update(read=1, agreed=int(not off), read_off=off)
         return
-    tally.update(counted=1, matched=not off, off=off, net=line.quantity)
+    tally.update(counted=1, matched=int(not off), off=off, net=line.quantity)
     if off:
         day = entry.posted_at.date()
         counts, units = counted.variances.get(day, (0, 0))

@@ -254,7 +254,7 @@ def _agreement(verdicts: Iterable[Verdict], day: date) -> dict[Place, Counter[st
     for one in verdicts:
         if one.agrees is not None:
             tally = found[Place(one.seen.location, day, one.seen.source)]
-            tally.update(compared=1, agreed=one.agrees, equal=one.is_equal)
+            tally.update(compared=1, agreed=int(one.agrees), equal=int(one.is_equal))
     return dict(found)
 
 

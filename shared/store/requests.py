@@ -91,6 +91,9 @@ def _check_update(update: Update) -> None:
         raise ValueError(f"update of {update.key} names an attribute twice")
     if "pk" in names or "sk" in names:
         raise ValueError(f"update of {update.key} would change its key")
+    for name, amount in update.add.items():
+        if isinstance(amount, bool) or not isinstance(amount, int):
+            raise TypeError(f"{name} of {update.key} would grow by {amount!r}; only an int can be added")
 
 
 def check_range(pk: str, first: str, last: str | None, prefix: str, limit: int | None) -> None:

@@ -232,6 +232,13 @@ def test_a_value_of_no_known_type_is_refused(table: Table, pk: str, value: Any) 
     assert table.get(Key(pk, "a")) is None
 
 
+@pytest.mark.parametrize("amount", [True, False, "1", None], ids=str)
+def test_only_a_whole_number_can_be_added(table: Table, pk: str, amount: Any) -> None:
+    with pytest.raises(TypeError, match=r"v of .* only an int can be added"):
+        table.write([Update(Key(pk, "a"), add={"v": amount})])
+    assert table.get(Key(pk, "a")) is None
+
+
 @pytest.mark.parametrize("bound", [True, 1.5, None, b"a"], ids=str)
 def test_a_bound_without_an_order_is_refused(table: Table, pk: str, bound: Any) -> None:
     for condition in (AtLeast("n", bound), AnyOf((Absent(), LessThan("n", bound)))):
