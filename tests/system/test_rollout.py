@@ -8,7 +8,7 @@ from infra.local.demo.stage import Stage
 
 pytestmark = pytest.mark.system
 
-SKU = "SKU-00061"
+SKU = "SKU-00078"
 PATH = "/v1/registry/rollouts/channel/shopify"
 
 
