@@ -16,6 +16,7 @@ from array import array
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from itertools import islice
 from typing import Any, cast
 
 from shared.domain.network import Source
@@ -106,7 +107,8 @@ class Generated(MemoryTable):
         place, _, number = pk.partition("#")
         if index != "by_location" or place != EAST or not self.shards:
             return super().query_index(index, pk, **how)
-        return (Key(f"BAL#{_name(one)}#{EAST}", "-") for one in self.shards[int(number)])
+        begun = (one for one in self.shards[int(number)] if _name(one) >= how.get("first", ""))
+        return (Key(f"BAL#{_name(one)}#{EAST}", "-") for one in islice(begun, how.get("limit")))
 
     def write(self, actions: Sequence[Action]) -> None:
         self.requests += 1
