@@ -15,6 +15,7 @@ from shared.domain.journal_draft import SlotDraft
 from shared.domain.ledger import (
     CountDocument,
     CountMark,
+    Slot,
     Standing,
     Waiting,
     Why,
@@ -187,7 +188,6 @@ class CountVersions(CountJudgement):
 
     def keep(self, count: Waiting, stands: CountMark | None, told: list[Waiting]) -> None:
         """Let the newest version wait unless it stands, and keep the others where they may come back."""
-        document = waiting_document(count)
         for version in told:
             self.waiting.pop(version.mark.event_key, None)
         waits = (
@@ -205,10 +205,23 @@ class CountVersions(CountJudgement):
             if draft.standing[stands].spare != spare:
                 draft.standing[stands] = draft.standing[stands]._replace(spare=spare)
                 draft.accepted.add(stands)
-            return
-        accepted = next((version for version in told if version.was_accepted), None)
-        if accepted is not None and document is not None:
-            self.documents[document] = accepted.mark
+
+    def documents_now(
+        self, retracted: Iterable[tuple[Slot, CountMark]]
+    ) -> dict[CountDocument, CountMark | None]:
+        """Return the documents of which another version stands than before the batch, and that; None where none does."""
+        stands = {
+            document: mark
+            for document, mark in self.documents.items()
+            if document.slot in self.slots and mark in self.slots[document.slot].standing
+        }
+        gone = (version_of(slot, self.slots[slot].known[mark]) for slot, mark in retracted)
+        none = dict.fromkeys((name for count in gone if (name := waiting_document(count)) is not None), None)
+        return {
+            document: mark
+            for document, mark in (none | stands).items()
+            if mark is None or self.state.documents.get(document) != mark
+        }
 
     def drop(self, version: Waiting) -> None:
         """Let go of a count that waits; the other versions of its document are judged again."""

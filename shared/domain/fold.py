@@ -200,11 +200,6 @@ class _Draft(CountVersions):
                     counts.append(accepted)
                 elif count.variance != draft.known[mark].variance:
                     restated[slot, mark] = count.variance - draft.known[mark].variance
-        documents = {
-            document: mark
-            for document, mark in self.documents.items()
-            if self.state.documents.get(document) != mark
-        }
         before = {count.mark.event_key: count.why for count in self.state.waiting}
         return Posting(
             self.state.key,
@@ -215,7 +210,7 @@ class _Draft(CountVersions):
             counts,
             restated,
             retracted,
-            documents,
+            self.documents_now(retracted),
             self.disputes,
             list(self.waiting.values()),
             [count for key, count in self.waiting.items() if before.get(key) is not count.why],

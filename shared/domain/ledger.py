@@ -255,8 +255,7 @@ class LedgerState:
     as_of
         The balance at instants that lie before ``last_valid_at`` of their slot, as ``needs`` asked for.
     documents
-        The version of each count document that stands, of those that the batch or what waits names; where none does, the
-        newest that was accepted.
+        The version of each count document that stands, of those that the batch or what waits names.
     waiting
         The counts that wait for a decision.
     stretches
@@ -342,7 +341,7 @@ class Posting:
     retracted
         Counts accepted before this batch that no longer stand.
     documents
-        The version of each count document that stands now, where this batch changed that.
+        The version of each count document that stands now, where this batch changed that; None where none does any more.
     waiting, began_to_wait, settled
         All counts that wait after this batch; those that did not before, or for another reason; those that do so no more.
     """
@@ -355,7 +354,7 @@ class Posting:
     counts: Sequence[AcceptedCount]
     restated: Mapping[tuple[Slot, CountMark], Quantity]
     retracted: Sequence[tuple[Slot, CountMark]] = ()
-    documents: Mapping[CountDocument, CountMark] = field(default_factory=dict)
+    documents: Mapping[CountDocument, CountMark | None] = field(default_factory=dict)
     disputes: Sequence[Dispute] = ()
     waiting: Sequence[Waiting] = ()
     began_to_wait: Sequence[Waiting] = ()

@@ -397,17 +397,12 @@ def _are_exact(counts: Sequence[Standing]) -> bool:
 
 def _documents(account: Account) -> Iterator[Discrepancy]:
     stands = account.standing
-    keys = {mark.event_key for mark in stands.values()} | {
-        count.mark.event_key for counts in account.counts.values() for count in counts
-    }
-    keys.update(version.mark.event_key for version in account.told)  # one that was history may wait
     for name, mark in sorted(account.documents.items()):
-        if mark.event_key not in keys and mark.event_key not in account.rejected:
+        if name not in stands:
             what = f"count {mark.event_key} that document {name.document} of {name.source} points at"
             yield Discrepancy(account.key, what, 1, 0, f"document of {_name(name.slot)}", Mend.APART)
     for name, mark in sorted(stands.items()):
-        known = account.documents.get(name)
-        if known is None or (known[1:] != mark[1:] and known.event_key not in account.rejected):
+        if account.documents.get(name) != mark:
             what = f"document {name.document} of {name.source} as of count {mark.event_key}"
             yield Discrepancy(account.key, what, 1, 0, f"document of {_name(name.slot)}")
 

@@ -214,8 +214,7 @@ def _derived_actions(account: Account) -> Iterator[Action]:
                     conditions=(Equals("variance", count.variance),),
                 )
     for name, mark in account.standing.items():
-        known = account.documents.get(name)
-        if known is None or (known[1:] != mark[1:] and known.event_key not in account.rejected):
+        if account.documents.get(name) != mark:
             yield Put(count_document_key(key, name), mark_value(mark))
 
 

@@ -27,7 +27,6 @@ from shared.store.account import (
     UNDONE,
     Account,
     Accounts,
-    dropped_count,
     entries_of,
     owners,
     stock_key_of_key,
@@ -269,7 +268,6 @@ class _Share:
         self._places: dict[tuple[str, str], Account] = {}
         self._events: set[EventKey] = set()
         self._named: list[tuple[StockKey, int, EventKey]] = []
-        self._rejected: set[EventKey] = set()
         self._lines = 0
         self._wrong_lines: set[Key] = set()
         self._parts: set[Key] = set()
@@ -278,7 +276,6 @@ class _Share:
             self._add(item)
         for account in self.accounts.values():
             account.unknown_events = account.journal.events.keys() - self._events
-            account.rejected = self._rejected
 
     def suspects(self) -> list[Key]:
         """Return the order lines that look wrong."""
@@ -327,9 +324,6 @@ class _Share:
     def _add_event(self, event: EventKey, item: Item) -> None:
         self._events.add(event)
         self._named += [(key, seq, event) for key, seq in entries_of(item)]
-        dropped = dropped_count(item)
-        if dropped is not None:
-            self._rejected.add(dropped)
 
     def _add_line(self, at: Key, item: Item) -> None:
         line = order_line(item)

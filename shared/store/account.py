@@ -19,7 +19,6 @@ from shared.domain.ledger import (
     Slot,
     Standing,
     Waiting,
-    waiting_document,
     withheld_by,
 )
 from shared.domain.stock import (
@@ -77,8 +76,8 @@ class Account:
         Its promise counters by number.
     reserved, lines
         Units that order lines hold here, and which lines.
-    rejected, unknown_events
-        Of the events that it names: counts that somebody dropped, and those that are not known as posted.
+    unknown_events
+        Of the events that it names, those that are not known as posted.
     """
 
     key: StockKey
@@ -93,7 +92,6 @@ class Account:
     promises: dict[int, Item] = field(default_factory=dict)
     reserved: Quantity = 0
     lines: list[Key] = field(default_factory=list)
-    rejected: set[EventKey] = field(default_factory=set)
     unknown_events: set[EventKey] = field(default_factory=set)
 
     def add(self, item: Item) -> None:
@@ -158,24 +156,13 @@ class Account:
 
     @property
     def standing(self) -> dict[CountDocument, CountMark]:
-        """The version of each count document that stands; where none does, the newest that was accepted and waits again."""
-        stands = {
+        """The version of each count document that stands."""
+        return {
             CountDocument(slot, SourceId(count.source), count.document): count.mark
             for slot, counts in self.counts.items()
             for count in counts
             if count.document
         }
-        waits = {
-            name: version.mark
-            for version in sorted(self.told, key=lambda version: version.rank)
-            if version.was_accepted and (name := waiting_document(version)) is not None
-        }
-        return waits | stands
-
-    @property
-    def told(self) -> list[Waiting]:
-        """The counts that wait, and the versions that are kept beside them."""
-        return [version for count in self.waiting or () for version in (count, *count.spare)]
 
     @property
     def guards(self) -> dict[Key, Item]:
@@ -250,21 +237,6 @@ class Accounts:
             some = {event_key(name): name for name in named[start : start + 1000]}
             found = self._table.get_many(list(some))
             seen.unknown_events |= {name for key, name in some.items() if key not in found}
-        decided = [
-            event_key(EventKey(f"{of}{mark.event_key}"))
-            for mark in seen.documents.values()
-            for of in (DECISION, UNDONE)
-        ]
-        dropped = map(dropped_count, self._table.get_many(decided).values())
-        seen.rejected.update(count for count in dropped if count is not None)
-
-
-def dropped_count(item: Item) -> EventKey | None:
-    """Return the count that an event of ours took out for good; None if it is no such event."""
-    name = cast(str, item["pk"]).removeprefix("EVENT#")
-    if name.startswith(DECISION) and item["effect"] == "reject":
-        return EventKey(name.removeprefix(DECISION))
-    return EventKey(name.removeprefix(UNDONE)) if name.startswith(UNDONE) else None
 
 
 def entries_of(item: Item) -> list[tuple[StockKey, int]]:

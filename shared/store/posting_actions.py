@@ -121,7 +121,9 @@ def posting_actions(posting: Posting, posted_at: datetime) -> list[Action]:
         rows = [waiting_value(count) for count in posting.waiting]
         actions.append(Put(waiting_key(key), {"counts": rows}))
     actions += [
-        Put(count_document_key(key, document), mark_value(mark))
+        Delete(count_document_key(key, document))
+        if mark is None
+        else Put(count_document_key(key, document), mark_value(mark))
         for document, mark in posting.documents.items()
     ]
     return actions

@@ -218,7 +218,11 @@ class Book:
         for (slot, mark), change in posting.restated.items():
             known = self.counts[slot][mark]
             self.counts[slot][mark] = known._replace(variance=known.variance + change)
-        self.documents |= posting.documents
+        for document, version in posting.documents.items():
+            if version is None:
+                del self.documents[document]
+            else:
+                self.documents[document] = version
         self.disputes += posting.disputes
         self.waiting = posting.waiting
         self.available += posting.available_delta

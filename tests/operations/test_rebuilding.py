@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import cast
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from shared.domain.events import Count, Demand, Movement, Origin
@@ -295,15 +295,20 @@ def event_of(number: int, fact: Drawn) -> Movement | Count | Demand:
     return counted if kind == "count" else replace(counted, document=f"sheet-{name}")
 
 
-@given(drawn, drawn, st.data())
+OPEN_AT_ONCE: list[Drawn] = [("count", 1, 0, "1"), ("document", 0, 0, "1"), ("oms", 0, 1, "1")]
+"""What the OMS ships leaves a count open, and so the document's that stood as history before it."""
+
+
+@given(drawn, drawn, st.integers(0, 14))
+@example(OPEN_AT_ONCE, [("move", 0, 0, "1")], 0)
+@example(OPEN_AT_ONCE, [("document", 0, 3, "1")], 2)
 @settings(max_examples=60)
 def test_any_history_is_the_same_after_everything_that_follows_from_it_was_lost(
-    history: list[Drawn], afterwards: list[Drawn], data: st.DataObject
+    history: list[Drawn], afterwards: list[Drawn], split: int
 ) -> None:
     house, twin = House(hasty_clocks(), skus=["S1"]), House(hasty_clocks(), skus=["S1"])
     events = [event_of(number, fact) for number, fact in enumerate(history)]
     later = [event_of(number, fact) for number, fact in enumerate(afterwards, start=len(history))]
-    split = data.draw(st.integers(0, len(events)))
     for each in (house, twin):
         each.post(*events[:split])
         each.post(*events[split:])
@@ -313,21 +318,11 @@ def test_any_history_is_the_same_after_everything_that_follows_from_it_was_lost(
     if any(not rebuilt.written or rebuilt.left for rebuilt in rebuild(house)):
         raise AssertionError(rebuild(house, dry_run=True))
 
-    assert _as_said(numbers(house)) == _as_said(numbers(twin))
+    assert numbers(house) == numbers(twin)
     for each in (house, twin):
         for event in later:
             each.post(event)
-    assert _as_said(numbers(house)) == _as_said(numbers(twin))
+    assert numbers(house) == numbers(twin)
     for minute in range(-1, 14):
         assert house.view.quantities(BAD, at(minute)) == twin.view.quantities(BAD, at(minute))
     house.assert_exact()
-
-
-def _as_said(stored: dict[Key, Item]) -> dict[Key, Item]:
-    """Leave out at what instant the count of a document was put, which only the count itself says."""
-    return {
-        key: {
-            name: value for name, value in item.items() if name != "as_of" or not key.pk.startswith("CNTDOC#")
-        }
-        for key, item in stored.items()
-    }
