@@ -8,7 +8,7 @@ ONECOUNT := $(BIN)/onecount
 # the CDK's switch for it; it names the version that is silenced, so a newer one that ends is told again.
 export JSII_SILENCE_WARNING_END_OF_LIFE_NODE_VERSION ?= 20
 
-.PHONY: setup demo up down test check simulate incidents bench crowd sweep bootstrap deploy diff fmt lock clean
+.PHONY: setup demo up down test check hunt simulate incidents bench crowd sweep bootstrap deploy diff fmt lock clean
 
 setup: .venv/.installed
 
@@ -37,6 +37,11 @@ check: setup
 
 test: check
 	@$(BIN)/pytest
+
+# Every property with examples drawn anew, ROUNDS times over; what fails is shrunk, and tried first the next time.
+ROUNDS ?= 20
+hunt: setup
+	@for round in $$(seq $(ROUNDS)); do $(BIN)/pytest -m hypothesis --hypothesis-profile=hunt || exit 1; done
 
 # A million deliveries, with faults, on all cores; a failing seed is named and replays.
 simulate: setup

@@ -560,7 +560,7 @@ def in_partition(action: Action, pk: str) -> Action:
     return replace(action, key=key)
 
 
-@settings(max_examples=40, derandomize=True)
+@settings(max_examples=40)
 @given(writes=st.lists(WRITES, min_size=1, max_size=12))
 def test_both_tables_do_the_same_with_any_writes(
     memory_table: MemoryTable, dynamo_table: DynamoTable, writes: list[tuple[Action, ...]]
