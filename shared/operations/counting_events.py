@@ -5,8 +5,8 @@ batch that comes twice adds nothing, one that is lost is made up for by the next
 daily sweep, and counting that fails holds up nobody: a measurement is never worth a delay. Posting itself writes
 nothing more for it.
 
-The price: for each stock key of a batch one read of two small items and a conditional write, and one write for each
-location and source of the batch; and a read of the item where units were lost or gained, for its cost.
+The price: for each stock key of a batch a read of two small items, many in one request, and a conditional write; one write
+for each location and source of the batch; and a read of the item where units were lost or gained, for its cost.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from shared.domain.stock import SourceId, StockKey
 from shared.domain.tallies import Counted, Entry, Progress, count_entries
 from shared.sources.registry import FILE_CONNECTORS
 from shared.store.ledger import Ledger
+from shared.store.ledger_items import JournalEntry
 from shared.store.registry import Registry
 from shared.store.table import (
     MAX_ACTIONS,
@@ -82,8 +83,7 @@ class EventCounter:
         done: list[Counted] = []
         for _ in range(ROUNDS):
             try:
-                behind = self._behind(lengths)
-                added = self._add_all(behind)
+                added = self._count(lengths)
             except TableError as error:
                 log.warning("not_counted", extra={"stock_keys": len(lengths), "reason": str(error)})
                 break
@@ -96,42 +96,52 @@ class EventCounter:
         """Count what is left of some journals; for the sweep, that passes every stock key."""
         return self.grown({key: balance.seq for key, balance in self._ledger.balances(keys).items()})
 
-    def _behind(self, lengths: Mapping[StockKey, int]) -> list[Counted]:
-        """Return what the next entries of those journals add that are longer than was counted."""
-        sources = self._registry.network().sources
-        found = self._tallies.progress(lengths)
+    def _count(self, lengths: Mapping[StockKey, int]) -> list[Counted]:
+        """Count the next entries of those journals that are longer than was counted; return what that added."""
         behind = [
-            self._next(key, progress, lengths[key], sources)
-            for key, progress in found.items()
+            (key, progress)
+            for key, progress in self._tallies.progress(lengths).items()
             if progress.entries < lengths[key]
         ]
-        lost = [one for one in behind if one.has_losses]
+        done: list[Counted] = []
+        for first in range(0, len(behind), TOGETHER):
+            done += self._add(self._next(dict(behind[first : first + TOGETHER]), lengths))
+        return done
+
+    def _next(self, behind: Mapping[StockKey, Progress], lengths: Mapping[StockKey, int]) -> list[Counted]:
+        """Return what the next entries of some journals add, valued."""
+        sources = self._registry.network().sources
+        spans = {
+            key: range(before.entries, min(lengths[key], before.entries + ENTRIES))
+            for key, before in behind.items()
+        }
+        found = self._ledger.entries_of(spans)
+        counted = [
+            self._counted(key, before, found[key], spans[key], sources) for key, before in behind.items()
+        ]
+        lost = [one for one in counted if one.has_losses]
         items = self._registry.items.find({one.key.sku for one in lost}) if lost else {}
         for one in lost:
             one.value(items[one.key.sku].cost if one.key.sku in items else None)
-        return behind
+        return counted
 
-    def _next(
-        self, key: StockKey, before: Progress, length: int, sources: Mapping[SourceId, Source]
+    def _counted(
+        self,
+        key: StockKey,
+        before: Progress,
+        known: Mapping[int, JournalEntry],
+        span: range,
+        sources: Mapping[SourceId, Source],
     ) -> Counted:
-        """Return what the next entries of a journal add, as many as fit into one transaction."""
-        last = min(length, before.entries + ENTRIES)
-        known = {one.seq: one for one in self._ledger.entries(key, before.entries, last - 1)}
+        """Return what the next entries of a journal add, as many of them as fit into one transaction."""
         while True:
             entries = [
-                Entry(known[seq].posted_at, known[seq].lines) if seq in known else NOTHING
-                for seq in range(before.entries, last)
+                Entry(known[seq].posted_at, known[seq].lines) if seq in known else NOTHING for seq in span
             ]
             counted = count_entries(key, before, entries, lambda name: is_physical(sources.get(name, MANUAL)))
-            if last - before.entries == 1 or len(self._tallies.actions([counted])) <= MAX_ACTIONS:
+            if len(span) == 1 or len(self._tallies.actions([counted])) <= MAX_ACTIONS:
                 return counted
-            last = before.entries + (last - before.entries) // 2
-
-    def _add_all(self, counted: Sequence[Counted]) -> list[Counted]:
-        done: list[Counted] = []
-        for first in range(0, len(counted), TOGETHER):
-            done += self._add(counted[first : first + TOGETHER])
-        return done
+            span = span[: len(span) // 2]
 
     def _add(self, counted: Sequence[Counted]) -> list[Counted]:
         """Add what some journals' entries add; leave out those that somebody else counts meanwhile."""

@@ -243,6 +243,15 @@ class Ledger:
         """Yield the journal entries from ``first_seq`` to ``last_seq`` inclusive."""
         return self._some_entries(key, range(first_seq, last_seq + 1))
 
+    def entries_of(self, wanted: Mapping[StockKey, range]) -> dict[StockKey, dict[int, JournalEntry]]:
+        """Return the journal entries at some places of several stock keys, by their place; all in one reading."""
+        named = {entry_key(key, seq): (key, seq) for key, seqs in wanted.items() for seq in seqs}
+        found: dict[StockKey, dict[int, JournalEntry]] = {key: {} for key in wanted}
+        for at, item in self._table.get_many(list(named)).items():
+            key, seq = named[at]
+            found[key][seq] = entry(key, item)
+        return found
+
     def _leaf_clocks(self, key: StockKey, leaves: Iterable[Leaf]) -> dict[Slot, Clock]:
         named = [leaf_key(key, leaf) for leaf in leaves if leaf != WHOLE]
         found = self._table.get_many(named) if named else {}
