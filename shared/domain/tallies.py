@@ -98,6 +98,13 @@ class Counted:
     variances: dict[date, tuple[int, Quantity]] = field(default_factory=dict)
 
     @property
+    def adds(self) -> bool:
+        """Whether there is anything to add to any counter."""
+        return bool(self.variances) or any(
+            number for tally in self.tallies.values() for number in tally.values()
+        )
+
+    @property
     def has_losses(self) -> bool:
         """Whether units were lost or gained, which are to be valued."""
         return any(tally[name] for tally in self.tallies.values() for name in (LOST, GAINED))

@@ -5,6 +5,8 @@ batch that comes twice adds nothing, one that is lost is made up for by the next
 daily sweep, and counting that fails holds up nobody: a measurement is never worth a delay. Posting itself writes
 nothing more for it.
 
+What adds nothing, as the count with which a stock key begins, is not written down: the next posting begins there again.
+
 The price: for each stock key of a batch a read of two small items, many in one request, and a conditional write; one write
 for each location and source of the batch; and a read of the item where units were lost or gained, for its cost.
 """
@@ -105,7 +107,8 @@ class EventCounter:
         ]
         done: list[Counted] = []
         for first in range(0, len(behind), TOGETHER):
-            done += self._add(self._next(dict(behind[first : first + TOGETHER]), lengths))
+            counted = self._next(dict(behind[first : first + TOGETHER]), lengths)
+            done += self._add([one for one in counted if one.adds or one.after.entries < lengths[one.key]])
         return done
 
     def _next(self, behind: Mapping[StockKey, Progress], lengths: Mapping[StockKey, int]) -> list[Counted]:

@@ -15,6 +15,7 @@ from shared.domain.network import MANUAL
 from shared.domain.stock import LocationId, Sku, SourceId, StockKey
 from shared.domain.tallies import durations_of
 from shared.operations.counting_events import ENTRIES
+from shared.store.layout import tallied_key
 from shared.store.table import Action, ThrottledError, UnknownOutcomeError, WriteConflictError
 from shared.store.tallies import Tallies
 from tests.operations.house import (
@@ -137,6 +138,16 @@ def test_what_is_delivered_again_adds_nothing(house: House) -> None:
     assert house.event_counter.grown(lengths) == []
     assert house.event_counter.grown({KEY: 1}) == []
     assert tallies(house) == before
+
+
+def test_what_adds_nothing_is_not_written_and_the_next_posting_begins_there_again() -> None:
+    house = House()
+    house.post(count("wms/opening/1/count/", 0, 100))
+    house.settle()
+    assert house.stock.get(tallied_key(KEY)) is None
+    house.post(movement("wms/s/1/shipment/", 1, -1))
+    house.settle()
+    assert tallies(house)["wms"] == {"events": 1}
 
 
 def test_what_the_stream_lost_is_made_up_for_by_the_next_posting_or_the_daily_sweep(house: House) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from infra.local.server import json_copy
+from infra.local.server import json_copy, quick_json
 
 ROOT = Path(__file__).resolve().parents[3]
 EXPRESSIONS = [
@@ -128,3 +128,23 @@ def test_a_copy_shares_nothing_that_can_change() -> None:
     copied["L"][0]["M"]["a"]["S"] = "y"
     copied["L"][1]["SS"].add("c")
     assert whole["L"] == [{"M": {"a": {"S": "x"}}}, {"SS": {"a", "b"}}]
+
+
+def test_json_that_is_read_and_written_quickly_is_the_same_json(monkeypatch: pytest.MonkeyPatch) -> None:
+    from ministack.core import responses
+    from ministack.services import dynamodb, dynamodb_streams
+
+    for module in (responses, dynamodb, dynamodb_streams):
+        monkeypatch.setattr(module, "json", json)  # put back afterwards, whatever is set meanwhile
+    quick_json()
+    values: list[object] = [
+        {"S": "\u00e4 \U0001f600 \ud800", "N": "1e400", "B": "AA=="},
+        {"n": 2**70, "f": 1.5, "x": [None, True, {"z": 1, "a": 2}]},
+    ]
+    for value in values:
+        assert json.loads(dynamodb.json.dumps(value, ensure_ascii=True)) == value
+        assert dynamodb.json.loads(json.dumps(value)) == value
+    assert dynamodb.json.dumps({"b": 1, "a": 2}, sort_keys=True) == '{"a": 2, "b": 1}'
+    assert dynamodb.json.dumps({"when": Path("x")}, default=str) == '{"when": "x"}'
+    with pytest.raises(json.JSONDecodeError):
+        dynamodb.json.loads("{")
