@@ -190,14 +190,11 @@ class CountVersions(CountJudgement):
         """Let the newest version wait unless it stands, and keep the others where they may come back."""
         for version in told:
             self.waiting.pop(version.mark.event_key, None)
-        waits = (
-            told[:1]
-            if stands is None
-            else [v for v in told[:1] if v.rank > (stands.version, stands.event_key)]
-        )
+        newer = told if stands is None else [v for v in told if v.rank > (stands.version, stands.event_key)]
+        waits = newer[:1]
         is_sure = stands is not None and not self.slot(count.slot).standing[stands].is_history
         may_come_back = self.rules.widest or not is_sure
-        spare = tuple(told[len(waits) :][:MOST_SPARE]) if may_come_back else ()
+        spare = tuple((told if may_come_back else newer)[len(waits) :][:MOST_SPARE])
         for version in waits:
             self.waiting[version.mark.event_key] = version._replace(spare=() if stands else spare)
         if stands is not None:

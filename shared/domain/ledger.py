@@ -30,7 +30,8 @@ At one instant movements come first, then counts of leaves, then counts of the w
 **Corrected counts.** A count that names its document is retracted when a newer version of that document is accepted,
 by lines that undo its variance and all that rested on it; an older version that arrives after that stands nowhere.
 While the newer version waits, the older one stands: also where the newer one had been accepted, and what moved since
-leaves it open what it means. So, where clocks may do that, a count keeps the versions of its document that do not stand.
+leaves it open what it means. So, where clocks may do that, a count keeps the versions of its document that do not stand;
+and everywhere those between it and the newer one, which what arrives late may explain.
 
 **History.** A count that would wait, were it the newest, stands as history while a newer one does: it moves no balance.
 Nobody has judged it, so it covers nothing itself, and once nothing newer stands it is taken out and judged.

@@ -494,6 +494,41 @@ def test_an_older_version_stands_again_when_what_made_the_newer_one_history_is_u
     assert (balance(book), [(w.mark.event_key, w.known) for w in book.waiting]) == (98, [("v2", 100)])
 
 
+@pytest.mark.parametrize("order", list(permutations(range(4))))
+def test_a_version_between_one_that_stands_and_one_that_waits_stands_when_a_movement_explains_it(
+    order: Sequence[int],
+) -> None:
+    facts: list[Fact] = [
+        count("v1", 5, 100, "1", document="sheet"),
+        count("v2", 5, 500, "2", document="sheet"),
+        count("v3", 5, 900, "3", document="sheet"),
+        movement("late", 3, 400),
+    ]
+    book = Book(APPROVAL)
+    book.post([movement("opening", 0, 100)])
+    for index in order:
+        book.post([facts[index]])
+    assert (balance(book), [(w.mark.event_key, w.known) for w in book.waiting]) == (500, [("v3", 500)])
+
+
+@pytest.mark.parametrize("order", list(permutations(range(4))))
+def test_a_version_between_one_that_stands_and_one_that_waits_is_history_when_another_count_covers_it(
+    order: Sequence[int],
+) -> None:
+    facts: list[Fact] = [
+        count("v1", 1, 100, "1", document="sheet"),
+        count("v2", 1, 500, "2", document="sheet"),
+        count("v3", 2, 500, "3", document="sheet"),
+        count("other", 2, 100),
+    ]
+    book = Book(APPROVAL)
+    book.post([movement("opening", 0, 100)])
+    for index in order:
+        book.post([facts[index]])
+    assert (balance(book), [w.mark.event_key for w in book.waiting]) == (100, ["v3"])
+    assert book.as_of(SLOT, at(1)) == 500
+
+
 said_quantities = st.lists(
     st.tuples(st.integers(1, 12), st.sampled_from([100, 500, 900]), st.booleans()),
     min_size=1,
