@@ -9,17 +9,19 @@
 
 Each correction is right by itself, so none of them is an error to anybody; only that they swing is. A swing takes back
 exactly what the correction before did: counts that are a little off one way and the other are noise, and a number that
-is corrected always the same way is a leak, of which drift says where.
+is corrected always the same way is a leak, of which drift says where. Each bin or lot is a number of its own: goods that
+are put from one to another, and told by counts of both, correct each of them once.
 """
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from itertools import pairwise
 
-from shared.domain.stock import Quantity
+from shared.domain.stock import WHOLE, Leaf, Quantity
 
 KEPT = 12
 """Corrections of one stock key that are remembered."""
@@ -35,22 +37,31 @@ class Damping:
 
 @dataclass(frozen=True, slots=True, order=True)
 class Correction:
-    """A number was put right: when that was posted, by how much, by whom, and by which event."""
+    """A number was put right: when that was posted, by how much, by whom, by which event, and of which bin or lot."""
 
     at: datetime
     units: Quantity
     who: str
     event: str
+    leaf: Leaf = WHOLE
 
 
 def remembered(
     known: Iterable[Correction], new: Iterable[Correction], since: datetime
 ) -> tuple[Correction, ...]:
     """Return the newest corrections since an instant, oldest first; one that is known already counts once."""
-    by_event = {(one.event, one.units): one for one in (*new, *known)}
+    by_event = {(one.event, one.leaf, one.units): one for one in (*new, *known)}
     return tuple(sorted(one for one in by_event.values() if one.at >= since))[-KEPT:]
 
 
 def swings(corrections: Sequence[Correction]) -> int:
     """Return how often a correction took back exactly what the one before it had done."""
     return sum(one.units == -other.units for one, other in pairwise(corrections))
+
+
+def most_swung(corrections: Iterable[Correction]) -> tuple[Correction, ...]:
+    """Return the corrections of that leaf of a stock key whose number swings most."""
+    by_leaf: defaultdict[Leaf, list[Correction]] = defaultdict(list)
+    for one in corrections:
+        by_leaf[one.leaf].append(one)
+    return max(map(tuple, by_leaf.values()), key=swings, default=())

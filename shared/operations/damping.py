@@ -13,9 +13,9 @@ from datetime import datetime
 from typing import Any, cast
 
 from shared.domain.cases import Case, CaseKind, Fact, case_id
-from shared.domain.damping import Correction, remembered, swings
+from shared.domain.damping import Correction, most_swung, remembered, swings
 from shared.domain.events import Movement, MovementKind, instant, parse_instant
-from shared.domain.stock import Counter, LocationId, Quantity, Sku, StockKey
+from shared.domain.stock import WHOLE, Counter, Leaf, LocationId, Quantity, Sku, StockKey, parse_leaf
 from shared.operations.facts import Outcome, Result
 from shared.store.bulk import write_each
 from shared.store.cases import Cases
@@ -43,8 +43,8 @@ class Damper:
         for result in results:
             event = result.fact.event
             if result.outcome is Outcome.POSTED:
-                for key, units in _corrections(result):
-                    new[key].append(Correction(now, units, event.origin.source, event.key))
+                for key, leaf, units in _corrections(result):
+                    new[key].append(Correction(now, units, event.origin.source, event.key, leaf))
         if not new:
             return
         rule = self._registry.network().rules.damping
@@ -54,8 +54,9 @@ class Damper:
             item = found.get(corrections_key(key))
             kept = remembered(_read(item), corrections, now - rule.within)
             updates.append(Update(corrections_key(key), set={"corrections": [_row(one) for one in kept]}))
-            if swings(kept) >= rule.swings:
-                self._cases.file(_loop(key, kept, now))
+            swung = most_swung(kept)
+            if swings(swung) >= rule.swings:
+                self._cases.file(_loop(key, swung, now))
         write_each(self._table, updates)
 
     def damped(self, keys: Collection[StockKey]) -> set[StockKey]:
@@ -82,8 +83,9 @@ class Damper:
         quiet_since = now - self._registry.network().rules.damping.within
         for case in self._cases.open_of([CaseKind.CORRECTION_LOOP]):
             key = StockKey(Sku(str(case.facts["sku"])), LocationId(str(case.facts["location"])))
+            leaf = str(case.facts.get("leaf", WHOLE))
             corrections = _read(self._table.get(corrections_key(key)))
-            if all(one.at < quiet_since for one in corrections):
+            if all(one.at < quiet_since for one in corrections if str(one.leaf) == leaf):
                 closed += self._cases.close(case.id, "nobody has corrected it since", now)
         return closed
 
@@ -93,13 +95,13 @@ def loop_case(key: StockKey) -> str:
     return case_id(CaseKind.CORRECTION_LOOP, key.sku, key.location)
 
 
-def _corrections(result: Result) -> Iterable[tuple[StockKey, Quantity]]:
+def _corrections(result: Result) -> Iterable[tuple[StockKey, Leaf, Quantity]]:
     event = result.fact.event
     if isinstance(event, Movement):
         if event.kind is not MovementKind.ADJUSTMENT:
             return []
         legs = [leg for leg in event.legs if leg.counter is Counter.ON_HAND and leg.quantity]
-        return [(StockKey(event.sku, leg.location), leg.quantity) for leg in legs]
+        return [(StockKey(event.sku, leg.location), leg.leaf, leg.quantity) for leg in legs]
     return result.corrected
 
 
@@ -110,10 +112,12 @@ def _loop(key: StockKey, corrections: Sequence[Correction], now: datetime) -> Ca
         for number, one in enumerate(corrections, start=1)
     }
     net = sum(one.units for one in corrections)
+    leaf = corrections[-1].leaf
+    number = str(key) if leaf == WHOLE else f"{leaf} of {key}"
     return Case(
         loop_case(key),
         CaseKind.CORRECTION_LOOP,
-        f"{key} was corrected {len(corrections)} times by {' and '.join(who)}, back and forth: {net:+d} in all",
+        f"{number} was corrected {len(corrections)} times by {' and '.join(who)}, back and forth: {net:+d} in all",
         "they undo each other: find which of them writes from an old or another number, and stop it; new drift of this "
         "stock key is counted here meanwhile",
         now,
@@ -121,6 +125,7 @@ def _loop(key: StockKey, corrections: Sequence[Correction], now: datetime) -> Ca
         {
             "sku": key.sku,
             "location": key.location,
+            **({} if leaf == WHOLE else {"leaf": str(leaf)}),
             "corrections": len(corrections),
             "swings": swings(corrections),
             "by": ", ".join(who),
@@ -131,9 +136,12 @@ def _loop(key: StockKey, corrections: Sequence[Correction], now: datetime) -> Ca
 
 
 def _row(one: Correction) -> list[Any]:
-    return [instant(one.at), one.units, one.who, one.event]
+    return [instant(one.at), one.units, one.who, one.event, str(one.leaf)]
 
 
 def _read(item: Item | None) -> list[Correction]:
-    rows = cast("list[tuple[str, int, str, str]]", (item or {}).get("corrections", []))
-    return [Correction(parse_instant(at), units, who, event) for at, units, who, event in rows]
+    rows = cast("list[list[Any]]", (item or {}).get("corrections", []))
+    return [
+        Correction(parse_instant(at), units, who, event, parse_leaf(leaf[0]) if leaf else WHOLE)
+        for at, units, who, event, *leaf in rows
+    ]

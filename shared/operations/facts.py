@@ -11,7 +11,7 @@ from enum import StrEnum
 
 from shared.domain.events import Demand, Event, Leg, Movement, MovementKind
 from shared.domain.items import Item
-from shared.domain.stock import Counter, EventKey, Quantity, StockKey
+from shared.domain.stock import Counter, EventKey, Leaf, Quantity, StockKey
 from shared.domain.transfer import PREFIX
 
 FULFILS_ORDERS = frozenset({MovementKind.PICK, MovementKind.SHIPMENT})
@@ -65,14 +65,15 @@ class Note:
 class Result:
     """What became of one fact, why where it was refused, and what else came of it.
 
-    ``corrected`` is by how much a count put right what was known before; nothing for the first of a stock key.
+    ``corrected`` is by how much a count put right what was known before, of which leaf; nothing for the first of a
+    stock key.
     """
 
     fact: Fact
     outcome: Outcome
     reason: str = ""
     notes: tuple[Note, ...] = ()
-    corrected: tuple[tuple[StockKey, Quantity], ...] = ()
+    corrected: tuple[tuple[StockKey, Leaf, Quantity], ...] = ()
 
 
 def compare(fact: Fact, known_effect: str, notes: Sequence[Note] = (), *, uncertain: bool) -> Result:

@@ -124,7 +124,7 @@ class MessageView:
             self._as_posted(report, item, stored, keys) if item else self._in_order(fact) if fact else None
         )
         outcome, reason = found or _unposted(resolution)
-        seen = next(iter(resolution.observations), None)
+        seen = next(iter([*resolution.observations, *resolution.partial]), None)
         return EventOutcome(
             key=event.key,
             what=str(
@@ -204,4 +204,6 @@ def _unposted(resolution: Resolution) -> tuple[str, str]:
         return "told", "its source is not the authority for movements there"
     if resolution.observations and not resolution.facts:
         return "compared", "its source is not the authority for counts there"
+    if resolution.partial and not resolution.facts:
+        return "noted", "it names a bin or a lot: only numbers of a whole location are compared"
     return "not_posted", ""

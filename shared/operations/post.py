@@ -31,7 +31,7 @@ from shared.domain.count_decisions import Decision, Retraction
 from shared.domain.events import Count, Demand, Movement, instant
 from shared.domain.fold import fold
 from shared.domain.ledger import NO_RULES, Posting, Rules, Waiting
-from shared.domain.stock import WHOLE, EventKey, LocationId, Quantity, Sku, StockKey
+from shared.domain.stock import WHOLE, EventKey, Leaf, LocationId, Quantity, Sku, StockKey
 from shared.operations.allotments import Allotments
 from shared.operations.facts import (
     Fact,
@@ -95,7 +95,7 @@ class _Plan:
     pending: list[Fact] = field(default_factory=list)
     waits: set[EventKey] = field(default_factory=set)
     notes: defaultdict[EventKey, list[Note]] = field(default_factory=lambda: defaultdict(list))
-    corrected: defaultdict[EventKey, list[tuple[StockKey, Quantity]]] = field(
+    corrected: defaultdict[EventKey, list[tuple[StockKey, Leaf, Quantity]]] = field(
         default_factory=lambda: defaultdict(list)
     )
 
@@ -274,7 +274,7 @@ class Poster:
             plan.notes[touching[key][0].key] += notes_of(posting)
             for count in posting.counts if posting.expected_seq else ():
                 if count.variance:
-                    plan.corrected[count.mark.event_key].append((key, count.variance))
+                    plan.corrected[count.mark.event_key].append((key, count.slot.leaf, count.variance))
         plan.actions += [
             _event_put(fact, entries[fact.event.key], plan.notes.get(fact.event.key, ()), now)
             for fact in facts

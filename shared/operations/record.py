@@ -97,7 +97,9 @@ class Recorder:
         results = self._poster.post(facts, network)
         self._damper.corrected(results)
         withheld = {observation_of(x.event) for x in resolution.withheld if isinstance(x.event, Count)}
-        self._observations.record(resolution.observations, now, _counted(results), withheld)
+        self._observations.record(
+            resolution.observations, now, _counted(results), withheld, resolution.partial
+        )
         self._observations.tell(resolution.hearsay)
         self._shadows.withhold(source.id, _in_shadow(resolution.withheld, source))
         cases = [

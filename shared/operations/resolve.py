@@ -6,6 +6,7 @@ Each report ends as exactly one of these; none is dropped without a word:
 fact            the sender is the authority for it, or a person who entered it by hand: it changes the ledger
 withheld        it would be a fact, but its source is nowhere live that it goes: noted, changes nothing
 observation     an absolute number, whoever says it: kept beside the ledger and compared with it
+partial         an absolute number of one bin or lot: it says nothing of the total, and is not compared
 told            a movement by someone who is not the authority for movements there: noted, changes nothing
 unknown         a code that nobody has mapped: it waits for the mapping
 kit_stock       stock of a kit, which has none of its own: it waits for the item to be changed
@@ -25,7 +26,7 @@ from shared.domain.drift import Observation
 from shared.domain.events import Count, Demand, Event, Leg, Movement, MovementKind
 from shared.domain.network import MANUAL, Source
 from shared.domain.rollout import Mode
-from shared.domain.stock import Counter, EventKey, LocationId, Sku
+from shared.domain.stock import WHOLE, Counter, EventKey, LocationId, Sku
 from shared.operations.facts import Fact, order_legs, stock_keys
 from shared.operations.fulfilments import moved_or_claimed
 from shared.operations.key_lengths import too_long
@@ -50,6 +51,7 @@ class Resolution:
     facts: list[Fact] = field(default_factory=list)
     withheld: list[Fact] = field(default_factory=list)
     observations: list[Observation] = field(default_factory=list)
+    partial: list[Observation] = field(default_factory=list)
     told: int = 0
     hearsay: list[Movement] = field(default_factory=list)
     unknown: dict[Code, int] = field(default_factory=dict)
@@ -96,7 +98,9 @@ def resolve(
             resolution.kit_stock.append(refused)
         else:
             kit = item if item.kit_components else None
-            _judge(event, Fact(event, report.effect, kit, item.is_component), source, network, resolution)
+            is_partial = _is_partial(measured, event, source, network)
+            fact = Fact(event, report.effect, kit, item.is_component)
+            _judge(event, fact, source, network, resolution, is_partial=is_partial)
     return resolution
 
 
@@ -134,7 +138,27 @@ def _location(code: str, source: Source, network: Network) -> LocationId:
     return ours
 
 
-def _judge(event: Event, fact: Fact, source: Source, network: Network, resolution: Resolution) -> None:
+def _is_partial(said: Event, event: Event, source: Source, network: Network) -> bool:
+    """Whether a number is about a bin or a lot, so that it cannot be put beside the total.
+
+    What the authority counts is what the ledger takes it for: of a location that keeps no bins apart, the total. Of
+    anybody else's number only the sender knows, so the sender's word is taken.
+    """
+    if not isinstance(said, Count) or not isinstance(event, Count):
+        return False
+    is_authority = network.locations[event.location].counts == source.id
+    return (event if is_authority else said).leaf != WHOLE
+
+
+def _judge(
+    event: Event,
+    fact: Fact,
+    source: Source,
+    network: Network,
+    resolution: Resolution,
+    *,
+    is_partial: bool,
+) -> None:
     if source.id == MANUAL.id:
         resolution.facts.append(fact)
     elif isinstance(event, Demand):
@@ -143,7 +167,7 @@ def _judge(event: Event, fact: Fact, source: Source, network: Network, resolutio
         else:
             resolution.told += 1
     elif isinstance(event, Count):
-        resolution.observations.append(observation_of(event))
+        (resolution.partial if is_partial else resolution.observations).append(observation_of(event))
         if network.locations[event.location].counts == source.id and event.element in set(Counter):
             _believe(fact, source, resolution)
     else:
@@ -250,6 +274,7 @@ def tally(resolution: Resolution, outcomes: Sequence[str]) -> dict[str, int]:
         "held": len(resolution.held),
         "faults": len(resolution.faults),
         "observed": len(resolution.observations),
+        "of_a_part": len(resolution.partial),
     }
     for outcome in outcomes:
         counted[outcome] = counted.get(outcome, 0) + 1

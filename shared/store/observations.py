@@ -71,11 +71,13 @@ class Observations:
         at: datetime,
         agreed: Collection[Observation] = (),
         withheld: Collection[Observation] = (),
+        partial: Sequence[Observation] = (),
     ) -> None:
         """Keep each observation unless something newer is known of its subject.
 
         Those in ``agreed`` are what the ledger says itself, and do not wait for a comparison. Those ``withheld`` would have
-        counted, were their source live there: they make no promise fresh.
+        counted, were their source live there: they make no promise fresh. Of those in ``partial``, numbers of a bin or a
+        lot, only that the source has spoken is noted.
         """
         newest: dict[tuple[str, str, str, str], Observation] = {}
         for seen in observations:
@@ -84,7 +86,7 @@ class Observations:
             if known is None or _rank(seen) >= _rank(known):
                 newest[subject] = seen
         write_each(self._table, [_update(seen, at, seen in agreed) for seen in newest.values()])
-        self._heard(observations, withheld)
+        self._heard([*observations, *partial], withheld)
 
     def _heard(self, observations: Iterable[Observation], withheld: Collection[Observation]) -> None:
         """Note how far each source has spoken of each location; not oftener than every ``NOTED_EVERY``."""
