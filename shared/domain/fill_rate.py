@@ -12,7 +12,8 @@ counter               of one location and the day on which lines were ordered
 ``left_out``          stock keys with too many lines to be read
 ====================  ================================================================================
 
-A line counts where it was first to be served from. A kit is asked for in its components, each a line of its own.
+A line counts where it was first to be served from. A kit is asked for in its components, each a line of its own. What is
+held for a transfer of our own nobody has ordered.
 """
 
 from __future__ import annotations

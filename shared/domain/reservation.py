@@ -37,6 +37,7 @@ from operator import itemgetter
 from shared.domain.events import Demand, DemandEffect, instant
 from shared.domain.items import Component
 from shared.domain.stock import ChannelId, EventKey, LocationId, MessageId, Quantity, StockKey
+from shared.domain.transfer import PREFIX
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -140,6 +141,11 @@ class OrderLine:
     kit_from: datetime | None = None
     part_of: str = ""
     brought: Mapping[EventKey, Brought] = field(default_factory=dict)
+
+    @property
+    def is_of_a_transfer(self) -> bool:
+        """Whether it holds units for a transfer of our own: nobody has bought them."""
+        return self.order.startswith(PREFIX)
 
     @property
     def ordered(self) -> Quantity:

@@ -15,7 +15,6 @@ from shared.domain.drill import COUNTED
 from shared.domain.ledger import Cause, Line
 from shared.domain.reservation import OrderLine
 from shared.domain.stock import Counter, LocationId, Quantity, StockKey
-from shared.domain.transfer import PREFIX
 from shared.store.layout import SHARDS, fast_index, key_of
 from shared.store.ledger import Ledger
 from shared.store.ledger_items import JournalEntry
@@ -74,8 +73,8 @@ class ActivityReader:
         since = now - look_back
         entries, complete = self._entries(key, since)
         changed = self._orders.of_stock_key(key, changed_since=since)
-        # A transfer holds its units by an order of ours: nobody bought them, and what left is in the journal.
-        lines = list(islice((line for line in changed if not line.order.startswith(PREFIX)), MOST_LINES + 1))
+        # What left by a transfer is in the journal.
+        lines = list(islice((line for line in changed if not line.is_of_a_transfer), MOST_LINES + 1))
         sold = [one for line in lines[:MOST_LINES] for one in _sold(line, key) if one.at >= since]
         shipped = [
             Moment(one.at, one.quantity)

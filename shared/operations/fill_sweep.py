@@ -36,7 +36,8 @@ def filled(table: Table, keys: Sequence[StockKey], days: Due) -> dict[date, Coun
         moved = cast("str | None", promise.get("changed_at"))
         if moved is not None and not allotted(promise) and parse_instant(moved) < since:
             continue
-        lines = list(islice(orders.of_stock_key(key, changed_since=since), MOST_LINES + 1))
+        changed = orders.of_stock_key(key, changed_since=since)
+        lines = list(islice((line for line in changed if not line.is_of_a_transfer), MOST_LINES + 1))
         if len(lines) > MOST_LINES:
             found[days.last]["left_out"] += 1
             continue

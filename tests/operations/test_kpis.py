@@ -367,6 +367,17 @@ def test_orders_are_filled_by_what_was_shipped_within_a_week_of_those_not_cancel
     assert fill(house, days=2) == [("east", 6, 2, 56, 23, 10_000 * 23 // 56, 0)]
 
 
+def test_units_held_for_a_transfer_of_our_own_are_no_order(house: House) -> None:
+    house.post(demand("d1", 1, 5, "1001"))
+    house.post(shipment("wms/s/1/shipment/", 3, 5, "1001"))
+    asked = house.transfers.request("ann", "k", EAST, WEST, [(TEA, 10)], "west runs out")
+    house.transfers.approve(asked.id, "ben", "a")
+    house.clock.now = NOON + 8 * DAY
+    house.settle()
+    house.drift_sweep.run()
+    assert fill(house, days=2) == [("east", 1, 1, 5, 5, 10_000, 0)]
+
+
 def test_days_that_no_sweep_came_by_are_judged_by_the_next_and_each_line_once(house: House) -> None:
     orders(house)
     house.drift_sweep.run()
