@@ -1,16 +1,20 @@
 """Undoing much needs two people, as approving much does: the first asks for it, the second does it.
 
+Much is judged by what is on hand and by what of it may be sold: taking a hold back makes as many units sellable as taking
+a receipt back takes away.
+
 Asking is a case that says what would be taken back. It is bound to that: if it would be something else by the time the
 second person comes, that is another request.
 """
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Callable
 from datetime import datetime
 
 from shared.domain.cases import Case, CaseKind, CaseStatus, case_id
-from shared.domain.stock import Counter, MessageId
+from shared.domain.stock import AVAILABLE_SIGN, Counter, MessageId, Quantity, StockKey
 from shared.operations.case_desk import NotPossibleError
 from shared.operations.undo import Undone
 from shared.store.cases import Cases
@@ -72,13 +76,11 @@ class UndoGuard:
             return None
         if would.next is not None:
             return "it is too long for its size to be known beforehand"
-        items = self._registry.items.find({moved.key.sku for moved in would.moved})
-        changes = [
-            (abs(moved.after - moved.before), item.price if (item := items.get(moved.key.sku)) else None)
-            for moved in would.moved
-            if moved.counter is Counter.ON_HAND
-        ]
-        return rule.why_all(changes)
+        changes = _changes(would)
+        items = self._registry.items.find({key.sku for key in changes})
+        return rule.why_all(
+            (units, item.price if (item := items.get(key.sku)) else None) for key, units in changes.items()
+        )
 
 
 def undo_case(message: MessageId) -> str:
@@ -87,4 +89,22 @@ def undo_case(message: MessageId) -> str:
 
 
 def _units(would: Undone) -> int:
-    return sum(abs(moved.after - moved.before) for moved in would.moved if moved.counter is Counter.ON_HAND)
+    return sum(_changes(would).values())
+
+
+def _changes(would: Undone) -> dict[StockKey, Quantity]:
+    """Return how many units of each stock key change: what is on hand, or may be sold of that.
+
+    A unit that comes and goes with its hold changes in two counters and is one: so the most that one of them changes
+    counts, or what is available by all of them.
+    """
+    moved: defaultdict[tuple[StockKey, Counter], Quantity] = defaultdict(int)
+    available: defaultdict[StockKey, Quantity] = defaultdict(int)
+    for one in would.moved:
+        if sign := AVAILABLE_SIGN[one.counter]:
+            moved[one.key, one.counter] += abs(one.after - one.before)
+            available[one.key] += sign * (one.after - one.before)
+    changes = {key: abs(units) for key, units in available.items()}
+    for (key, _), units in moved.items():
+        changes[key] = max(changes[key], units)
+    return changes

@@ -7,6 +7,8 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import pytest
+
 from functions.inventory_api.edge import house
 from shared.domain.events import instant
 from shared.domain.messages import Message
@@ -144,6 +146,20 @@ def test_undoing_more_than_one_person_may_is_asked_for_by_one_and_done_by_anothe
     second = api(f"POST /v1/messages/{large}/undo", wanted, scopes="approver", subject="ben")
     assert (second.status, second.body["events"], on_hand()) == (200, 1, 0)
     assert api("GET /v1/cases", query={"kind": "undo_approval"}).body["cases"] == []
+
+
+@pytest.mark.parametrize("kind", ["hold", "damage", "release"])
+def test_undoing_what_only_changed_what_may_be_sold_needs_two_people_as_well(aws: Aws, kind: str) -> None:
+    aws.registry.declare(replace(aws.registry.network(fresh=True), rules=Rules(FourEyes(units=50))))
+    told("receipt", "R1", 60, 100)
+    small, large = told(kind, "H1", 50, 50), told(kind, "H2", 40, 51)
+    wanted = {"reason": "another pallet was meant"}
+    assert api(f"POST /v1/messages/{small}/undo", wanted, scopes="approver").status == 200
+
+    asked = api(f"POST /v1/messages/{large}/undo", wanted, scopes="approver")
+
+    assert asked.status == 202
+    assert "1 events, 51 units; it changes 51 units, above 50" in asked.body["case"]["title"]
 
 
 def test_a_message_that_is_not_there_is_not_undone(aws: Aws) -> None:
