@@ -43,7 +43,15 @@ class Change(Moment):
 class Activity:
     """What happened to a stock key from ``since`` to ``until``.
 
-    ``is_complete`` is false where more happened than was read: then it begins later than ``since`` says.
+    Attributes
+    ----------
+    changes
+        What movements changed that nobody has taken back, and by how much each count corrects what was known: as it
+        stands now, so what was told late and had been counted already corrects nothing.
+    opened_at
+        When the count was taken that it began with, which corrects nothing; None where it began with anything else.
+    is_complete
+        False where more happened than was read: then it begins later than ``since`` says.
     """
 
     key: StockKey
@@ -53,11 +61,13 @@ class Activity:
     changes: tuple[Change, ...] = ()
     shipped: tuple[Moment, ...] = ()
     is_complete: bool = True
+    opened_at: datetime | None = None
 
     @property
     def known_for(self) -> timedelta:
         """How long it has been known: from the first that happened in that time."""
-        first = min((one.at for one in (*self.sold, *self.changes)), default=self.until)
+        begun = [] if self.opened_at is None else [self.opened_at]
+        first = min((*begun, *(one.at for one in (*self.sold, *self.changes))), default=self.until)
         return max(timedelta(0), self.until - max(first, self.since))
 
 

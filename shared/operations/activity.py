@@ -6,15 +6,17 @@ SKU, as many as the reader is asked for; whoever reports from them says when the
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator
+from collections import defaultdict
+from collections.abc import Callable, Collection, Iterator, Sequence
 from datetime import datetime, timedelta
 from itertools import islice
 
 from shared.domain.activity import Activity, Change, Moment, Sold
 from shared.domain.drill import COUNTED
-from shared.domain.ledger import Cause, Line
+from shared.domain.ledger import Cause
 from shared.domain.reservation import OrderLine
-from shared.domain.stock import Counter, LocationId, Quantity, StockKey
+from shared.domain.stock import Counter, EventKey, LocationId, Quantity, StockKey
+from shared.operations.footprint import movements_that_stand
 from shared.store.layout import SHARDS, fast_index, key_of
 from shared.store.ledger import Ledger
 from shared.store.ledger_items import JournalEntry
@@ -82,9 +84,12 @@ class ActivityReader:
             for one in line.shipments.values()
             if one.at >= since and one.location in ("", key.location)
         ]
-        changes = [change for entry in entries for change in _changes(entry) if change.at >= since]
+        opening = self._ledger.opening(key)
+        opened_at = None if opening is None else opening[1]
+        found = (*_moved(entries), *_corrected(entries, opened_at))
+        changes = tuple(change for change in found if change.at >= since)
         is_complete = complete and len(lines) <= MOST_LINES
-        return Activity(key, since, now, tuple(sold), tuple(changes), tuple(shipped), is_complete)
+        return Activity(key, since, now, tuple(sold), changes, tuple(shipped), is_complete, opened_at)
 
     def _entries(self, key: StockKey, since: datetime) -> tuple[list[JournalEntry], bool]:
         """Return the newest journal entries back to an instant, and whether those are all."""
@@ -105,24 +110,38 @@ def _sold(line: OrderLine, key: StockKey) -> Iterator[Sold]:
             yield Sold(held.at, held.quantity, line.channel)
 
 
-def _changes(entry: JournalEntry) -> Iterator[Change]:
-    """Yield what an entry changed on hand, leaves of one event together."""
-    found: dict[tuple[str, datetime, str], tuple[Line, Quantity]] = {}
-    for line in entry.lines:
+def _moved(entries: Sequence[JournalEntry]) -> Iterator[Change]:
+    """Yield what movements changed on hand and nobody took back, leaves of one event together."""
+    found: defaultdict[tuple[EventKey, datetime], Quantity] = defaultdict(int)
+    for line in movements_that_stand(entries):
         if line.slot.counter is Counter.ON_HAND:
-            kind = kind_of(line)
-            _, units = found.get((line.event_key, line.valid_at, kind), (line, 0))
-            found[line.event_key, line.valid_at, kind] = line, units + line.quantity
-    for (_, at, kind), (line, units) in found.items():
+            found[line.event_key, line.valid_at] += line.quantity
+    for (event, at), units in found.items():
         if units:
-            yield Change(at, units, kind, line.event_key)
+            yield Change(at, units, kind_of(event), event)
 
 
-def kind_of(line: Line) -> str:
-    """Return an event's own word for what it does, the last but one part of its key; a count's is ``count``."""
-    if line.cause is not Cause.MOVEMENT:
-        return COUNTED
-    parts = line.event_key.split("/")
+def _corrected(entries: Sequence[JournalEntry], opened_at: datetime | None) -> Iterator[Change]:
+    """Yield by how much the counts of each instant correct what was on hand, as they stand now; not the opening.
+
+    A late movement that a count had seen is a line of that count's instant, as is what takes a count out again: only
+    all of them together say what the count corrects. Where the count itself was not read, they say nothing.
+    """
+    units: defaultdict[datetime, Quantity] = defaultdict(int)
+    counted: dict[datetime, EventKey] = {}
+    for line in (line for entry in entries for line in entry.lines):
+        if line.cause is not Cause.MOVEMENT and line.slot.counter is Counter.ON_HAND:
+            units[line.valid_at] += line.quantity
+            if line.cause is Cause.COUNT:
+                counted.setdefault(line.valid_at, line.event_key)
+    for at, event in counted.items():
+        if units[at] and at != opened_at:
+            yield Change(at, units[at], COUNTED, event)
+
+
+def kind_of(event: EventKey) -> str:
+    """Return a movement's own word for what it does, the last but one part of its key."""
+    parts = event.split("/")
     return parts[-2] if len(parts) >= _KEY_PARTS else "movement"
 
 

@@ -19,7 +19,9 @@ from shared.domain.events import Count
 from shared.domain.ledger import Cause, CountMark, Line, Slot
 from shared.domain.network import Grain
 from shared.domain.stock import Counter, EventKey, LocationId, Sku, SourceId, StockKey
+from shared.store.account import UNDONE
 from shared.store.ledger import Ledger
+from shared.store.ledger_items import JournalEntry
 from shared.store.table import Item
 
 OURS = SourceId("onecount")
@@ -29,7 +31,7 @@ _ANY_COUNTER = frozenset(Counter)
 
 def undo_key(key: EventKey) -> EventKey:
     """Name the event that takes another back."""
-    return EventKey(f"{OURS}/undo/{key}")
+    return EventKey(f"{UNDONE}{key}")
 
 
 def undo_keys(key: EventKey, item: Item) -> dict[Sku, EventKey]:
@@ -72,6 +74,22 @@ def standing_count(
     wrote = [line.slot for _, line in lines if line.cause is Cause.COUNT]
     slots = list(dict.fromkeys([*wrote, *_likely_slots(event)]))
     return ledger.find_count(at, event.key, slots, (event.as_of - within, event.as_of + within))
+
+
+def movements_that_stand(entries: Sequence[JournalEntry]) -> Iterator[Line]:
+    """Yield the lines of movements in entries of one stock key, without those taken back and what took them back.
+
+    What takes a movement back stands in the same journal, behind it: the newest entries have it if they have the
+    movement.
+    """
+    lines = [
+        (entry.key.sku, line) for entry in entries for line in entry.lines if line.cause is Cause.MOVEMENT
+    ]
+    backs = {line.event_key for _, line in lines if line.event_key.startswith(UNDONE)}
+    for sku, line in lines:
+        back = undo_key(line.event_key)
+        if not line.event_key.startswith(UNDONE) and not backs & {back, f"{back}/{sku}"}:
+            yield line
 
 
 def _likely_slots(event: Count) -> Iterator[Slot]:

@@ -1,7 +1,8 @@
 """What should be transferred to a location, from the stock, the open transfers and how fast things sell.
 
 How fast a stock key sells is read off its journal, as is whether it is a fast mover (decision 0008): the units that left
-it within four weeks, as far back as its newest ``ENTRIES`` entries go; not what adjustments and transfers took.
+it within four weeks, as far back as its newest ``ENTRIES`` entries go; not what adjustments and transfers took, nor
+what was undone.
 
 Only a reading: whoever finds a proposal right requests it, and somebody approves that.
 """
@@ -13,12 +14,11 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from shared.domain.events import MovementKind
-from shared.domain.ledger import Cause
 from shared.domain.network import Replenishment
 from shared.domain.replenish import Pace, Position, Proposal, Unmet, propose
 from shared.domain.stock import Counter, EventKey, LocationId, Quantity, Sku, StockKey
+from shared.operations.footprint import movements_that_stand
 from shared.operations.stock_view import StockView
-from shared.store.account import UNDONE
 from shared.store.ledger import Ledger
 from shared.store.ledger_items import JournalEntry
 from shared.store.registry import Registry
@@ -34,7 +34,7 @@ ENTRIES = 100
 _NO_SALES = frozenset({MovementKind.ADJUSTMENT, MovementKind.TRANSFER_SHIP})
 """Effects, as event keys end with them, that take units off hand and serve no customer."""
 
-_OURS = ("onecount/transfer/", UNDONE)
+_OURS = "onecount/transfer/"
 """How the keys of our own movements begin that serve no customer."""
 
 
@@ -132,11 +132,9 @@ def pace_of(entries: list[JournalEntry], now: datetime) -> Pace:
     span = min(WINDOW, max(timedelta(days=1), now - oldest))
     sold = sum(
         -line.quantity
-        for entry in entries
-        for line in entry.lines
+        for line in movements_that_stand(entries)
         if line.slot.counter is Counter.ON_HAND
         and line.quantity < 0
-        and line.cause is Cause.MOVEMENT
         and line.valid_at > begin
         and _serves_customers(line.event_key)
     )

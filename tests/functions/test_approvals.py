@@ -162,6 +162,17 @@ def test_undoing_what_only_changed_what_may_be_sold_needs_two_people_as_well(aws
     assert "1 events, 51 units; it changes 51 units, above 50" in asked.body["case"]["title"]
 
 
+def test_units_that_came_damaged_are_no_more_units_to_undo_than_came(aws: Aws) -> None:
+    aws.registry.declare(replace(aws.registry.network(fresh=True), rules=Rules(FourEyes(units=50))))
+    small, large = (told("return", f"R{n}", 60, n, disposition="damaged") for n in (50, 51))
+    wanted = {"reason": "sent for another warehouse"}
+    assert api(f"POST /v1/messages/{small}/undo", wanted, scopes="approver").status == 200
+
+    asked = api(f"POST /v1/messages/{large}/undo", wanted, scopes="approver")
+
+    assert (asked.status, "it changes 51 units, above 50" in asked.body["case"]["title"]) == (202, True)
+
+
 def test_a_message_that_is_not_there_is_not_undone(aws: Aws) -> None:
     said = api("POST /v1/messages/nothing/undo", {"reason": "sent twice"}, scopes="approver")
     assert said.status == 404

@@ -16,6 +16,7 @@ from shared.store.registry import Network
 from shared.store.traffic import Traffic
 from shared.store.transfers import transfer_put
 from tests.operations.house import EAST, KEY, NOON, SHOP, WEST, House, count, demand, movement, network
+from tests.operations.test_undoing import told, undo
 
 AMAZON = Channel(ChannelId("amazon"), "scripted", {EAST: "9"}, EAST)
 MUGS = StockKey(Sku("MUG"), EAST)
@@ -124,6 +125,50 @@ def test_a_count_takes_a_stock_key_off_the_list() -> None:
     assert adviser(house).counts().rows
     house.post(count("tea", -10, 400))
     assert adviser(house).counts().rows == ()
+
+
+def shipped_all_day(house: House, count_of: int = 20, units: int = 60) -> None:
+    for number in range(count_of):
+        told(house, "shipment", f"S{number}", 5 + number, units)
+
+
+def test_the_opening_count_of_a_stock_key_corrects_nothing() -> None:
+    house = House()
+    told(house, "count", "OPENING", 0, 2000)
+    shipped_all_day(house)
+
+    assert adviser(house).counts().by == "counts corrected 0 of 1200 units that moved"
+
+
+def test_what_was_counted_already_and_told_late_is_no_correction() -> None:
+    house = House()
+    told(house, "count", "OPENING", 0, 2000)
+    told(house, "count", "C1", 60, 790)
+    shipped_all_day(house)
+
+    # 800 were left when 790 were counted, however late that became known
+    assert adviser(house).counts().by == "counts corrected 10 of 1200 units that moved"
+
+
+def test_a_count_that_was_undone_corrects_nothing() -> None:
+    house = House()
+    told(house, "count", "OPENING", 0, 2000)
+    shipped_all_day(house)
+    undo(house, told(house, "count", "C1", 60, 90))
+
+    assert adviser(house).counts().by == "counts corrected 0 of 1200 units that moved"
+
+
+def test_a_movement_that_was_undone_is_told_no_more_nor_what_took_it_back() -> None:
+    house = House()
+    told(house, "count", "OPENING", 0, 5000)
+    shipped_all_day(house, units=6)
+    mistake = told(house, "shipment", "BIG", 60, 900)
+    assert [row.event for row in adviser(house).movements().rows] == ["wms/BIG/1/shipment/"]
+
+    undo(house, mistake)
+
+    assert adviser(house).movements().rows == ()
 
 
 def transfer(name: str, *moves: tuple[Effect, int, float], lead_time: timedelta | None = None) -> Transfer:

@@ -14,6 +14,7 @@ from shared.domain.stock import ChannelId, SourceId
 from shared.operations.drill import Drill, DrillDesk
 from shared.store.registry import Network
 from tests.operations.house import EAST, KEY, NOON, SHOP, WMS, House, at, count, demand, movement, network
+from tests.operations.test_undoing import told, undo
 
 HOUR = timedelta(hours=1)
 AMAZON = Channel(ChannelId("amazon"), "scripted", {EAST: "9"}, EAST)
@@ -96,6 +97,26 @@ def test_where_nobody_says_what_moved_losses_are_promised_still_and_receipts_not
 
     # 2 available; the busiest hour loses 9 and sells 3: all that is promised may be gone
     assert (only(drill, Risk.OVERSOLD).busiest, only(drill, Risk.NOT_PROMISED).busiest) == (2, 9)
+
+
+def test_neither_the_opening_stock_nor_what_was_undone_or_counted_already_arrives() -> None:
+    house = House(declared())
+    told(house, "count", "OPENING", 0, 2000)
+    undo(house, told(house, "receipt", "R1", 20, 900))
+    told(house, "count", "C1", 60, 1500)
+    for number in range(10):
+        told(house, "shipment", f"S{number}", 21 + number, 50)
+
+    assert desk(house).of_source(WMS, HOUR).units(Risk.NOT_PROMISED) == (0, 0)
+
+
+def test_a_stock_key_is_known_from_its_opening_on() -> None:
+    house = House(declared())
+    told(house, "count", "OPENING", 0, 2000)
+    told(house, "receipt", "R1", 150, 6)
+
+    # three hours are known: 6 units within them are 2 an hour
+    assert only(desk(house).of_source(WMS, HOUR), Risk.NOT_PROMISED).usual == 2
 
 
 def test_a_location_that_turns_stale_meanwhile_withholds_what_is_declared() -> None:

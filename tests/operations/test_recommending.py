@@ -9,11 +9,12 @@ import pytest
 
 from shared.domain.events import Leg, Movement, MovementKind
 from shared.domain.network import Replenishment, Route
-from shared.domain.stock import EventKey, LocationId, Quantity, Sku, StockKey
+from shared.domain.stock import EventKey, LocationId, Quantity, Sku, SourceId, StockKey
 from shared.domain.transfer import TransferStatus
 from shared.operations.recommend import ENTRIES, NotReplenishedError, Recommended, Recommender
 from shared.operations.transfer_calls import Part
 from tests.operations.house import EAST, KEY, NOON, ORIGIN, TEA, WEST, House, movement, network
+from tests.operations.test_undoing import boxed, sold_boxes, told, undo
 
 AT_WEST = StockKey(TEA, WEST)
 MUG = Sku("MUG")
@@ -88,6 +89,32 @@ def test_adjustments_transfers_and_what_was_undone_are_no_sales(house: House) ->
     recommender = Recommender(house.stock, house.registry, house.clock)
 
     assert recommender.pace(AT_WEST).units == 0
+
+
+def test_a_sale_that_was_undone_is_no_sale() -> None:
+    house = House()
+    told(house, "receipt", "R1", 0, 500)
+    told(house, "shipment", "S1", 10, 3)
+    mistake = told(house, "shipment", "S2", 20, 200)
+    recommender = Recommender(house.stock, house.registry, house.clock)
+    assert recommender.pace(KEY).units == 203
+
+    undo(house, mistake)
+
+    assert (recommender.pace(KEY).units, house.on_hand()) == (3, 497)
+
+
+def test_whole_kits_that_were_undone_sold_no_components() -> None:
+    plain = network()
+    ours = replace(plain.locations[EAST], movements=SourceId("shopify"))
+    house = boxed(replace(plain, locations={**plain.locations, EAST: ours}))
+    shipped = sold_boxes(house, 3)
+    recommender = Recommender(house.stock, house.registry, house.clock)
+    assert recommender.pace(KEY).units == 6
+
+    house.undoer.undo(*shipped, "ann", "sent twice", dry_run=False)
+
+    assert recommender.pace(KEY).units == 0
 
 
 def test_a_pace_is_of_four_weeks_at_most_and_of_the_newest_entries(house: House) -> None:
