@@ -111,14 +111,19 @@ def goal(tallies: Iterable[Tallied], last: date) -> Kpi:
 
 
 def of_cases(cases: Iterable[Case], first: date, last: date) -> list[Kpi]:
-    """Return the figures that cases tell: oversells that began in these days, and cases that ended in them."""
+    """Return the figures that cases tell: oversells that began in these days, and cases that ended in them.
+
+    A case that was opened again comes once for each opening, as it was when that one was closed.
+    """
     oversold: defaultdict[str, Counter[str]] = defaultdict(Counter)
     resolved: defaultdict[str, Counter[int]] = defaultdict(Counter)
     for case in cases:
         if case.kind is CaseKind.OVERSOLD and first <= case.opened_at.date() <= last:
             units = case.facts.get("exposure")
             oversold[str(case.facts.get("location"))].update(
-                cases=1, open=case.status is CaseStatus.OPEN, units=units if isinstance(units, int) else 0
+                cases=1,
+                open=int(case.status is CaseStatus.OPEN),
+                units=units if isinstance(units, int) else 0,
             )
         if case.status is not CaseStatus.OPEN and first <= case.updated_at.date() <= last:
             resolved[case.kind][bucket_of(case.updated_at - case.opened_at)] += 1

@@ -1,7 +1,8 @@
 """Key figures of some days, put together from what is kept: the counters of the day, handoffs, cases, transfers.
 
 Nothing is written for it and nothing waits for it. What it reads: for each location the counters of at most 92 days, for
-each handoff its days, the newest transfers, and every case once.
+each handoff its days, the newest transfers, and every case once, with its earlier openings that ended in these days or
+since.
 """
 
 from __future__ import annotations
@@ -67,13 +68,17 @@ class KpiDesk:
         drifts = (case for case in cases if case.kind is CaseKind.DRIFT)
         worth = list(self._worth(first, last))
         since = datetime(first.year, first.month, first.day, tzinfo=UTC)
+        every = [*cases, *self._cases.earlier(since)]
+        openings = {
+            (one.id, one.opened_at): one for one in every
+        }.values()  # read after it was opened again: once
         ended = (one for one in self._transfers.newest(LOOKED_AT))
         return [
             *of_journal(one for one in tallies if one[0].day >= first),
             self._variance_by_sku(first, last),
             *self._of_handoffs(first, last),
-            *of_cases(cases, first, last),
-            time_to_detect(cases, first, last),
+            *of_cases(openings, first, last),
+            time_to_detect(openings, first, last),
             *of_drift(drift_report(drifts, dict(locations), since)),
             of_transfers(ended, lambda at: first <= at.date() <= last),
             of_confirmations(

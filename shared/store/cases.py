@@ -2,6 +2,9 @@
 
 The index of cases by status is in order of ``opened_at``, then of a digest of the id: a bad file opens thousands at
 one instant, and a page must be able to end between any two of them.
+
+A case that opens again is the same case; what it was when it was closed before is kept beside it, in the same write, and
+listed in that index in order of when it was closed: figures of days gone by are told from it.
 """
 
 from __future__ import annotations
@@ -24,7 +27,16 @@ from shared.domain.cases import (
 )
 from shared.domain.events import instant, parse_instant
 from shared.domain.stock import MessageId
-from shared.store.layout import SHARDS, case_key, case_part_key, daily_key, deed_key, parked_key, shard
+from shared.store.layout import (
+    SHARDS,
+    case_key,
+    case_part_key,
+    daily_key,
+    deed_key,
+    parked_key,
+    past_key,
+    shard,
+)
 from shared.store.table import (
     AnyOf,
     AttributeAbsent,
@@ -114,13 +126,31 @@ class Cases:
             if closed.get("resolution") == RETRIED:
                 self._table.write([Update(case_key(case.id), set=written, add={"occurrences": 1})])
                 return
-            # What was agreed about it before counts no more; whoever owned it knows it best, and keeps it.
-            update = Update(
-                case_key(case.id), set={**written, **opened}, add={"occurrences": 1}, remove=_OF_ONE_TIME
-            )
-            self._table.write(
-                [update, _deed(case.id, Deed(case.updated_at, OURSELVES, "reopened", case.title))]
-            )
+            self._reopen(case, {**written, **opened}, closed)
+
+    def _reopen(self, case: Case, written: Mapping[str, Value], closed: Item) -> None:
+        """Open a closed case again, and keep what it was.
+
+        What was agreed about it before counts no more; whoever owned it knows it best, and keeps it.
+        """
+        opened_before = cast(str, closed["opened_at"])
+        update = Update(
+            case_key(case.id),
+            set=written,
+            add={"occurrences": 1},
+            remove=_OF_ONE_TIME,
+            conditions=(Equals("opened_at", opened_before),),
+        )
+        past = {name: value for name, value in closed.items() if name not in ("pk", "sk")}
+        listed = {
+            "by_status_pk": _status_key(_PAST, case.id),
+            "by_status_sk": f"{cast(str, closed['updated_at'])}#{_digest(case.id)}",
+        }
+        deed = _deed(case.id, Deed(case.updated_at, OURSELVES, "reopened", case.title))
+        try:
+            self._table.write([update, deed, Put(past_key(case.id, opened_before), {**past, **listed})])
+        except WriteRefusedError:  # somebody else opened it again meanwhile
+            self.file(case)
 
     def file_once(self, case: Case) -> None:
         """Open a case unless it was ever opened: what is noted with an event is told again with each repetition."""
@@ -315,6 +345,15 @@ class Cases:
                 if cursor is None:
                     break
 
+    def earlier(self, since: datetime) -> Iterator[Case]:
+        """Yield cases that have been opened again, as they were closed before that since an instant.
+
+        Read through an index that may lag behind.
+        """
+        for number in range(SHARDS):
+            keys = list(self._table.query_index("by_status", f"{_PAST}#{number}", first=instant(since)))
+            yield from map(_case, self._table.get_many(keys).values())
+
     def open_of(self, kinds: Collection[CaseKind], limit: int = 10_000) -> Iterator[Case]:
         """Yield the open cases of some kinds, oldest first in each shard; read through an index that may lag."""
         prefixes = tuple(f"{case_key(kind).pk}:" for kind in kinds)
@@ -366,6 +405,9 @@ class Cases:
             yield MessageId(cast(str, item["sk"]).removeprefix("MSG#"))
 
 
+_PAST = "past"
+"""Stands in the index for the status of what a case was before it was opened again."""
+
 _OF_ONE_TIME = ("due_at", "escalated_at", "approvals", "told")
 """Attributes that belong to one opening of a case."""
 
@@ -399,13 +441,17 @@ def _instant_of(item: Item, name: str) -> datetime | None:
     return None if said is None else parse_instant(said)
 
 
-def _status_key(status: CaseStatus, case_id: str) -> str:
+def _status_key(status: str, case_id: str) -> str:
     return f"{status}#{shard(case_id)}"
 
 
 def _place_of(case: Case) -> str:
     """Return where a case stands among those of its status; no two stand at one place."""
-    return f"{instant(case.opened_at)}#{hashlib.blake2b(case.id.encode(), digest_size=8).hexdigest()}"
+    return f"{instant(case.opened_at)}#{_digest(case.id)}"
+
+
+def _digest(case_id: str) -> str:
+    return hashlib.blake2b(case_id.encode(), digest_size=8).hexdigest()
 
 
 def _place(listed: tuple[str, Item]) -> str:

@@ -52,6 +52,7 @@ registry      LISTING#sku                     channel                      an it
 registry      LISTED#channel#external id      ``-``                        whose id of the channel it is
 cases         CASE#id                         ``-``, MSG#message           a case, and the messages parked on it
 cases         CASE#id                         DEED#instant#action#who      one thing that was done about it
+cases         CASE#id                         PAST#opened at               an earlier opening, as it was closed
 ============  ==============================  ===========================  =====================================
 
 Indexes hold keys only, and each index key carries a hash shard.
@@ -321,6 +322,10 @@ def case_key(case_id: str) -> Key:
 
 def deed_key(case_id: str, at: datetime, action: str, by: str) -> Key:
     return Key(f"CASE#{case_id}", f"DEED#{instant(at)}#{action}#{part(by)}")
+
+
+def past_key(case_id: str, opened_at: str) -> Key:
+    return Key(f"CASE#{case_id}", f"PAST#{opened_at}")
 
 
 def case_part_key(case_id: str, what: str) -> Key:

@@ -7,7 +7,7 @@ from datetime import timedelta
 
 import pytest
 
-from shared.domain.cases import Case, CaseKind, Fact
+from shared.domain.cases import RETRIED, Case, CaseKind, Fact
 from shared.domain.drift import Observation
 from shared.domain.events import instant
 from shared.domain.item_changes import Declaration, changed
@@ -143,6 +143,91 @@ def test_oversells_that_began_in_these_days_and_how_long_cases_took(house: House
     [resolved] = rows(house, "time_to_resolve")
     assert (resolved["kind"], resolved["count"]) == ("oversold", 1)
     assert 3_600_000 <= int(str(resolved["p50_ms"])) < 4_500_000
+
+
+def test_the_only_oversell_that_is_open_is_one(house: House) -> None:
+    case(house, "oversold:1", CaseKind.OVERSOLD, {"location": "east", "sku": "TEA", "exposure": 4})
+    [found] = rows(house, "oversells")
+    assert found["open"] == 1
+    assert type(found["open"]) is int
+
+
+def watched(house: House) -> None:
+    house.settle()
+    house.order_watch.run()
+
+
+def test_a_stock_key_that_is_oversold_again_was_oversold_twice_and_each_took_its_own_time() -> None:
+    house = House()
+    house.post(count("wms/o/1/count/", -120, 3))
+    house.post(demand("d1", 1, 5, "1001"))
+    house.clock.now = at(5)
+    watched(house)
+    house.clock.now = at(65)
+    house.post(movement("wms/r/1/receipt/", 60, 10))
+    watched(house)
+    first_day = rows(house, "oversells"), rows(house, "time_to_resolve")
+    assert first_day[0] == [{"location": "east", "cases": 1, "open": 0, "units": 2}]
+    assert first_day[1][0]["count"] == 1
+
+    house.clock.now = at(4 * 1440)
+    house.post(demand("d2", 4 * 1440, 20, "1002"))
+    watched(house)
+    assert (rows(house, "oversells"), rows(house, "time_to_resolve")) == first_day
+    assert rows(house, "oversells", days=5) == [{"location": "east", "cases": 2, "open": 1, "units": 14}]
+    house.clock.advance(hours=2)
+    house.post(movement("wms/r/2/receipt/", 4 * 1440 + 60, 50))
+    watched(house)
+    [took] = rows(house, "time_to_resolve", days=5)
+    assert (took["kind"], took["count"]) == ("oversold", 2)
+    assert rows(house, "oversells", days=5) == [{"location": "east", "cases": 2, "open": 0, "units": 14}]
+
+
+def test_cases_of_every_kind_that_open_again_keep_when_they_were_open_before(house: House) -> None:
+    about: dict[str, Fact] = {"source": "erp", "location": "east", "drift": 1}
+    for day in range(3):
+        house.clock.now = NOON + day * DAY
+        began = instant(house.clock() - timedelta(hours=1))
+        case(house, "drift:a", CaseKind.DRIFT, {**about, "fault_from": "event", "fault_at": began})
+        case(house, "held:a", CaseKind.HELD, {"source": "erp"})
+        for name in ("drift:a", "held:a"):
+            house.cases.close(name, "done", house.clock() + timedelta(hours=2))
+    for days in (1, 2, 3):
+        resolved = {row["kind"]: row["count"] for row in rows(house, "time_to_resolve", days)}
+        assert resolved == {"drift": days, "held": days}
+        assert [(row["from"], row["count"]) for row in rows(house, "time_to_detect", days)] == [
+            ("event", days)
+        ]
+
+
+def test_two_that_open_a_case_again_at_once_keep_what_it_was_once(house: House) -> None:
+    about: dict[str, Fact] = {"location": "east", "exposure": 4}
+    case(house, "oversold:1", CaseKind.OVERSOLD, about)
+    house.cases.close("oversold:1", "enough again", house.clock() + timedelta(hours=1))
+    house.clock.advance(hours=2)
+    others: list[int] = []
+
+    def another_files(_number: int, actions: Sequence[Action]) -> None:
+        if not others and any("PAST#" in action.key.sk for action in actions):
+            others.append(1)
+            house.clock.advance(minutes=1)
+            case(house, "oversold:1", CaseKind.OVERSOLD, about)
+            house.cases.close("oversold:1", "enough again", house.clock() + timedelta(minutes=1))
+
+    house.cases_table.faults = Interruption(before=another_files)
+    case(house, "oversold:1", CaseKind.OVERSOLD, about)
+    assert others
+    assert rows(house, "oversells") == [{"location": "east", "cases": 3, "open": 1, "units": 12}]
+    assert [deed.action for deed in house.cases.deeds("oversold:1")].count("reopened") == 2
+
+
+def test_a_case_that_was_retried_in_vain_was_never_over(house: House) -> None:
+    for _ in range(2):
+        case(house, "held:a", CaseKind.HELD, {"source": "erp"})
+        house.clock.advance(hours=1)
+        house.cases.close("held:a", RETRIED, house.clock())
+    [found] = rows(house, "time_to_resolve")
+    assert found["count"] == 1
 
 
 def test_a_case_is_detected_so_long_after_the_event_or_the_statement_that_it_began_with(house: House) -> None:
