@@ -26,6 +26,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
+import orjson
 from botocore.exceptions import BotoCoreError, ClientError
 
 from infra.local.checkpoints import Checkpoints
@@ -49,7 +50,13 @@ from infra.local.stream_core import (
     judge_answer,
     readable_shards,
 )
-from infra.local.stream_reading import PAGE_RECORDS, POLL_SECONDS, SharedStream, stream_record
+from infra.local.stream_reading import (
+    BUSY_POLL_SECONDS,
+    PAGE_RECORDS,
+    POLL_SECONDS,
+    SharedStream,
+    stream_record,
+)
 
 READ_AHEAD_RECORDS = 5_000
 _SHARD_REFRESH_SECONDS = 20.0
@@ -213,7 +220,7 @@ class MappingPump:
         else:
             shard.read_started = page.read_at
         if len(page.events) < PAGE_RECORDS:
-            shard.next_read = page.read_at + POLL_SECONDS
+            shard.next_read = page.read_at + (BUSY_POLL_SECONDS if page.events else POLL_SECONDS)
 
     def _close_if_finished(self, shard_id: str, shard: _OpenShard) -> None:
         shard.next_read = time.time() + POLL_SECONDS
@@ -241,7 +248,7 @@ class MappingPump:
         answer = self._functions.invoke(
             FunctionName=self.settings.function_arn,
             InvocationType="RequestResponse",
-            Payload=json.dumps(event),
+            Payload=orjson.dumps(event),
         )
         payload = answer["Payload"].read()
         if answer.get("FunctionError"):

@@ -22,6 +22,7 @@ import random
 import time
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -111,15 +112,20 @@ class _Plan:
 
 
 class Poster:
-    """Posts facts to the ledger, each at most once."""
+    """Posts facts to the ledger, each at most once.
+
+    ``lanes`` is how many transactions may be under way at once, each for stock keys and order lines of its own.
+    """
 
     def __init__(
         self,
         table: Table,
         clock: Callable[[], datetime],
         pause: Callable[[float], None] = time.sleep,
+        lanes: int = 1,
     ) -> None:
         self._table = table
+        self._lanes = lanes
         self._ledger = Ledger(table)
         self._leases = Leases(table, clock, pause)
         self._orders = Orders(table)
@@ -137,13 +143,14 @@ class Poster:
             When some could not be posted now; those that could are in it.
         """
         results, distinct = _distinct(facts)
-        contended: list[Fact] = []
-        for unit in _units(distinct):
-            try:
-                results += self._post_unit(unit, network)
-            except PostingContendedError as error:
-                results += error.posted
-                contended += error.facts
+        chains = _chains(distinct)
+        if self._lanes > 1 and len(chains) > 1:
+            with ThreadPoolExecutor(min(self._lanes, len(chains))) as lanes:
+                done = list(lanes.map(lambda chain: self._post_each(chain, network), chains))
+        else:
+            done = [self._post_each(chain, network) for chain in chains]
+        results += [result for posted, _ in done for result in posted]
+        contended = [fact for _, left in done for fact in left]
         if contended:
             raise PostingContendedError(contended, results)
         return results
@@ -155,6 +162,19 @@ class Poster:
     def is_known(self, key: EventKey) -> bool:
         """Whether an event is in the ledger."""
         return self._table.get(event_key(key)) is not None
+
+    def _post_each(
+        self, units: Iterable[Sequence[Fact]], network: Network
+    ) -> tuple[list[Result], list[Fact]]:
+        """Post units one after the other; return what was posted, and the facts that could not be posted now."""
+        results, contended = list[Result](), list[Fact]()
+        for unit in units:
+            try:
+                results += self._post_unit(unit, network)
+            except PostingContendedError as error:
+                results += error.posted
+                contended += error.facts
+        return results, contended
 
     def _post_unit(self, facts: Sequence[Fact], network: Network) -> list[Result]:
         with ExitStack() as lease:
@@ -217,14 +237,7 @@ class Poster:
         else:
             middle = max(1, len(facts) // 2)
             halves = [list(facts[:middle]), list(facts[middle:])]
-        results: list[Result] = []
-        contended: list[Fact] = []
-        for half in halves:
-            try:
-                results += self._post_unit(half, network) if half else []
-            except PostingContendedError as error:
-                results += error.posted
-                contended += error.facts
+        results, contended = self._post_each(filter(None, halves), network)
         if contended:
             raise PostingContendedError(contended, results)
         return results
@@ -482,20 +495,20 @@ def _groups(facts: Iterable[Fact]) -> list[list[Fact]]:
     return list(groups.values())
 
 
-def _units(facts: Sequence[Fact]) -> list[list[Fact]]:
-    """Pack groups into units of work that will fit one transaction each, as a rule."""
-    units: list[list[Fact]] = []
+def _chains(facts: Sequence[Fact]) -> list[list[list[Fact]]]:
+    """Pack groups into units of work that will fit one transaction each, as a rule; those of one group are a chain."""
+    chains: list[list[list[Fact]]] = []
     room = 0
     for group in _groups(facts):
         weights = [3 if isinstance(fact.event, Count) else 1 for fact in group]
         weight = sum(weights) + 4
         if weight <= room:
-            units[-1] += group
+            chains[-1][0] += group
             room -= weight
         elif weight <= MAX_ACTIONS:
-            units.append(list(group))
+            chains.append([list(group)])
             room = MAX_ACTIONS - weight
         else:
-            units += [group[start : start + 90] for start in range(0, len(group), 90)]
+            chains.append([group[start : start + 90] for start in range(0, len(group), 90)])
             room = 0
-    return units
+    return chains

@@ -65,6 +65,10 @@ if TYPE_CHECKING:
     from shared.domain.stock import ChannelId
 
 
+LANES = 4
+"""Transactions of one message or chunk of a file under way at once: a function waits for the table most of the time."""
+
+
 class UnknownChannelError(LookupError):
     """A hint names a channel that is not declared."""
 
@@ -74,7 +78,7 @@ class House(Ground):
 
     @cached_property
     def poster(self) -> Poster:
-        return Poster(self.stock, now)
+        return Poster(self.stock, now, lanes=LANES)
 
     @cached_property
     def recorder(self) -> Recorder:

@@ -11,7 +11,7 @@ import pytest
 
 from shared.domain.events import Event, Leg, Movement, MovementKind, effect_hash
 from shared.domain.stock import Counter, EventKey, LocationId, Sku, StockKey
-from shared.operations.post import Fact, Outcome, PostingContendedError, Result
+from shared.operations.post import Fact, Outcome, Poster, PostingContendedError, Result
 from shared.store.layout import balance_key
 from shared.store.table import Action, UnknownOutcomeError, WriteConflictError
 from tests.operations.house import (
@@ -409,4 +409,30 @@ def test_posters_that_race_in_threads_on_few_keys_end_exact_and_once() -> None:
     assert posted == 8 * 6 * 3
     assert sum(house.on_hand(key) for key in keys) == 3000 + 8 * 6 * (3 - 1)
     assert sum(house.available(key) for key in keys) == 3000 + 8 * 6 * (3 - 2)
+    house.assert_exact()
+
+
+def test_transactions_under_way_at_once_post_what_one_after_the_other_would_and_a_crash_loses_none() -> None:
+    house = House()
+    network = house.registry.network()
+    keys = [StockKey(Sku(f"S{number}"), EAST) for number in range(150)]
+    facts = [fact(count(f"c-{key.sku}", 0, 100, key=key)) for key in keys]
+    facts += [fact(movement(f"m-{n}", n % 50 + 1, -1, key=keys[n % 7])) for n in range(700)]
+    together = Poster(house.stock, house.clock, lambda _: None, lanes=4)
+
+    def trouble(number: int, _actions: Sequence[Action]) -> None:
+        if number == 3:
+            raise Crash
+        if number % 2:
+            raise WriteConflictError
+
+    house.stock.faults = Interruption(after=trouble)
+    with pytest.raises(Crash):
+        together.post(facts, network)
+    house.stock.faults = None
+    found = outcomes(together.post(facts, network))
+
+    assert len(found) == 850
+    assert set(found) <= {"posted", "duplicate"}
+    assert [house.on_hand(key) for key in keys] == [0] * 7 + [100] * 143
     house.assert_exact()
