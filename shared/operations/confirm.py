@@ -21,6 +21,7 @@ from shared.domain.drift import Observation, parse_formula
 from shared.domain.durations import bucket_of
 from shared.domain.events import instant, parse_instant
 from shared.domain.stock import StockKey
+from shared.operations.footprint import movements_that_stand
 from shared.operations.reconcile import Reconciler
 from shared.store.bulk import write_each
 from shared.store.layout import confirmed_key, confirmed_tally_key
@@ -111,6 +112,7 @@ class Confirmer:
             self._add(news[first : first + TOGETHER])
 
     def _waited(self, seen: Observation, key: StockKey, before: Confirmed, now: Confirmed) -> list[timedelta]:
+        """Return how long events waited that a number confirms; not what was undone, nor the undoing: both are as if never."""
         meaning = self._registry.network().sources[seen.source].meaning[seen.element]
         entries: list[JournalEntry] = []
         top, wanted = now.entries, now.entries - before.entries + 1
@@ -122,7 +124,8 @@ class Confirmer:
             top, wanted = page[-1].seq, 100
             if top < before.entries and page[-1].posted_at + RECORDED_LATE < before.as_of:
                 break
-        posted = [Posted(one.seq, one.lines) for one in entries]
+        stand = {line.event_key for line in movements_that_stand(entries)}
+        posted = [Posted(one.seq, [line for line in one.lines if line.event_key in stand]) for one in entries]
         return newly_confirmed(before, now, posted, seen.source, counters_of(parse_formula(meaning)))
 
     def _add(self, news: list[_News]) -> None:

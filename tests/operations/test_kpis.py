@@ -38,6 +38,7 @@ from tests.operations.house import (
     shipment,
 )
 from tests.operations.scripted_channel import ScriptedChannel
+from tests.operations.test_undoing import told, undo
 
 FIRST = NOON.date()
 DAY = timedelta(days=1)
@@ -519,6 +520,27 @@ def test_an_event_that_is_learnt_of_late_is_confirmed_by_the_next_number_that_ha
     assert confirmed(house)[0] == 1
     says(house, 40, 93)
     assert confirmed(house)[0] == 2
+
+
+def test_an_undo_is_no_event_of_the_past_that_a_system_hears_of(house: House) -> None:
+    says(house, 6, 100)
+    receipt = told(house, "receipt", "R", 10, 5)
+    says(house, 190, 105)
+    assert confirmed(house)[0] == 1
+    house.clock.now = at(14_400)
+    undo(house, receipt)
+    house.settle()
+    says(house, 14_401, 100)
+    assert [row["count"] for row in rows(house, "event_to_each_system", days=12)] == [1]
+
+
+def test_what_was_undone_before_a_system_had_it_was_never_confirmed(house: House) -> None:
+    says(house, 6, 100)
+    undo(house, told(house, "receipt", "R", 10, 5))
+    house.post(movement("wms/1/1/shipment/", 185, -2))
+    says(house, 190, 98)
+    assert confirmed(house)[0] == 1
+    assert confirmed(house)[1] < 7
 
 
 def test_a_number_that_is_announced_twice_and_measured_by_two_at_once_confirms_once(house: House) -> None:
