@@ -36,6 +36,7 @@ class CaseKind(StrEnum):
     OVERSOLD = "oversold"
     TRANSFER_OVERDUE = "transfer_overdue"
     TRANSFER_OVER_RECEIVED = "transfer_over_received"
+    TRANSFER_MISNAMED = "transfer_misnamed"
     STALE_SOURCE = "stale_source"
     ADJUSTMENT_APPROVAL = "adjustment_approval"
     COUNT_APPROVAL = "count_approval"

@@ -104,6 +104,7 @@ _UNITS: Mapping[CaseKind, Callable[[Mapping[str, Fact]], Quantity | None]] = {
     CaseKind.POSTING_DELAY: _size("units"),
     CaseKind.TRANSFER_OVERDUE: _size("units"),
     CaseKind.TRANSFER_OVER_RECEIVED: _size("units"),
+    CaseKind.TRANSFER_MISNAMED: _size("units"),
     CaseKind.ADJUSTMENT_APPROVAL: _size("quantity"),
     CaseKind.CHANNEL_EDITED: _size("units"),
     CaseKind.CORRECTION_LOOP: _size("units"),

@@ -120,6 +120,7 @@ DUE_WITHIN: Mapping[CaseKind, timedelta] = {
     # units are on the way for too long, or came out of nowhere
     CaseKind.TRANSFER_OVERDUE: 24 * _HOUR,
     CaseKind.TRANSFER_OVER_RECEIVED: 24 * _HOUR,
+    CaseKind.TRANSFER_MISNAMED: 24 * _HOUR,
     # two systems disagree
     CaseKind.DRIFT: 24 * _HOUR,
     CaseKind.CHANNEL_EDITED: 24 * _HOUR,

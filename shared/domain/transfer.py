@@ -263,12 +263,9 @@ def effect_of(event: Movement) -> tuple[Effect, Quantity] | None:
 
 
 def add_movement(transfer: Transfer, event: Movement) -> Transfer:
-    """Add what a movement did; one that is in it already changes nothing, nor does one of another item or destination."""
+    """Add what a movement did; one that is in it already changes nothing, nor does one that does not fit (``misfit``)."""
     effect = effect_of(event)
-    if effect is None or event.key in transfer.moves:
-        return transfer
-    on_the_way = {leg.location for leg in event.legs if leg.counter is Counter.IN_TRANSIT}
-    if transfer.line(event.sku) is None or on_the_way != {transfer.destination}:
+    if effect is None or event.key in transfer.moves or misfit(transfer, event) is not None:
         return transfer
     moved = Moved(event.sku, *effect, event.occurred_at)
     return replace(
@@ -276,6 +273,16 @@ def add_movement(transfer: Transfer, event: Movement) -> Transfer:
         moves=_bounded(transfer, {**transfer.moves, event.key: moved}),
         written_off=_still_to_write_off(transfer.written_off, moved),
     )
+
+
+def misfit(transfer: Transfer, event: Movement) -> str | None:
+    """Say why a movement that names a transfer is none of it: another item, or another destination; None where it is."""
+    if transfer.line(event.sku) is None:
+        return f"it is of {', '.join(line.sku for line in transfer.lines)}, not of {event.sku}"
+    on_the_way = {leg.location for leg in event.legs if leg.counter is Counter.IN_TRANSIT}
+    if on_the_way != {transfer.destination}:
+        return f"it goes to {transfer.destination}, not to {', '.join(sorted(on_the_way))}"
+    return None
 
 
 def _bounded(transfer: Transfer, moves: dict[EventKey, Moved]) -> dict[EventKey, Moved]:

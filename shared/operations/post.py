@@ -46,6 +46,7 @@ from shared.operations.facts import (
 )
 from shared.operations.order_lines import plan_lines
 from shared.operations.transfer_lines import plan_transfers
+from shared.operations.transfer_names import Misnamed, find_misnamed
 from shared.store.layout import event_key
 from shared.store.lease import Leases
 from shared.store.ledger import Ledger
@@ -325,6 +326,12 @@ class Poster:
             else:
                 return posting
         raise PostingContendedError([], [])
+
+    def misnamed(self, results: Iterable[Result]) -> list[Misnamed]:
+        """Return those movements that were posted, now or before, and name a transfer which they are none of."""
+        return find_misnamed(
+            self._table, [result.fact.event for result in results if result.outcome is not Outcome.REFUSED]
+        )
 
     def is_rejected(self, count: EventKey) -> bool:
         """Whether somebody decided that a count will never be applied."""

@@ -27,6 +27,7 @@ from shared.operations.kit_stock import kit_stock_case, kit_stock_cases
 from shared.operations.measure import Unmeasured
 from shared.operations.post import Outcome, Poster, Result
 from shared.operations.resolve import Resolution, observation_of, resolve, tally
+from shared.operations.transfer_names import misnamed_case
 from shared.sources.contract import Fault, Report
 from shared.store.cases import Cases
 from shared.store.observations import Observations
@@ -109,6 +110,11 @@ class Recorder:
             *_faults(resolution.faults, unlisted, source, message, now),
             *_held(resolution.held, source, message, now),
             *_conflicts(results, message, now),
+            *(
+                [misnamed_case(misnamed, message, now)]
+                if (misnamed := self._poster.misnamed(results))
+                else []
+            ),
             *(adjustment_case(movement, on_hand, message, now) for movement, on_hand in waiting),
         ]
         for case in cases:

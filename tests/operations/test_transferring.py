@@ -571,6 +571,43 @@ def test_where_two_systems_are_believed_each_says_its_own_half() -> None:
     house.assert_exact()
 
 
+@pytest.mark.parametrize(
+    ("said", "why"),
+    [
+        ({"transfer": "0000000000000000"}, "there is no such transfer"),
+        ({"sku": "MUG"}, "it is of TEA, not of MUG"),
+        ({"location": "east"}, "it goes to west, not to east"),
+    ],
+)
+def test_a_message_that_names_a_transfer_wrongly_is_a_case_until_it_is_undone(
+    said: dict[str, str], why: str
+) -> None:
+    house = stocked()
+    made = shipped(house)
+
+    wrong = told(house, "transfer_receive", 5, **({"transfer": made.id} | said))
+
+    [case] = house.cases.list(CaseStatus.OPEN)
+    named = said.get("transfer", made.id)
+    assert case.kind is CaseKind.TRANSFER_MISNAMED
+    assert case.title == (
+        f"wms/transfer_receive-5-{named}/1/transfer_receive/ says that 5 of {said.get('sku', 'TEA')} "
+        f"are received of transfer {named!r}: {why}"
+    )
+    assert f"onecount undo {wrong}" in case.remedy
+    assert (case.facts["units"], case.message_id) == (5, wrong)
+    assert figures(house.transfers.get(made.id)) == (6, 6, 0, 0)
+    house.transfer_watch.run()
+    assert house.open_cases() == [CaseKind.TRANSFER_MISNAMED]
+
+    undone(house, wrong)
+    house.transfer_watch.run()
+    house.applier.apply(wrong)
+
+    assert house.open_cases() == []
+    house.assert_exact()
+
+
 def test_more_than_left_is_a_case_until_the_shipment_is_told() -> None:
     house = stocked()
     made = approved(house)
