@@ -37,7 +37,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
 
-from shared.domain.events import Movement, MovementKind
+from shared.domain.events import Movement, MovementKind, instant
 from shared.domain.stock import Counter, EventKey, LocationId, Quantity, Sku
 
 PREFIX = "transfer/"
@@ -177,11 +177,13 @@ class Transfer:
         """The order by which it holds stock at its origin."""
         return order_name(self.id)
 
-    def figures(self, sku: str | None = None) -> Figures:
-        """Return what has become of the units of a line, or of all lines together."""
+    def figures(self, sku: str | None = None, by: datetime | None = None) -> Figures:
+        """Return what has become of the units of a line, or of all lines together; by an instant, or by now."""
         moved = {
             effect: sum(
-                one.units for one in self.moves.values() if one.effect is effect and sku in (None, one.sku)
+                one.units
+                for one in self.moves.values()
+                if one.effect is effect and sku in (None, one.sku) and (by is None or one.at <= by)
             )
             for effect in Effect
         }
@@ -354,6 +356,31 @@ def why_not(transfer: Transfer, effect: Effect, units: Mapping[Sku, Quantity]) -
                 "reason",
             )
     return None
+
+
+def why_not_then(transfer: Transfer, units: Mapping[Sku, Quantity], at: datetime) -> Refusal | None:
+    """Say why a person cannot mean that so many units arrived at an instant: they had not left; None where they can.
+
+    Only what a person says is held to it: the clocks of two systems may be apart.
+    """
+    for name, wanted in units.items():
+        then = transfer.figures(name, by=at)
+        if wanted > then.in_transit:
+            left = [
+                one.at for one in transfer.moves.values() if one.sku == name and one.effect is Effect.SHIPPED
+            ]
+            since = ", ".join(instant(one) for one in sorted(set(left))[-_LEFT_SHOWN:])
+            return Refusal(
+                "at",
+                f"{name}: {then.in_transit} were in transit at {instant(at)} ({then.shipped} had left by then, units "
+                f"left at {since}), so no {wanted} can have arrived",
+                "give an instant after they left; leave it out for now",
+            )
+    return None
+
+
+_LEFT_SHOWN = 3
+"""Instants at which units left that a refusal names, the newest."""
 
 
 def _wrong_time(transfer: Transfer, effect: Effect) -> Refusal | None:

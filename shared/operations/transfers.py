@@ -30,7 +30,17 @@ from datetime import datetime, timedelta
 
 from shared.domain.events import instant
 from shared.domain.stock import LocationId, Quantity, Sku
-from shared.domain.transfer import OVER, Effect, Refusal, Transfer, TransferLine, Word, sums, why_not
+from shared.domain.transfer import (
+    OVER,
+    Effect,
+    Refusal,
+    Transfer,
+    TransferLine,
+    Word,
+    sums,
+    why_not,
+    why_not_then,
+)
 from shared.operations.allotments import Allotments
 from shared.operations.facts import Fact, Outcome
 from shared.operations.four_eyes import SamePersonError
@@ -253,7 +263,8 @@ class TransferDesk:
         Raises
         ------
         RefusedTransferError
-            Also when more are named than are in transit: a transfer never receives more than was shipped.
+            Also when more are named than are in transit, now or ``at`` that instant: a transfer never receives more
+            than was shipped.
         TransferNotFoundError, IdempotencyConflictError, TransferBusyError
         """
         return self._move(transfer, actor, key, Effect.RECEIVED, parts, at)
@@ -275,7 +286,11 @@ class TransferDesk:
         def judged(known: Transfer, _now: datetime) -> tuple[Transfer, list[Action]]:
             check_ends(known, self._registry.network().locations)
             meant = parts or all_of(known, effect)
-            if (refusal := why_not(known, effect, sums((one.sku, one.units) for one in meant))) is not None:
+            wanted = sums((one.sku, one.units) for one in meant)
+            refusal = why_not(known, effect, wanted)
+            if refusal is None and at is not None and effect is Effect.RECEIVED:
+                refusal = why_not_then(known, wanted, at)
+            if refusal is not None:
                 refuse(refusal)
             if not meant:
                 what = "to be shipped" if effect is Effect.SHIPPED else "in transit"

@@ -323,6 +323,42 @@ def test_what_cannot_be_meant_names_its_field() -> None:
         house.transfers.ship(made.id, "cat", "s", at=house.clock() + timedelta(hours=1))
 
 
+def test_what_had_not_left_by_then_cannot_have_arrived_then() -> None:
+    house = stocked()
+    made = approved(house)
+    house.clock.advance(hours=3)
+    hours = [NOON + timedelta(hours=hour) for hour in range(4)]
+    house.transfers.ship(made.id, "cat", "s1", [Part(TEA, 4)], at=hours[1])
+    house.transfers.ship(made.id, "cat", "s2", [Part(TEA, 2)], at=hours[3])
+    receive = house.transfers.receive
+
+    with pytest.raises(
+        RefusedTransferError, match="at: TEA: 0 were in transit at 2026-11-01T12:00"
+    ) as refused:
+        receive(made.id, "dan", "r1", [Part(TEA, 1)], at=hours[0])
+    assert (refused.value.field, refused.value.is_about_state) == ("at", False)
+    assert "2026-11-01T13:00:00.000000Z, 2026-11-01T15:00:00.000000Z" in refused.value.reason
+    with pytest.raises(RefusedTransferError, match="4 were in transit"):
+        receive(made.id, "dan", "r2", [Part(TEA, 5)], at=hours[2])
+
+    receive(made.id, "dan", "r3", [Part(TEA, 4)], at=hours[1])
+    with pytest.raises(RefusedTransferError, match="0 were in transit"):
+        receive(made.id, "dan", "r4", at=hours[2])
+    assert receive(made.id, "dan", "r5").status is TransferStatus.RECEIVED
+    house.assert_exact()
+
+
+def test_a_system_whose_clock_is_behind_may_receive_before_it_was_shipped() -> None:
+    house = stocked()
+    made = approved(house)
+    house.clock.advance(hours=1)
+    house.transfers.ship(made.id, "cat", "s")
+
+    told(house, "transfer_receive", 6, transfer=made.id)  # it says half past twelve
+
+    assert house.transfers.get(made.id).status is TransferStatus.RECEIVED
+
+
 def test_one_that_is_overdue_is_a_case_with_its_amount_until_it_has_arrived() -> None:
     house = stocked()
     careful(house, "1000 EUR")
