@@ -21,6 +21,7 @@ What is added to it, in its own process
 ``copy_as_json``          It copies items as if they could hold anything (``copy.deepcopy``), several times for each
                           update. They are JSON, whose copy costs a fifth.
 ``quick_json``            A quarter of its time goes into reading and writing JSON with Python's own module.
+``look_often``            It looks each second for messages of queues that show again. AWS waits for them.
 ``scan_whole``            It hashes every item of a table for each page to find those of a scan's segment, also when
                           there is one segment.
 ``keep_streams``          It saves tables without their change streams: what had not been delivered when it was
@@ -58,6 +59,7 @@ _UNCHANGING = frozenset({str, bytes, int, float, bool, type(None)})
 _COLLECT = (100_000, 50, 100)
 """How seldom garbage is looked for: tables are millions of small values that all stay."""
 
+_LOOK_SECONDS = 0.1
 _OPTIONS_ALIKE = frozenset({"ensure_ascii", "separators", "default"})
 """Options of ``json.dumps`` that make no difference to whoever reads the text, or only to what is no JSON."""
 
@@ -161,6 +163,15 @@ def quick_json() -> None:
         module.json = quick
 
 
+def look_often() -> None:
+    """Have MiniStack look more often for messages of queues that show again; a new one makes it look at once."""
+    from ministack.services import lambda_svc
+
+    news = lambda_svc._esm_wake
+    wait = news.wait
+    news.wait = lambda _seconds: wait(_LOOK_SECONDS)
+
+
 def scan_whole() -> None:
     """Have MiniStack take a scan in one segment for what it is, a scan of the whole table."""
     from ministack.services import dynamodb
@@ -225,6 +236,7 @@ def main() -> None:
     remember_expressions()
     copy_as_json()
     quick_json()
+    look_often()
     scan_whole()
     keep_streams()
     note_saves(StateDirectory(Path(arguments[0])))
