@@ -11,6 +11,7 @@ from datetime import datetime
 from typing import Any
 
 from shared.domain.ledger import (
+    NO_COUNT,
     Cause,
     Clock,
     CountMark,
@@ -132,9 +133,17 @@ class JournalDraft:
     def whole(self, draft: SlotDraft) -> SlotDraft:
         return draft if draft.slot.leaf == WHOLE else self.slot(Slot(WHOLE, draft.slot.counter))
 
-    def add(self, draft: SlotDraft, quantity: Quantity, at: datetime, key: EventKey, cause: Cause) -> None:
+    def add(
+        self,
+        draft: SlotDraft,
+        quantity: Quantity,
+        at: datetime,
+        key: EventKey,
+        cause: Cause,
+        count: EventKey = NO_COUNT,
+    ) -> None:
         """Write a line of a slot, which counts in the whole location's slot too."""
-        line = Line(draft.slot, quantity, at, key, cause)
+        line = Line(draft.slot, quantity, at, key, cause, count)
         draft.push(line)
         whole = self.whole(draft)
         if whole is not draft:
@@ -168,7 +177,7 @@ class JournalDraft:
 
     def restate(self, draft: SlotDraft, mark: CountMark, quantity: Quantity, key: EventKey) -> None:
         """Take ``quantity`` back at ``mark``: the count already contained it."""
-        self.add(draft, -quantity, mark.as_of, key, Cause.RESTATED)
+        self.add(draft, -quantity, mark.as_of, key, Cause.RESTATED, mark.event_key)
         draft.change(mark, -quantity)
 
     def retract(self, draft: SlotDraft, mark: CountMark, key: EventKey) -> None:
@@ -176,7 +185,7 @@ class JournalDraft:
         variance = draft.standing.pop(mark).variance
         draft.marks.remove(mark)
         draft.accepted.discard(mark)
-        self.add(draft, -variance, mark.as_of, key, Cause.RETRACTED)
+        self.add(draft, -variance, mark.as_of, key, Cause.RETRACTED, mark.event_key)
         if draft.last_count == mark:
             draft.last_count = draft.marks[-1] if draft.marks else None
         self.take_back_count(draft, mark, -variance, key)

@@ -66,14 +66,22 @@ class Cause(StrEnum):
     RETRACTED = "retracted"
 
 
+NO_COUNT = EventKey("")
+"""Stands for no count."""
+
+
 class Line(NamedTuple):
-    """One journal line: ``quantity`` of ``slot`` became true at ``valid_at`` because of ``event_key``."""
+    """One journal line: ``quantity`` of ``slot`` became true at ``valid_at`` because of ``event_key``.
+
+    ``of_count`` is the count that the line restates or retracts; empty elsewhere, and in entries older than it.
+    """
 
     slot: Slot
     quantity: Quantity
     valid_at: datetime
     event_key: EventKey
     cause: Cause
+    of_count: EventKey = NO_COUNT
 
 
 class CountMark(NamedTuple):

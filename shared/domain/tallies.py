@@ -20,26 +20,34 @@ counter                      of one source, at one location, on one day
 ``lost_worth_EUR``,         what they are worth in millionths, at the cost that stood when they were counted here
 ``gained_worth_EUR``
 ``taken_back``               events that an undo took back, and units of recalled lots set on hold
-===========================  =======================================================================================
+===========  =======================================================================================
 
 A count **matches** when the book, as of the instant of the count and as it stood when the count was posted, said the
 same number. A movement that comes later and explains the difference does not make it a match: until then the book was
-wrong. The counts with which a stock key began (an opening) are compared with nothing, and not counted. What is **lost**
-is otherwise: such a movement restates the count, and what the count had lost is gained again, so that the two together
-come to what is gone for good.
+wrong. What is **lost** is otherwise: whatever restates a count or takes it out changes what that count had taken off or
+added, so that all in all, in whichever order it came, it is what the counts that stand differ by.
+
+The counts of the earliest instant of which any stands are the **opening**: before them the book knows what moved, and
+not what there was, so they are compared with nothing, and lose nothing. Where an earlier one comes later, or they are
+undone, the opening moves, and what had been counted is made up for on that day::
+
+    recorded first   98 @ 1:00    the opening: compared with nothing
+    arrives late    100 @ 0:00    the opening now; of 1:00, two were lost
+    undone          100 @ 0:00    98 @ 1:00 is the opening again: two are gained; that it was compared stays counted
 """
 
 from __future__ import annotations
 
 from collections import Counter as Tally
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime
+from itertools import chain
 from typing import NamedTuple
 
 from shared.domain.durations import Durations, bucket_of
 from shared.domain.events import MovementKind, event_source
-from shared.domain.ledger import Cause, Line, Opening, is_opened_by, opened_by
+from shared.domain.ledger import Cause, Line
 from shared.domain.money import Money
 from shared.domain.network import MANUAL
 from shared.domain.stock import Counter, EventKey, LocationId, Quantity, SourceId, StockKey
@@ -75,13 +83,10 @@ class Entry(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """How far a journal was counted: the entries, and with whose counts it began once that is known.
-
-    ``opening`` is None before the first entry with lines; its source is empty where the journal began with no count.
-    """
+    """How far a journal was counted: the entries, and the instant of its opening; None where no count stands."""
 
     entries: int = 0
-    opening: Opening | None = None
+    opening: datetime | None = None
 
 
 @dataclass(slots=True)
@@ -121,22 +126,29 @@ class Counted:
 
 
 def count_entries(
-    key: StockKey, before: Progress, entries: Sequence[Entry], is_physical: Callable[[SourceId], bool]
+    key: StockKey,
+    before: Progress,
+    entries: Sequence[Entry],
+    earlier: Callable[[], Iterable[Sequence[Line]]],
+    is_physical: Callable[[SourceId], bool],
 ) -> Counted:
     """Count the next entries of a journal, in their order.
 
-    ``is_physical`` says of a source whether its counts are of what is on the shelf, rather than what a system keeps.
+    ``earlier`` reads the lines of each entry before them, and is called only where an opening moves. ``is_physical`` says
+    of a source whether its counts are of what is on the shelf, rather than what a system keeps.
     """
     counted, opening = Counted(key, before, before), before.opening
-    for entry in entries:
-        if opening is None and entry.lines:
-            opening = opened_by(entry.lines) or (SourceId(""), entry.lines[0].valid_at)
+    for number, entry in enumerate(entries):
         _count_movements(counted, entry)
-        _count_losses(counted, entry, opening, is_physical)
-        for line in entry.lines:
-            is_count = line.cause is Cause.COUNT and line.slot.counter is Counter.ON_HAND
-            if is_count and not (opening and is_opened_by(line, *opening)):
-                _count_count(counted, entry, line, is_physical)
+        changes = _changes(entry.lines)
+        if opening is not None and not _may_move(opening, changes):
+            _count_counts(counted, entry, (opening, opening), _touched(changes), changes, is_physical)
+        elif changes:
+            before_it = chain(earlier(), (one.lines for one in entries[:number]))
+            stood = {} if opening is None else _standing(before_it)
+            now = min((count.at for count in _after(stood, changes)), default=None)
+            _count_counts(counted, entry, (opening, now), stood, changes, is_physical)
+            opening = now
     counted.after = Progress(before.entries + len(entries), opening)
     return counted
 
@@ -152,31 +164,118 @@ def durations_of(tally: Tally[str]) -> Durations:
     )
 
 
+class _CountAt(NamedTuple):
+    """A count as it stands: as of when, and which."""
+
+    at: datetime
+    key: EventKey
+
+
+@dataclass(slots=True)
+class _Change:
+    """What an entry does to a count: whether it stood before and stands after, and by how much its variance changes."""
+
+    stood: bool
+    stands: bool = True
+    variance: Quantity = 0
+
+
+def _changes(lines: Iterable[Line]) -> dict[_CountAt, _Change]:
+    """Return what the lines of an entry do to each count of what is on hand."""
+    found: dict[_CountAt, _Change] = {}
+    for line in lines:
+        is_count = line.cause is Cause.COUNT
+        name = line.event_key if is_count else line.of_count
+        if line.slot.counter is Counter.ON_HAND and name:
+            change = found.setdefault(_CountAt(line.valid_at, name), _Change(stood=not is_count))
+            change.variance += line.quantity
+            change.stands = is_count or (change.stands and line.cause is not Cause.RETRACTED)
+    return found
+
+
+def _touched(changes: Mapping[_CountAt, _Change]) -> dict[_CountAt, Quantity]:
+    """Return the counts that an entry changes, each with the variance before it, less what a count keeps throughout."""
+    return {
+        count: 0 if change.stands else -change.variance for count, change in changes.items() if change.stood
+    }
+
+
+def _after(
+    stood: Mapping[_CountAt, Quantity], changes: Mapping[_CountAt, _Change]
+) -> dict[_CountAt, Quantity]:
+    """Return the counts that stand after an entry, each with its variance, from those that stood before it."""
+    stands = dict(stood)
+    for count, change in changes.items():
+        if change.stands:
+            stands[count] = stands.get(count, 0) + change.variance
+        else:
+            stands.pop(count, None)
+    return stands
+
+
+def _standing(entries: Iterable[Sequence[Line]]) -> dict[_CountAt, Quantity]:
+    stands: dict[_CountAt, Quantity] = {}
+    for lines in entries:
+        stands = _after(stands, _changes(lines))
+    return stands
+
+
+def _may_move(opening: datetime, changes: Mapping[_CountAt, _Change]) -> bool:
+    """Whether an earlier count stands now, or one of the opening does so no more."""
+    return any(
+        change.stands if count.at < opening else count.at == opening and not change.stands
+        for count, change in changes.items()
+    )
+
+
+def _count_counts(
+    counted: Counted,
+    entry: Entry,
+    openings: tuple[datetime | None, datetime | None],
+    stood: Mapping[_CountAt, Quantity],
+    changes: Mapping[_CountAt, _Change],
+    is_physical: Callable[[SourceId], bool],
+) -> None:
+    """Count what an entry does to counts, by which of them stood; ``openings`` are those before and after it."""
+    (before, after), stands = openings, _after(stood, changes)
+    for count in stood.keys() | changes.keys():
+        was = 0 if count.at == before else stood.get(count, 0)
+        now = 0 if count.at == after else stands.get(count, 0)
+        is_shelf = is_physical(event_source(count.key))
+        if is_shelf and now != was:
+            _tally(counted, entry, count.key)[LOST if now < was else GAINED] += abs(now - was)
+        if count in stands and count.at != after and (count.at == before or count not in stood):
+            _compare(counted, entry, count.key, now, is_shelf=is_shelf)
+
+
+def _compare(counted: Counted, entry: Entry, count: EventKey, off: Quantity, *, is_shelf: bool) -> None:
+    tally = _tally(counted, entry, count)
+    if not is_shelf:
+        tally.update(read=1, agreed=int(not off), read_off=abs(off))
+        return
+    tally.update(counted=1, matched=int(not off), off=abs(off), net=off)
+    if off:
+        day = entry.posted_at.date()
+        counts, units = counted.variances.get(day, (0, 0))
+        counted.variances[day] = counts + 1, units + abs(off)
+
+
 def _count_movements(counted: Counted, entry: Entry) -> None:
-    seen: dict[EventKey, datetime] = {}
+    seen: set[EventKey] = set()
     for line in entry.lines:
-        if line.cause is not Cause.MOVEMENT:
+        is_undo = line.cause is Cause.RETRACTED and line.event_key.startswith(_UNDONE)
+        if line.cause is not Cause.MOVEMENT and not is_undo:
             continue
         tally = _tally(counted, entry, line.event_key)
         if line.event_key not in seen:
-            seen[line.event_key] = line.valid_at
+            seen.add(line.event_key)
             _count_event(tally, line, entry.posted_at)
+        if line.cause is not Cause.MOVEMENT:
+            continue
         if event_source(line.event_key) == MANUAL.id:
             tally["up" if line.quantity > 0 else "down"] += abs(line.quantity)
-
-
-def _count_losses(
-    counted: Counted, entry: Entry, opening: Opening | None, is_physical: Callable[[SourceId], bool]
-) -> None:
-    for line in entry.lines:
-        source = event_source(line.event_key)
-        if line.cause is Cause.MOVEMENT:
-            is_meant = is_adjustment(line.event_key)
-        else:  # what restates or retracts a count carries its source and instant
-            is_meant = is_physical(source) and (source, line.valid_at) != opening
-        if is_meant and line.quantity and line.slot.counter is Counter.ON_HAND:
-            name = LOST if line.quantity < 0 else GAINED
-            _tally(counted, entry, line.event_key)[name] += abs(line.quantity)
+        if is_adjustment(line.event_key) and line.quantity and line.slot.counter is Counter.ON_HAND:
+            tally[LOST if line.quantity < 0 else GAINED] += abs(line.quantity)
 
 
 def is_adjustment(event: EventKey) -> bool:
@@ -198,18 +297,6 @@ def _count_event(tally: Tally[str], line: Line, posted_at: datetime) -> None:
     else:
         tally["events"] += 1
         tally[f"{_TOOK}{bucket_of(posted_at - line.valid_at)}"] += 1
-
-
-def _count_count(counted: Counted, entry: Entry, line: Line, is_physical: Callable[[SourceId], bool]) -> None:
-    tally, off = _tally(counted, entry, line.event_key), abs(line.quantity)
-    if not is_physical(event_source(line.event_key)):
-        tally.update(read=1, agreed=int(not off), read_off=off)
-        return
-    tally.update(counted=1, matched=int(not off), off=off, net=line.quantity)
-    if off:
-        day = entry.posted_at.date()
-        counts, units = counted.variances.get(day, (0, 0))
-        counted.variances[day] = counts + 1, units + off
 
 
 def _tally(counted: Counted, entry: Entry, event: EventKey) -> Tally[str]:

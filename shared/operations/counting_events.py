@@ -8,7 +8,8 @@ nothing more for it.
 What adds nothing, as the count with which a stock key begins, is not written down: the next posting begins there again.
 
 The price: for each stock key of a batch a read of two small items, many in one request, and a conditional write; one write
-for each location and source of the batch; and a read of the item where units were lost or gained, for its cost.
+for each location and source of the batch; a read of the item where units were lost or gained, for its cost; and where the
+opening of a stock key moves (an earlier count comes late, or the opening is undone), a read of its whole journal.
 """
 
 from __future__ import annotations
@@ -141,7 +142,13 @@ class EventCounter:
             entries = [
                 Entry(known[seq].posted_at, known[seq].lines) if seq in known else NOTHING for seq in span
             ]
-            counted = count_entries(key, before, entries, lambda name: is_physical(sources.get(name, MANUAL)))
+            counted = count_entries(
+                key,
+                before,
+                entries,
+                lambda: (one.lines for one in self._ledger.entries(key, 0, before.entries - 1)),
+                lambda name: is_physical(sources.get(name, MANUAL)),
+            )
             if len(span) == 1 or len(self._tallies.actions([counted])) <= MAX_ACTIONS:
                 return counted
             span = span[: len(span) // 2]

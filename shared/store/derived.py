@@ -114,7 +114,7 @@ class Derived:
         return {slot.leaf for slot in self.sums}
 
     def _add_line(self, seq: int, line: Line) -> None:
-        slot, quantity, valid_at, event_key, cause = line
+        slot, quantity, valid_at, event_key, cause, _ = line
         stamp = instant(valid_at)
         name = f"{slot.counter}|{stamp[14:16]}"
         for leaf in (WHOLE,) if slot.leaf == WHOLE else (WHOLE, slot.leaf):

@@ -14,6 +14,7 @@ from typing import Any, cast
 
 from shared.domain.events import instant, parse_instant
 from shared.domain.ledger import (
+    NO_COUNT,
     Cause,
     Clock,
     CountMark,
@@ -91,6 +92,7 @@ def pack_lines(lines: Iterable[Line]) -> bytes:
             instant(line.valid_at),
             line.event_key,
             line.cause,
+            *([line.of_count] if line.of_count else ()),
         ]
         for line in lines
     ]
@@ -106,8 +108,9 @@ def unpack_lines(packed: bytes) -> list[Line]:
             parse_instant(valid_at),
             EventKey(key),
             Cause(cause),
+            EventKey(count[0]) if count else NO_COUNT,
         )
-        for counter, leaf, quantity, valid_at, key, cause in json.loads(zlib.decompress(packed))
+        for counter, leaf, quantity, valid_at, key, cause, *count in json.loads(zlib.decompress(packed))
     ]
 
 

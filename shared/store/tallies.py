@@ -158,10 +158,8 @@ def numbers_of(item: Item) -> Counter[str]:
 
 
 def _advance(one: Counted) -> Update:
-    said: dict[str, Value] = {"entries": one.after.entries}
-    if one.after.opening is not None:
-        source, at = one.after.opening
-        said["opening"] = [source, instant(at)]
+    opening = None if one.after.opening is None else instant(one.after.opening)
+    said: dict[str, Value] = {"entries": one.after.entries, "opening": opening}
     unmoved: Condition = Equals("entries", one.before.entries) if one.before.entries else Absent()
     return Update(tallied_key(one.key), set=said, conditions=(unmoved,))
 
@@ -169,9 +167,10 @@ def _advance(one: Counted) -> Update:
 def _progress(item: Item | None) -> Progress:
     if item is None:
         return Progress()
-    opening = cast("list[str] | None", item.get("opening"))
-    began = None if opening is None else (SourceId(opening[0]), parse_instant(opening[1]))
-    return Progress(cast(int, item["entries"]), began)
+    opening = item.get("opening")
+    if isinstance(opening, list):  # as it was once written: with the source before it
+        opening = opening[1]
+    return Progress(cast(int, item["entries"]), parse_instant(opening) if isinstance(opening, str) else None)
 
 
 def _day_and(item: Item) -> tuple[date, str]:

@@ -7,10 +7,12 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import date, timedelta
+from itertools import permutations
 
 import pytest
 
 from shared.domain.drift import Observation
+from shared.domain.events import MovementKind
 from shared.domain.network import MANUAL
 from shared.domain.stock import LocationId, Sku, SourceId, StockKey
 from shared.domain.tallies import durations_of
@@ -31,6 +33,7 @@ from tests.operations.house import (
     count,
     movement,
 )
+from tests.operations.test_losses_any_history import undo
 
 DAY = NOON.date()
 MUG = StockKey(Sku("MUG"), EAST)
@@ -59,6 +62,12 @@ def counts_of(house: House, source: str = "wms") -> tuple[int, int, int, int]:
     return tally["counted"], tally["matched"], tally["off"], tally["net"]
 
 
+def lost(house: House, location: LocationId = EAST) -> int:
+    """Return the units that are gone for good, all sources and days together."""
+    found = Tallies(house.stock).between(location, date.min, date.max)
+    return sum(tally["lost_"] - tally["gained_"] for _, tally in found)
+
+
 def test_a_count_that_says_what_the_book_says_matches_and_another_is_off_by_so_many(house: House) -> None:
     house.post(movement("wms/s/1/shipment/", 1, -3))
     house.post(count("wms/c/1/count/", 2, 97), count("wms/c/2/count/", 3, 90))
@@ -67,12 +76,96 @@ def test_a_count_that_says_what_the_book_says_matches_and_another_is_off_by_so_m
     assert counts_of(house) == (3, 1, 7 + 2, -7 + 2)
 
 
-def test_what_a_stock_key_began_with_is_compared_with_nothing_and_not_counted(house: House) -> None:
+def test_the_first_counts_of_a_stock_key_are_compared_with_nothing_whatever_moved_before(
+    house: House,
+) -> None:
     house.settle()
     assert counts_of(house) == (0, 0, 0, 0)
     house.post(movement("wms/r/1/receipt/", 1, 5, key=MUG), count("wms/c/1/count/", 2, 7, key=MUG))
     house.settle()
+    assert counts_of(house) == (0, 0, 0, 0)
+    house.post(count("wms/c/2/count/", 3, 9, key=MUG))
+    house.settle()
     assert counts_of(house) == (1, 0, 2, 2)
+
+
+@pytest.mark.parametrize("order", list(permutations(range(3))))
+def test_counts_that_arrive_in_any_order_are_compared_but_for_the_earliest_and_lose_the_same(
+    order: tuple[int, ...],
+) -> None:
+    house = House()
+    house.clock.advance(minutes=5)
+    counts = [count(f"wms/c/{n}/count/", n, said) for n, said in enumerate((100, 90, 93))]
+    for number in order:
+        house.post(counts[number])
+        house.settle()
+    assert counts_of(house)[0] == 2
+    assert lost(house) == 7
+
+
+def test_counts_of_one_batch_are_compared_by_what_they_come_to_together() -> None:
+    house = House()
+    house.post(count("wms/c/2/count/", 2, 98), count("wms/c/1/count/", 1, 100))
+    house.settle()
+    assert (counts_of(house), lost(house)) == ((1, 0, 2, -2), 2)
+
+
+def test_how_much_of_a_journal_is_counted_at_once_changes_nothing() -> None:
+    def counted(step: int) -> dict[str, Counter[str]]:
+        house = House()
+        said = [(5, 90), (3, 95), (1, 100), (3.5, 94), (0, 99)]
+        for number, (minute, quantity) in enumerate(said):
+            house.post(count(f"wms/c/{number}/count/", minute, quantity))
+        for length in range(step, len(said) + step, step):
+            house.event_counter.grown({KEY: min(length, len(said))})
+        return tallies(house)
+
+    assert counted(1) == counted(2) == counted(5)
+    assert sum(tally["counted"] for tally in counted(1).values()) == 4
+
+
+def test_late_movements_restate_a_snapshot_and_an_opening_and_nothing_is_lost(house: House) -> None:
+    house.post(count("files/snapshot/b", 4, 70))
+    house.post(movement("wms/s/1/shipment/", 3, -10), movement("wms/s/2/shipment/", -1, -10))
+    house.settle()
+    assert lost(house) == 0
+    assert not {"gained_", "lost_"} & set().union(*tallies(house).values())
+
+
+@pytest.mark.parametrize("source", ["wms", "files"])
+def test_an_opening_that_is_undone_lost_nothing_and_the_next_count_is_the_opening(source: str) -> None:
+    house = House()
+    house.clock.advance(minutes=5)
+    wrong = count(f"{source}/o/1/count/", 0, 1000)
+    house.post(wrong)
+    assert undo(house, wrong)
+    house.post(count("wms/c/1/count/", 1, 100), count("wms/c/2/count/", 2, 98))
+    house.settle()
+    assert (counts_of(house), lost(house)) == ((1, 0, 2, -2), 2)
+
+
+def test_what_an_undone_count_took_off_is_gained_again_and_what_an_undone_snapshot_did_is_not(
+    house: House,
+) -> None:
+    snapshot, shelf = count("files/snapshot/b", 2, 40), count("wms/c/1/count/", 3, 30)
+    house.post(snapshot)
+    house.post(shelf)
+    house.settle()
+    assert lost(house) == 10
+    assert undo(house, shelf)
+    assert undo(house, snapshot)
+    house.settle()
+    assert (lost(house), house.on_hand()) == (0, 100)
+
+
+@pytest.mark.parametrize("teller", ["wms", "shopify", "files"])
+def test_what_a_late_movement_explains_is_gained_again_whoever_tells_it(house: House, teller: str) -> None:
+    house.post(count("wms/c/1/count/", 3, 90))
+    house.settle()
+    assert lost(house) == 10
+    house.post(movement(f"{teller}/f/1/shipment/", 2, -10, kind=MovementKind.SHIPMENT))
+    house.settle()
+    assert (lost(house), tallies(house)["wms"]["gained_"]) == (0, 10)
 
 
 def test_a_movement_that_comes_too_late_to_explain_a_count_does_not_make_it_a_match(house: House) -> None:
@@ -205,7 +298,7 @@ def test_however_writes_fail_each_event_is_counted_once(house: House, seed: int)
 
 def test_stock_keys_whose_counts_do_not_match_are_named_with_their_units(house: House) -> None:
     odd = StockKey(Sku("50#1 %"), WEST)
-    house.post(movement("wms/r/1/receipt/", 0, 10, key=odd))
+    house.post(count("wms/o/1/count/", 0, 10, key=odd))
     house.post(count("wms/c/1/count/", 1, 7, key=odd), count("wms/c/2/count/", 1, 100))
     house.post(count("wms/c/3/count/", 2, 9, key=odd))
     house.settle()

@@ -104,7 +104,7 @@ def test_days_add_up_and_percentiles_are_those_of_all_of_them(house: House) -> N
 def test_the_worst_stock_keys_are_named_by_the_units_that_their_counts_were_off(house: House) -> None:
     for number in range(WORST + 2):
         key = StockKey(Sku(f"S{number}"), EAST)
-        house.post(movement(f"wms/r{number}/1/receipt/", 0, 100, key=key))
+        house.post(count(f"wms/o{number}/1/count/", 0, 100, key=key))
         house.post(count(f"wms/c{number}/1/count/", 1, 100 - number, key=key))
     house.settle()
     found = rows(house, "variance_by_sku")

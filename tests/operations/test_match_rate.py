@@ -14,6 +14,7 @@ from shared.operations.drift_sweep import EACH_DAY
 from shared.operations.match_desk import LOOKED_UP, MatchDesk, MatchReport
 from shared.store.tallies import Tallies
 from tests.operations.house import EAST, ERP, KEY, NOON, WEST, House, count, movement
+from tests.operations.test_losses_any_history import undo
 
 FIRST = NOON.date()
 TODAY = FIRST + timedelta(days=DAYS)
@@ -101,6 +102,26 @@ def test_an_adjustment_by_hand_breaks_the_row_at_its_location_alone(house: House
     assert (found.days_passed, found.why[0]) == (1, "1 of 7 days")
     assert found.why[1] == f"{NOON.date() + timedelta(days=5)}: 1 adjustments"
     assert not any("adjustments" in why for why in the_gate(house, WEST).why)
+
+
+@pytest.mark.parametrize("source", ["wms", "files"])
+def test_each_count_that_was_undone_breaks_the_row_once_whatever_was_counted(
+    house: House, source: str
+) -> None:
+    house.clock.now = NOON + timedelta(days=4)
+    wrong = [
+        count(f"{source}/wrong/{line}/count/", 4 * 1440 + 1, 77, key=StockKey(Sku(sku), EAST))
+        for line, sku in enumerate(("TEA", "MUG"))
+    ]
+    house.post(*wrong)
+    house.settle()
+    assert [undo(house, one) for one in wrong] == [True, True]
+    assert not undo(house, wrong[0])
+    house.settle()
+    house.clock.now = NOON + timedelta(days=DAYS)
+    day = next(one for one in report(house).days if one.day == FIRST + timedelta(days=4))
+    assert day.interventions == {"taken_back": 2}
+    assert not the_gate(house).passes
 
 
 def test_a_code_mapped_by_hand_counts_against_every_location(house: House) -> None:
