@@ -13,6 +13,7 @@ undone          it was in the ledger, and was taken back by compensating entries
 duplicate       in the ledger, but another message brought it first
 conflict        in the ledger with another effect; this one was refused
 compared        a number of someone who is not the authority: put beside the ledger, changes nothing
+noted           a number of one bin or lot of someone who is not the authority: compared with nothing
 told            a movement by someone who is not the authority: noted, changes nothing
 unknown_code    its code stands for nothing of ours; it waits in a case for the mapping
 waits_for_unit  its quantity cannot be said in whole base units; it waits for the item to be changed
