@@ -22,15 +22,17 @@ from datetime import datetime
 from typing import cast
 
 from shared.domain.cases import CaseKind, CaseStatus, case_id
-from shared.domain.events import instant, parse_instant
+from shared.domain.events import DemandEffect, instant, parse_instant
 from shared.domain.listing import KEPT_PUSHES, ListingState, Push
 from shared.domain.network import Channel
 from shared.domain.reservation import OrderLine
 from shared.domain.rollout import Mode
 from shared.domain.stock import ChannelId, Counter, EventKey, LocationId, MessageId, Quantity, Sku, StockKey
 from shared.domain.trace import Chain, Stage, Step, Trace, in_time
+from shared.domain.transfer import order_name
 from shared.operations.apply_message import failed_case
 from shared.operations.dead_letters import push_failed_case
+from shared.operations.footprint import undo_keys
 from shared.operations.message_view import EventOutcome, MessageView
 from shared.operations.push import push_case
 from shared.operations.reconcile import drift_case
@@ -45,7 +47,7 @@ from shared.store.observations import Observations
 from shared.store.orders import Orders
 from shared.store.registry import Registry
 from shared.store.rollouts import CHANNEL
-from shared.store.table import Table
+from shared.store.table import Item, Table
 
 MOST_CHAINS = 20
 """Chains of one answer."""
@@ -149,9 +151,10 @@ class Tracer:
         return Trace(self._all(facts[:MOST_CHAINS]), len(facts) > MOST_CHAINS)
 
     def _orders_named(self, order: str) -> Iterator[str]:
-        """Yield what an order may be called here: as it is, or as a reservation or a channel's order of that id."""
+        """Yield what an order may be called here: as it is, or as a reservation, a transfer or a channel's order of that id."""
         yield order
         yield f"reservation/{order}"
+        yield order_name(order)
         for channel in self._registry.network().channels:
             yield f"{channel}/{order}"
 
@@ -225,8 +228,23 @@ class Tracer:
             min(occurred, default=None),
             parse_instant(cast(str, item["posted_at"])),
             tuple((at, _by_counter(moved)) for at, moved in keys.items()),
-            () if item["entries"] else ("it is known, and moved nothing when it came",),
+            (
+                *(() if item["entries"] else ("it is known, and moved nothing when it came",)),
+                *self._undone_by(key, item),
+            ),
         )
+
+    def _undone_by(self, key: EventKey, item: Item) -> Iterator[str]:
+        """Say what took an event back, when, who did it and why, as far as that is kept."""
+        names = undo_keys(key, item).values()
+        found = self._table.get_many([event_key(name) for name in names])
+        for name in names:
+            back = found.get(event_key(name))
+            if back is not None:
+                refs = dict(cast("list[tuple[str, str]]", back["refs"]))
+                by = f" by {refs['undone_by']}" if "undone_by" in refs else ""
+                because = f": {refs['undone_because']}" if "undone_because" in refs else ""
+                yield f"it was undone{by} at {cast(str, back['posted_at'])}{because} (event {name})"
 
     def _of_outcome(self, event: EventOutcome, stored: StoredMessage) -> _Fact:
         """Return what is known of an event of a message: what the ledger holds, else why it holds nothing."""
@@ -248,7 +266,7 @@ class Tracer:
             stored.message.source,
             at,
             posted_at,
-            tuple((key, _signed(event.quantity)) for key in event.stock_keys),
+            tuple((key, _asked(event.what, event.quantity)) for key in event.stock_keys),
             () if event.outcome == "posted" else (said,),
         )
 
@@ -261,11 +279,12 @@ class Tracer:
             "fulfilment called off": line.unfulfilled,
             "returned": line.returns,
         }
-        rows = sorted(
+        rows = [
             (said.at, what, document, said)
             for what, documents in told.items()
-            for document, said in documents.items()
-        )
+            for document, said in sorted(documents.items())
+        ]
+        rows.sort(key=lambda row: row[0])  # of one instant, an order comes before what became of it
         for at, what, document, said in rows:
             brought = line.brought.get(said.event_key)
             place = LocationId(said.location) if said.location else line.place.location
@@ -276,7 +295,7 @@ class Tracer:
                 line.channel or "",
                 at,
                 None if brought is None else brought.posted_at,
-                ((StockKey(line.stock_key.sku, place), _signed(said.quantity)),),
+                ((StockKey(line.stock_key.sku, place), _asked(what, said.quantity)),),
             )
         for said in sorted(line.shipments.values(), key=lambda one: one.at):
             fact = self._posted(said.event_key)
@@ -403,7 +422,7 @@ class Tracer:
         """Name every case that can be open about a fact: their ids are made from what they are about."""
         names: list[str] = []
         if fact.message is not None:
-            kinds = (CaseKind.BAD_MESSAGE, CaseKind.BAD_ROWS, CaseKind.HELD)
+            kinds = (CaseKind.BAD_MESSAGE, CaseKind.BAD_ROWS, CaseKind.HELD, CaseKind.TRANSFER_MISNAMED)
             names += [case_id(kind, fact.source, fact.message) for kind in kinds]
             names.append(failed_case(fact.message))
         names += [case_id(kind, fact.event) for kind in _OF_ONE_EVENT]
@@ -439,8 +458,12 @@ def _push_steps(channel: ChannelId, key: StockKey, push: Push, posted_at: dateti
     return steps
 
 
-def _signed(units: Quantity | None) -> str:
-    return "" if units is None else f"{units:+d}"
+_ASKS_LESS = frozenset({DemandEffect.CANCELLED, DemandEffect.FULFILLED})
+
+
+def _asked(what: str, units: Quantity | None) -> str:
+    """Say by how many units an event asks more of a stock key, or less."""
+    return "" if units is None else f"{-units if what in _ASKS_LESS else units:+d}"
 
 
 def _by_counter(moved: Mapping[Counter, Quantity]) -> str:

@@ -34,6 +34,7 @@ from tests.operations.house import (
     shipment,
 )
 from tests.operations.scripted_channel import ScriptedChannel
+from tests.operations.test_undoing import undo
 
 
 def tracer(house: House) -> Tracer:
@@ -217,6 +218,43 @@ def test_a_reservation_is_followed_by_its_id() -> None:
         (chain.about.rpartition(": ")[2], chain.steps[-1].at) for chain in tracer(house).order(made.id).chains
     ]
     assert said == [("ordered 4 (1)", at(0)), ("cancelled 4 (release)", at(1))]
+
+
+def test_a_transfer_is_followed_by_its_id_and_what_was_ordered_comes_before_its_release() -> None:
+    house = House()
+    house.post(movement("R", -60, 30))
+    asked = house.transfers.request("ann", "r", EAST, LocationId("west"), [(TEA, 20)], "west runs out", None)
+    house.transfers.approve(asked.id, "ben", "a")
+    house.transfers.close(asked.id, "ben", "c", "not needed")
+
+    chains = tracer(house).order(asked.id).chains
+
+    assert [(chain.about.rpartition(": ")[2], chain.steps[-1].says) for chain in chains] == [
+        ("ordered 20 (1)", "TEA@east: +20"),
+        ("cancelled 20 (release)", "TEA@east: -20"),
+    ]
+    assert tracer(house).order(f"transfer/{asked.id}").chains == chains
+
+
+@pytest.mark.parametrize(
+    ("kind", "said"), [("receipt", " by ann"), ("count", "")], ids=["a movement", "a count"]
+)
+def test_an_event_that_was_undone_says_so_and_by_what(kind: str, said: str) -> None:
+    house = House()
+    told(house, "receipt", "R0", -60, 3)
+    message = told(house, kind, "R1", -1, 10)
+    [before] = tracer(house).message(message).chains
+    house.clock.advance(minutes=5)
+
+    undo(house, message)
+
+    reason = ": sent twice" if said else ""
+    key = f"wms/R1/1/{kind}/"
+    note = f"it was undone{said} at 2026-11-01T12:05:04.000000Z{reason} (event onecount/undo/{key})"
+    [by_message] = tracer(house).message(message).chains
+    [by_event] = tracer(house).event(EventKey(key)).chains
+    assert before.notes == ()
+    assert by_message.notes == by_event.notes == (note,)
 
 
 def test_a_push_names_the_postings_that_it_carried() -> None:
