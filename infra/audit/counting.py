@@ -43,8 +43,9 @@ class Count:
 
     Attributes
     ----------
-    keys, equal
-        Stock keys that any system has; those that all have under the same code with the same number.
+    keys, equal, empty
+        Stock keys that any system has; those of which all say the same number under the same code; those among them that
+        are 0 in some systems and missing in the others: nothing is there either way.
     by_majority, by_first
         Differing keys with a number that most systems say, and those measured by the first system.
     both, same
@@ -64,7 +65,7 @@ class Count:
         self._attributions = [Attribution(number, explanations[number]) for number in range(len(names))]
         self._worst: list[Worst] = []
         self._pairs = list(combinations(range(len(names)), 2))
-        self.keys = self.equal = self.by_majority = self.by_first = self.ambiguous = 0
+        self.keys = self.equal = self.empty = self.by_majority = self.by_first = self.ambiguous = 0
         self.both: Counter[tuple[int, int]] = Counter()
         self.same: Counter[tuple[int, int]] = Counter()
         self.held: Counter[int] = Counter()
@@ -81,7 +82,9 @@ class Count:
         self._add_pairs(of, compared)
         self._add_respelled(of)
         for odd in compared.odd:
-            if odd.deviations:
+            if not odd.deviations:
+                self._add_empty(odd, of)
+            else:
                 self.by_majority += odd.majority
                 self.by_first += not odd.majority
                 self._add_odd(odd, of)
@@ -126,6 +129,12 @@ class Count:
             ]
             self.both[one, other] += both - len(apart)
             self.same[one, other] += same - sum([mine[key] == theirs[key] for key in apart])
+
+    def _add_empty(self, odd: Odd, of: Slice) -> None:
+        """Count a key of which some systems say 0 and the others nothing: as the same, if under the same code."""
+        if not any(odd.key in held.spelled for held in of.systems):
+            self.equal += 1
+            self.empty += 1
 
     def _add_respelled(self, of: Slice) -> None:
         for number, held in enumerate(of.systems):

@@ -92,7 +92,10 @@ class Odd(NamedTuple):
 
 
 class Compared(NamedTuple):
-    """One shard compared: how many keys are the same in all systems, and those that are not, in order."""
+    """One shard compared: how many keys are the same in all systems, and those that are not, in order.
+
+    Those that are 0 in some systems and missing in the others are among the latter, with no deviation.
+    """
 
     equal: int
     odd: list[Odd]

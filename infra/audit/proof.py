@@ -5,7 +5,7 @@ What is taken is kept in words with the reason, and shown: a reader of the repor
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
@@ -148,6 +148,15 @@ class _Proof:
             f"it has {has}; a column can be named by its number too: #1",
         )
 
+    def _ask(self, setting: str, reason: str, columns: Iterable[int]) -> _AskError:
+        """Ask for one of some columns, each called so that it can be declared: by its number where not by its heading."""
+        lowered = [name.casefold() for name in self._names]
+        options = []
+        for at in columns:
+            is_plain = self._names[at] and lowered.count(lowered[at]) == 1
+            options.append(self._names[at] if is_plain else f"#{at + 1}")
+        return _AskError(setting, reason, options)
+
     def _sku(self) -> int:
         column = self._declared("sku-column")
         if column is not None:
@@ -165,10 +174,8 @@ class _Proof:
                 self._taken.append(f"SKU is {self._names[found[0]]!r} (its heading{beside})")
                 return found[0]
             if found:
-                raise _AskError(
-                    "sku-column", "several columns may be the SKU", [self._names[at] for at in found]
-                )
-        raise _AskError("sku-column", "no heading says which column is the SKU", self._names)
+                raise self._ask("sku-column", "several columns may be the SKU", found)
+        raise self._ask("sku-column", "no heading says which column is the SKU", range(len(self._names)))
 
     def _location(self) -> int | None:
         if self._settings.get("location-column") == "":
@@ -178,9 +185,7 @@ class _Proof:
             return column
         found = words.named(self._names, words.LOCATION)
         if len(found) > 1 and len({tuple(row[at] for row in self._opened.sample) for at in found}) > 1:
-            raise _AskError(
-                "location-column", "several columns may be the place", [self._names[at] for at in found]
-            )
+            raise self._ask("location-column", "several columns may be the place", found)
         if found:
             self._taken.append(f"place is {self._names[found[0]]!r} (its heading)")
             return found[0]
@@ -196,11 +201,10 @@ class _Proof:
                 self._taken.append(f"{what} is {self._names[found[0]]!r} (its heading)")
                 return found[0]
             if found and role is Role.PRICES:
-                raise _AskError(
-                    "price-column", "several columns may be the price", [self._names[at] for at in found]
-                )
+                raise self._ask("price-column", "several columns may be the price", found)
         if role is Role.PRICES:
-            raise _AskError("price-column", "no heading says which column is the price", self._names)
+            reason = "no heading says which column is the price"
+            raise self._ask("price-column", reason, range(len(self._names)))
         return None
 
     def _quantities(self, sku: int, location: int | None) -> tuple[tuple[tuple[int, str], ...], str]:
@@ -220,12 +224,41 @@ class _Proof:
         by_place = self._wide()
         if by_place and location is None:
             return by_place, ""
+        self._must_hold_numbers(sku)
         numeric = [at for at in range(len(self._names)) if at != sku and self._is_numeric(at)]
-        options = [self._names[at] for at in numeric or range(len(self._names))]
         reason = "no heading says which column is the quantity"
+        if unread := self._called_quantity(sku):
+            reason = f"{self._names[unread[0]]!r} would be the quantity, but {self._why_no_number(unread[0])}"
         if 1 < len(numeric) <= _MOST_PLACES_ASKED:
             reason += " (if each of them is a place, declare --location-columns)"
-        raise _AskError("quantity-column", reason, options)
+        others = [at for at in range(len(self._names)) if at != sku]
+        raise self._ask("quantity-column", reason, numeric or others)
+
+    def _must_hold_numbers(self, sku: int) -> None:
+        """Refuse a file whose heading says which column is the quantity, while no column holds numbers.
+
+        Raises
+        ------
+        AuditError
+        """
+        unread = self._called_quantity(sku)
+        if unread and not any(self._is_numeric(at) for at in range(len(self._names)) if at != sku):
+            raise AuditError(
+                self._file,
+                f"column {self._names[unread[0]]!r} is the quantity by its heading, but {self._why_no_number(unread[0])}",
+                "export the quantity as plain numbers (12, not '12 pcs'), or give another file",
+            )
+
+    def _called_quantity(self, sku: int) -> list[int]:
+        """Return the columns that are a quantity by their heading."""
+        groups = (words.ON_HAND, words.AVAILABLE, words.PLAIN)
+        return [at for group in groups for at in words.named(self._names, group) if at != sku]
+
+    def _why_no_number(self, column: int) -> str:
+        cells = [row[column] for row in self._opened.sample if row[column].strip()]
+        if not cells:
+            return f"it is empty in the first {len(self._opened.sample)} rows"
+        return f"what it holds is no number, as {next(cell for cell in cells if digits_of(cell) is None)!r}"
 
     def _quantity(self) -> tuple[int | None, str]:
         groups = {
@@ -238,9 +271,7 @@ class _Proof:
         }
         for what, found in groups.items():
             if len(found) > 1:
-                raise _AskError(
-                    "quantity-column", f"several columns may be {what}", [self._names[at] for at in found]
-                )
+                raise self._ask("quantity-column", f"several columns may be {what}", found)
         on_hand, available, plain = (next(iter(found), None) for found in groups.values())
         if on_hand is not None:
             beside = (
@@ -270,9 +301,7 @@ class _Proof:
                     plain,
                     f"{names[plain]!r} less {names[at]!r} is {names[available]!r} in {fits} of {len(rows)} rows",
                 )
-        raise _AskError(
-            "quantity-column", "two columns may be the quantity", [self._names[plain], self._names[available]]
-        )
+        raise self._ask("quantity-column", "two columns may be the quantity", [plain, available])
 
     def _wide(self) -> tuple[tuple[int, str], ...]:
         known = [

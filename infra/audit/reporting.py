@@ -197,6 +197,11 @@ class _Writer:
                 notes.append(
                     f"{name}: codes such as {mangled[0]!r} look as if a spreadsheet had rewritten them"
                 )
+        if of.count.empty:
+            notes.append(
+                f"{of.count.empty:,} keys are 0 in some systems and missing in others: nothing is there either way, so they "
+                "count as the same"
+            )
         if of.count.ambiguous:
             notes.append(
                 f"{of.count.ambiguous:,} codes could be several others if spelling is ignored; they were left apart"

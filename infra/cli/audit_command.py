@@ -5,6 +5,7 @@ Exit codes beside those of every command: 3 when the match rate is below ``--fai
 
 from __future__ import annotations
 
+import math
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from decimal import Decimal
@@ -44,6 +45,16 @@ def _setting_options(function: Callable[..., Any]) -> Callable[..., Any]:
     return function
 
 
+class _Percent(click.FloatRange):
+    """A percentage. What is no number at all (``nan``) lies within every range, as it compares with nothing."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        number = float(super().convert(value, param, ctx))
+        if math.isnan(number):
+            self.fail(f"{value!r} is no number; give one from 0 to 100.", param, ctx)
+        return number
+
+
 _FILE = click.Path(exists=True, dir_okay=False, readable=True, path_type=Path)
 
 
@@ -60,9 +71,7 @@ _FILE = click.Path(exists=True, dir_okay=False, readable=True, path_type=Path)
     "--top", type=click.IntRange(0, 1000), default=10, show_default=True, help="Worst keys to show."
 )
 @click.option("--currency", default="", help="What to write behind money.")
-@click.option(
-    "--fail-below", type=click.FloatRange(0, 100), help="Exit with 3 if fewer percent of the keys match."
-)
+@click.option("--fail-below", type=_Percent(0, 100), help="Exit with 3 if fewer percent of the keys match.")
 @click.option("--ask/--no-ask", default=None, help="Ask what cannot be proven.  [default: at a terminal]")
 @_setting_options
 @click.pass_context

@@ -154,6 +154,46 @@ def test_a_quantity_that_is_no_number_is_set_aside_and_not_zero(folder: Path) ->
 
 
 @pytest.mark.parametrize(
+    ("cell", "why"),
+    [
+        ("12 pcs", "what it holds is no number, as '12 pcs'"),
+        ("5 %", "what it holds is no number, as '5 %'"),
+        ("NaN", "what it holds is no number, as 'NaN'"),
+        ("", "it is empty in the first 9 rows"),
+    ],
+)
+def test_a_quantity_without_numbers_is_refused_and_no_other_column_proposed(
+    folder: Path, cell: str, why: str
+) -> None:
+    erp = file(folder, "erp.csv", "sku,qty\n" + "".join(f"A{n},{cell}\n" for n in range(9)))
+
+    with pytest.raises(AuditError) as raised:
+        look([plain(folder), erp])
+
+    assert str(raised.value) == f"erp.csv: column 'qty' is the quantity by its heading, but {why}"
+    assert "plain numbers" in raised.value.remedy
+
+
+def test_another_column_with_numbers_is_asked_where_the_quantity_holds_none(folder: Path) -> None:
+    erp = file(folder, "erp.csv", "sku,qty,boxes\n" + "".join(f"A{n},{n} pcs,{n}\n" for n in range(9)))
+
+    [question] = asked(plain(folder), erp)
+
+    assert question.options == ("boxes",)
+    assert question.reason == "'qty' would be the quantity, but what it holds is no number, as '0 pcs'"
+
+
+def test_columns_that_share_a_heading_are_proposed_by_their_number(folder: Path) -> None:
+    erp = file(folder, "erp.csv", "sku,qty,Qty\n" + "".join(f"A{n},{n},0\n" for n in range(9)))
+
+    [question] = asked(plain(folder), erp)
+
+    assert (question.setting, question.options) == ("quantity-column", ("#2", "#3"))
+    report = look([plain(folder), erp], declared={"erp.csv": {"quantity-column": question.options[0]}})
+    assert quantities(report)["A8"] == 8
+
+
+@pytest.mark.parametrize(
     ("header", "setting", "options"),
     [
         ("code a,code b,qty", "sku-column", ("code a", "code b", "qty")),

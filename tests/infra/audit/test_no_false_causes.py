@@ -178,6 +178,31 @@ def test_no_amount_is_said_where_no_key_has_a_price(tmp_path: Path) -> None:
     assert "0.00</" not in text + page
 
 
+def test_what_one_system_lacks_and_the_others_have_none_of_is_the_same(tmp_path: Path) -> None:
+    ours, theirs = tmp_path / "wms.csv", tmp_path / "shop.csv"
+    ours.write_text("sku,qty\nA,5\nB,0\nC,7\nD,0\nE,2\n")
+    theirs.write_text("sku,qty\nA,5\nC,7\nE,2\n")
+
+    report = look([ours, theirs])
+
+    assert (report.keys, report.equal, report.rate, report.causes, report.worst) == (5, 5, "100.00 %", [], [])
+    [pair] = report.pairs
+    assert (pair.both, pair.equal, pair.only_one) == (3, 3, 2)
+    assert any(note.startswith("2 keys are 0 in some systems and missing in others") for note in report.notes)
+
+
+def test_every_key_that_is_no_match_is_listed(tmp_path: Path) -> None:
+    files = [tmp_path / name for name in ("a.csv", "b.csv", "c.csv")]
+    files[0].write_text("sku,qty\nA,5\nB,0\nC,7\nD,0\nE,-2\n")
+    files[1].write_text("sku,qty\nA,5\nB,3\nC,7\n")
+    files[2].write_text("sku,qty\nA,5\nC,7\nD,0\nE,-2\n")
+
+    report = look(files)
+
+    assert (report.keys, report.equal) == (5, 3)
+    assert {shown.sku for shown in report.worst} == {"B", "E"}
+
+
 def test_equal_files_with_prices_have_nothing_in_question(tmp_path: Path) -> None:
     files, prices = with_losses(tmp_path, ["TEA-00001"])
 

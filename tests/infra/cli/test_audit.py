@@ -111,6 +111,10 @@ def test_a_match_rate_below_the_limit_exits_with_3(
         (["wms", "shop", "--sku-column", "wms.csv=Item"], "wms.csv: has no column 'Item'"),
         (["wms", "shop", "--decimal", "wms.csv=dot"], "'dot' is no way to write numbers"),
         (["wms", "shop", "--encoding", "wms.csv=klingon"], "the encoding 'klingon' is not known"),
+        (["wms", "shop", "--fail-below", "nan"], "'nan' is no number; give one from 0 to 100"),
+        (["wms", "shop", "--fail-below", "inf"], "not in the range 0<=x<=100"),
+        (["wms", "shop", "--fail-below", "-1"], "not in the range 0<=x<=100"),
+        (["wms", "shop", "--fail-below", "100.1"], "not in the range 0<=x<=100"),
     ],
 )
 def test_a_wrong_call_says_what_is_wrong(
