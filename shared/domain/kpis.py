@@ -88,7 +88,7 @@ def of_journal(tallies: Iterable[Tallied]) -> list[Kpi]:
 
 
 def goal(tallies: Iterable[Tallied], last: date) -> Kpi:
-    """Return how far the match rate has come since counting began, at most ``GOAL_DAYS`` before the last day."""
+    """Return how far the match rate has come since counting began: of the first week in ``tallies``, and of the last."""
     by_day: defaultdict[date, Matches] = defaultdict(Matches)
     for place, tally in tallies:
         if tally["counted"]:

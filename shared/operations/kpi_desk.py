@@ -16,10 +16,11 @@ from shared.domain.drift_report import drift_report
 from shared.domain.durations import Durations
 from shared.domain.handoffs import OURSELVES
 from shared.domain.kpis import (
-    GOAL_DAYS,
     NOT_MEASURED,
+    WEEK,
     Kpi,
     Row,
+    Tallied,
     goal,
     of_cases,
     of_confirmations,
@@ -62,7 +63,7 @@ class KpiDesk:
     def report(self, first: date, last: date) -> list[Kpi]:
         """Return every figure of some days, both ends included; those that are not measured last."""
         locations = self._registry.network().locations
-        earliest = min(first, last - timedelta(days=GOAL_DAYS - 1))
+        earliest = min(first, last - WEEK + timedelta(days=1))
         tallies = [found for at in locations for found in self._tallies.between(at, earliest, last)]
         cases = list(self._cases.every())
         drifts = (case for case in cases if case.kind is CaseKind.DRIFT)
@@ -89,9 +90,19 @@ class KpiDesk:
             of_orders((at, one) for at in locations for one in self._tallies.filled(at, first, last)),
             of_worth(worth),
             of_losses((one for one in tallies if one[0].day >= first), worth),
-            goal(tallies, last),
+            goal([*self._first_week(earliest), *tallies], last),
             *NOT_MEASURED,
         ]
+
+    def _first_week(self, before: date) -> Iterator[Tallied]:
+        """Yield the counters of the first week of counting, of its days before one."""
+        locations, began = self._registry.network().locations, before
+        for location in locations:
+            began = self._tallies.first_compared(location, began) or began
+        if began < before:
+            last = min(began + WEEK, before) - timedelta(days=1)
+            for location in locations:
+                yield from self._tallies.between(location, began, last)
 
     def _worth(self, first: date, last: date) -> Iterator[tuple[LocationId, date, Counter[str]]]:
         for location in self._registry.network().locations:

@@ -90,6 +90,11 @@ class Tallies:
             day, source = _day_and(item)
             yield Place(location, day, SourceId(source)), numbers_of(item)
 
+    def first_compared(self, location: LocationId, last: date) -> date | None:
+        """Return the first day, up to one, on which a count of the shelf was compared with the book at a location."""
+        days = (place.day for place, tally in self.between(location, date.min, last) if tally["counted"])
+        return next(days, None)
+
     def off(self, location: LocationId, first: date, last: date) -> Iterator[Off]:
         """Yield the stock keys of a location whose counts did not match, day by day."""
         pk = off_key(StockKey(Sku(""), location), "").pk

@@ -296,6 +296,37 @@ def test_the_goal_compares_the_first_week_of_counting_with_the_last(house: House
     assert (found["began_rate"], found["now_rate"], found["goal_rate"]) == (0, 10_000, 9_950)
 
 
+@pytest.mark.parametrize("last", [20, 95, 150])
+def test_the_first_week_of_counting_stays_what_it_was_however_long_ago_and_wherever_it_was(last: int) -> None:
+    house, west = House(), StockKey(TEA, WEST)
+    house.post(count("wms/o/1/count/", -120, 100), count("wms/o/2/count/", -120, 100, key=west))
+    for day, key, said in [
+        (3, KEY, 101),
+        (5, west, 100),
+        (12, KEY, 102),
+        (15, KEY, 102),
+        (20, west, 100),
+        (95, KEY, 102),
+        (150, KEY, 102),
+    ]:
+        house.clock.now = NOON + day * DAY
+        house.post(count(f"wms/c/{day}/count/", day * 1440, said, key=key))
+    house.settle()
+    desk = KpiDesk(Tallies(house.stock), house.traffic, house.cases, Transfers(house.stock), house.registry)
+    told = {one.name: one.rows for one in desk.report(FIRST + (last - 1) * DAY, FIRST + last * DAY)}
+    [found] = told["goal"]
+    assert (found["began_on"], found["day"]) == (str(FIRST + 3 * DAY), last - 2)
+    assert (found["began_rate"], found["now_rate"]) == (5_000, 10_000)
+
+
+def test_days_before_anything_was_counted_have_no_goal(house: House) -> None:
+    house.clock.now = NOON + 9 * DAY
+    house.post(count("wms/c/1/count/", 9 * 1440, 100))
+    house.settle()
+    assert kpis(house, days=9)["goal"].rows == ()
+    assert kpis(house, days=10)["goal"].rows[0]["began_on"] == str(FIRST + 9 * DAY)
+
+
 def costs(house: House, sku: str, cost: str) -> None:
     """Declare what an item stands in the books for."""
     item = house.registry.items.find([Sku(sku)]).get(Sku(sku), Item(Sku(sku)))
