@@ -46,6 +46,7 @@ def metrics(said: str) -> list[dict[str, Any]]:
 
 def test_the_match_rate_tells_counts_systems_days_and_the_gate(aws: Aws) -> None:
     received(aws, 20, 60)
+    counted(20, "opening")
     counted(18, "k1")
     counted(18, "k2")
     flow(aws)
@@ -85,6 +86,7 @@ def test_what_is_counted_is_published_as_metrics_of_few_dimensions_and_once(
     aws: Aws, capsys: pytest.CaptureFixture[str]
 ) -> None:
     received(aws, 20, 60)
+    counted(20, "opening")
     counted(18, "k1")
     capsys.readouterr()
     flow(aws)
@@ -124,6 +126,7 @@ def test_a_push_that_fails_is_published_by_channel(aws: Aws, capsys: pytest.Capt
 
 def test_the_key_figures_are_told_with_what_is_not_measured(aws: Aws) -> None:
     received(aws, 20, 60)
+    counted(20, "opening")
     counted(18, "k1")
     flow(aws)
     said = api("GET /v1/kpis", scopes="viewer")
