@@ -2,7 +2,8 @@
 
 The oracle knows nothing of journals: it takes the counts that stand, in the order in which they were taken, and what
 moved between them. A count of the shelf is off by what it says, less what the count before it said and what moved since;
-the earliest counts are off by nothing; and adjustments add what they say.
+the earliest counts are off by nothing; and adjustments add what they say. Where counts may wait, or bins are counted, it
+takes by how much a count is off from the ledger, whose own properties say that this is right.
 """
 
 from __future__ import annotations
@@ -16,12 +17,17 @@ from typing import NamedTuple
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shared.domain.events import Count, Event, Movement, MovementKind, Origin
+from shared.domain.events import Count, Event, Leg, Movement, MovementKind, Origin
+from shared.domain.ledger import Standing
 from shared.domain.messages import Message
-from shared.domain.stock import MessageId, SourceId
+from shared.domain.network import Grain
+from shared.domain.stock import WHOLE, Leaf, SourceId
 from shared.sources.contract import Report
+from shared.store.ledger_items import standing_count
+from shared.store.registry import Network
 from shared.store.tallies import Tallies
 from tests.operations.house import EAST, KEY, ORIGIN, WMS, House, at, count, movement
+from tests.operations.test_waiting_counts import LIMIT, careful, hasty_clocks
 
 MESSAGE = Message(ORIGIN.message_id, WMS, b"", at(0), {})
 SHELF, FILES = WMS, SourceId("files")
@@ -36,6 +42,8 @@ class Counts(NamedTuple):
     version: int
     minute: int
     units: int
+    leaf: Leaf = WHOLE
+    is_vague: bool = False
 
     @property
     def rank(self) -> tuple[int, str, str]:
@@ -44,9 +52,11 @@ class Counts(NamedTuple):
 
     @property
     def event(self) -> Count:
-        name = f"{self.source}/D{self.document}/1/count/{self.version}"
+        name = f"{self.source}/D{self.document}/{self.leaf}/count/{self.version}"
         said = count(name, self.minute, self.units, version=str(self.version))
-        return replace(said, document=f"D{self.document}", origin=Origin(self.source, MessageId("m")))
+        document, origin = f"D{self.document}/{self.leaf}", Origin(self.source, ORIGIN.message_id)
+        since = at(self.minute - 2) if self.is_vague else None
+        return replace(said, document=document, origin=origin, leaf=self.leaf, since=since)
 
 
 class Moves(NamedTuple):
@@ -57,31 +67,43 @@ class Moves(NamedTuple):
     kind: MovementKind
     minute: int
     units: int
+    leaf: Leaf = WHOLE
 
     @property
     def event(self) -> Movement:
         name = f"{self.source}/M{self.document}/1/{self.kind}/"
-        return movement(name, self.minute, self.units, kind=self.kind)
+        leg = Leg(EAST, self.units, leaf=self.leaf)
+        return replace(movement(name, self.minute, self.units, kind=self.kind), legs=(leg,))
 
 
 Fact = Counts | Moves
 
 
 def counts(version: int) -> st.SearchStrategy[Counts]:
+    sources = st.sampled_from([SHELF, FILES])
     return st.builds(
-        Counts, st.integers(1, 4), st.sampled_from([SHELF, FILES]), st.just(version), MINUTES, UNITS
+        Counts,
+        st.integers(1, 4),
+        sources,
+        st.just(version),
+        MINUTES,
+        UNITS,
+        leaf=st.just(WHOLE),
+        is_vague=st.just(False),
     )
 
 
 MOVES = st.builds(
     Moves,
     st.integers(1, 9),
-    st.sampled_from([WMS, SourceId("shopify"), SourceId("manual")]),
+    st.sampled_from([WMS, SourceId("oms"), SourceId("manual")]),
     st.sampled_from([MovementKind.SHIPMENT, MovementKind.RECEIPT, MovementKind.ADJUSTMENT]),
     MINUTES,
     st.integers(-9, 9).filter(bool),
+    leaf=st.just(WHOLE),
 )
 TOLD = st.one_of(counts(1), counts(2), MOVES)
+LEAVES = st.sampled_from([WHOLE, Leaf("A"), Leaf("B")])
 UNDONE = st.integers(0, 9)
 """Somebody has one of the facts undone that were told so far."""
 
@@ -166,3 +188,41 @@ def test_in_whatever_order_they_arrive_all_counts_but_the_earliest_are_compared_
     minutes = [one.minute for one in facts if isinstance(one, Counts)]
     compared = summed(house)
     assert compared["counted"] + compared["read"] == sum(minute > min(minutes) for minute in minutes)
+
+
+def standing(house: House) -> list[Standing]:
+    """Return the counts of the tea that stand, as they are stored."""
+    items = (item for item in house.stock.scan() if str(item["pk"]).startswith("CNT#"))
+    return [standing_count(item) for item in items]
+
+
+@given(
+    st.sampled_from([careful(approve_beyond=LIMIT), hasty_clocks()]),
+    st.sampled_from([Grain.LOCATION, Grain.BIN]),
+    st.lists(st.tuples(st.one_of(TOLD, TOLD, UNDONE), LEAVES, st.booleans(), st.booleans()), max_size=14),
+)
+def test_in_bins_and_with_counts_that_wait_it_is_what_the_counts_that_stand_are_off_by(
+    declared: Network, grain: Grain, steps: list[tuple[Fact | int, Leaf, bool, bool]]
+) -> None:
+    place = replace(declared.locations[EAST], grain=grain)
+    house = House(replace(declared, locations={**declared.locations, EAST: place}))
+    house.clock.advance(hours=3)
+    told, adjusted = dict[str, Fact](), Counter[str]()
+    for step, leaf, is_vague, is_counted in steps:
+        if isinstance(step, int):
+            fact = list(told.values())[step % len(told)] if told else None
+            if fact is not None and undo(house, fact.event):
+                del adjusted[fact.event.key]
+        else:
+            step = step._replace(leaf=leaf if grain is Grain.BIN else WHOLE)
+            fact = step._replace(is_vague=is_vague) if isinstance(step, Counts) else step
+            if told.setdefault(fact.event.key, fact) is fact:
+                house.post(fact.event)
+                adjusted[fact.event.key] = fact.units if is_adjustment(fact) else 0
+        if is_counted:
+            house.event_counter.all_of([KEY])
+    house.event_counter.all_of([KEY])
+    found = standing(house)
+    opening = min((one.mark.as_of for one in found), default=None)
+    off = sum(one.variance for one in found if one.source == SHELF and one.mark.as_of != opening)
+    assert lost(house) == -off - adjusted.total()
