@@ -49,7 +49,8 @@ class Activity:
         What movements changed that nobody has taken back, and by how much each count corrects what was known: as it
         stands now, so what was told late and had been counted already corrects nothing.
     opened_at
-        When the count was taken that it began with, which corrects nothing; None where it began with anything else.
+        When the earliest count that stands was taken: before it nobody knew what there was, so it corrects nothing. None
+        where it was never counted.
     is_complete
         False where more happened than was read: then it begins later than ``since`` says.
     """

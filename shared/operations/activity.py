@@ -22,6 +22,7 @@ from shared.store.ledger import Ledger
 from shared.store.ledger_items import JournalEntry
 from shared.store.orders import Orders
 from shared.store.table import Table
+from shared.store.tallies import Tallies
 
 LOOK_BACK = timedelta(days=7)
 """How far back is looked: a week has every weekday once."""
@@ -45,6 +46,7 @@ class ActivityReader:
         self._table = table
         self._ledger = Ledger(table)
         self._orders = Orders(table)
+        self._tallies = Tallies(table)
         self._clock = clock
 
     def keys(self, locations: Collection[LocationId], most: int = MOST_KEYS) -> tuple[list[StockKey], bool]:
@@ -84,12 +86,21 @@ class ActivityReader:
             for one in line.shipments.values()
             if one.at >= since and one.location in ("", key.location)
         ]
-        opening = self._ledger.opening(key)
-        opened_at = None if opening is None else opening[1]
+        opened_at = self._opened_at(key, entries)
         found = (*_moved(entries), *_corrected(entries, opened_at))
         changes = tuple(change for change in found if change.at >= since)
         is_complete = complete and len(lines) <= MOST_LINES
         return Activity(key, since, now, tuple(sold), changes, tuple(shipped), is_complete, opened_at)
+
+    def _opened_at(self, key: StockKey, entries: Sequence[JournalEntry]) -> datetime | None:
+        """Return the instant of the earliest counts that stand; None where none does.
+
+        What was not read of the journal is known by how far its counters have come (``domain/tallies.py``).
+        """
+        read = {at for at, _ in _counts_that_stand(entries)}
+        if entries and entries[-1].seq > 0 and (known := self._tallies.progress([key])[key].opening):
+            read.add(known)
+        return min(read, default=None)
 
     def _entries(self, key: StockKey, since: datetime) -> tuple[list[JournalEntry], bool]:
         """Return the newest journal entries back to an instant, and whether those are all."""
@@ -119,6 +130,17 @@ def _moved(entries: Sequence[JournalEntry]) -> Iterator[Change]:
     for (event, at), units in found.items():
         if units:
             yield Change(at, units, kind_of(event), event)
+
+
+def _counts_that_stand(entries: Sequence[JournalEntry]) -> set[tuple[datetime, EventKey]]:
+    """Return the counts of what is on hand that stand by some entries, newest first: as of when, and which."""
+    stands = set[tuple[datetime, EventKey]]()
+    for line in (line for entry in reversed(entries) for line in entry.lines):
+        if line.slot.counter is Counter.ON_HAND and line.cause is Cause.COUNT:
+            stands.add((line.valid_at, line.event_key))
+        elif line.slot.counter is Counter.ON_HAND and line.cause is Cause.RETRACTED:
+            stands.discard((line.valid_at, line.of_count))
+    return stands
 
 
 def _corrected(entries: Sequence[JournalEntry], opened_at: datetime | None) -> Iterator[Change]:

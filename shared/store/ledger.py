@@ -145,10 +145,6 @@ class Ledger:
         untouched = any((clocks.get(slot) or Clock()).last_valid_at is None for slot in slots)
         if rules.approve_beyond is None or not untouched or is_new(clocks):
             return None
-        return self.opening(key)
-
-    def opening(self, key: StockKey) -> Opening | None:
-        """Return whose counts a stock key began with; None where it began with anything else, or has not begun."""
         first = next((entry for entry in self.entries(key, 0, FIRST_ENTRIES) if entry.lines), None)
         return None if first is None else opened_by(first.lines)
 

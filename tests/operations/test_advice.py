@@ -140,6 +140,32 @@ def test_the_opening_count_of_a_stock_key_corrects_nothing() -> None:
     assert adviser(house).counts().by == "counts corrected 0 of 1200 units that moved"
 
 
+def test_the_first_count_corrects_nothing_also_where_movements_were_told_before_it() -> None:
+    house = House()
+    shipped_all_day(house)
+    told(house, "count", "OPENING", 60, 2000)
+    assert adviser(house).counts().by == "counts corrected 0 of 1200 units that moved"
+
+    undo(house, told(house, "count", "EARLIER", 1, 3100))
+
+    told(house, "count", "C2", 90, 1990)
+    assert adviser(house).counts().by == "counts corrected 10 of 1200 units that moved"
+
+
+def test_the_first_count_is_known_also_where_it_lies_before_what_is_read() -> None:
+    house = House()
+    told(house, "receipt", "R0", -2, 2000)
+    told(house, "count", "OPENING", -1, 2100)
+    house.clock.now = NOON + timedelta(days=40)
+    lately = 39 * 24 * 60
+    for number in range(110):
+        house.post(movement(f"wms/S{number}/1/shipment/", lately + number, -10))
+    house.settle()
+    house.post(count("wms/C1/1/count/", lately + 600, 990))
+
+    assert adviser(house).counts().by == "counts corrected 10 of 1100 units that moved"
+
+
 def test_what_was_counted_already_and_told_late_is_no_correction() -> None:
     house = House()
     told(house, "count", "OPENING", 0, 2000)
