@@ -144,8 +144,9 @@ def count_entries(
         if opening is not None and not _may_move(opening, changes):
             _count_counts(counted, entry, (opening, opening), _touched(changes), changes, is_physical)
         elif changes:
-            before_it = chain(earlier(), (one.lines for one in entries[:number]))
-            stood = {} if opening is None else _standing(before_it)
+            stood: Mapping[_CountAt, Quantity] = {}
+            if opening is not None:
+                stood = _standing(chain(earlier(), (one.lines for one in entries[:number])))
             now = min((count.at for count in _after(stood, changes)), default=None)
             _count_counts(counted, entry, (opening, now), stood, changes, is_physical)
             opening = now
@@ -205,18 +206,23 @@ def _after(
 ) -> dict[_CountAt, Quantity]:
     """Return the counts that stand after an entry, each with its variance, from those that stood before it."""
     stands = dict(stood)
+    _apply(stands, changes)
+    return stands
+
+
+def _apply(stands: dict[_CountAt, Quantity], changes: Mapping[_CountAt, _Change]) -> None:
     for count, change in changes.items():
         if change.stands:
             stands[count] = stands.get(count, 0) + change.variance
         else:
             stands.pop(count, None)
-    return stands
 
 
 def _standing(entries: Iterable[Sequence[Line]]) -> dict[_CountAt, Quantity]:
+    """Return the counts that stand after all entries of a journal, each with its variance."""
     stands: dict[_CountAt, Quantity] = {}
     for lines in entries:
-        stands = _after(stands, _changes(lines))
+        _apply(stands, _changes(lines))
     return stands
 
 
