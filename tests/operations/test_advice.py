@@ -154,14 +154,15 @@ def test_the_first_count_corrects_nothing_also_where_movements_were_told_before_
 
 def test_the_first_count_is_known_also_where_it_lies_before_what_is_read() -> None:
     house = House()
-    told(house, "receipt", "R0", -2, 2000)
-    told(house, "count", "OPENING", -1, 2100)
+    told(house, "receipt", "R0", -2, 3000)
+    told(house, "count", "OPENING", -1, 3100)
+    for number in range(110):
+        house.post(movement(f"wms/S{number}/1/shipment/", number, -10))
     house.clock.now = NOON + timedelta(days=40)
     lately = 39 * 24 * 60
-    for number in range(110):
-        house.post(movement(f"wms/S{number}/1/shipment/", lately + number, -10))
+    house.post(movement("wms/S/1/shipment/", lately, -1100))
     house.settle()
-    house.post(count("wms/C1/1/count/", lately + 600, 990))
+    house.post(count("wms/C1/1/count/", lately + 600, 890))
 
     assert adviser(house).counts().by == "counts corrected 10 of 1100 units that moved"
 
