@@ -241,11 +241,13 @@ def anybody_is_believed() -> list[Replacement]:
     """A count of a source that is only to be compared is written to the ledger."""
     original = resolve._judge
 
-    def judge(event: Any, fact: Fact, source: Source, network: Any, resolution: Any) -> None:
+    def judge(
+        event: Any, fact: Fact, source: Source, network: Any, resolution: Any, *, is_partial: bool
+    ) -> None:
         if isinstance(event, Count) and event.element == "on_hand":
             resolution.facts.append(fact)
         else:
-            original(event, fact, source, network, resolution)
+            original(event, fact, source, network, resolution, is_partial=is_partial)
 
     return [(resolve, "_judge", judge)]
 
@@ -461,9 +463,11 @@ def observation_is_a_fact() -> list[Replacement]:
     """What a non-authority says of a movement moves stock too."""
     original = resolve._judge
 
-    def judge(event: Any, fact: Fact, source: Source, network: Any, resolution: Any) -> None:
+    def judge(
+        event: Any, fact: Fact, source: Source, network: Any, resolution: Any, *, is_partial: bool
+    ) -> None:
         told = resolution.told
-        original(event, fact, source, network, resolution)
+        original(event, fact, source, network, resolution, is_partial=is_partial)
         if resolution.told > told:
             resolution.facts.append(fact)
 
