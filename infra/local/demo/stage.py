@@ -104,11 +104,11 @@ class Stage:
 
     def shop_shows(self, sku: str) -> int | None:
         """Return the number that the shop shows."""
-        return self.channels.shop.levels.get((str(self.items[Sku(sku)]), "7001"))
+        return self.channels.shown("shopify", str(self.items[Sku(sku)]), "7001")
 
     def marketplace_shows(self, sku: str) -> int | None:
         """Return the number that the marketplace shows."""
-        return self.channels.receiver("marketplace").levels.get((f"M-{sku}", "EAST"))
+        return self.channels.shown("marketplace", f"M-{sku}", "EAST")
 
     def shop_writes(self, sku: str) -> list[Mapping[str, object]]:
         """Return every quantity written to the shop for an item: from which number to which."""
@@ -231,7 +231,7 @@ def send(method: str, url: str, body: object, headers: Mapping[str, str]) -> Ans
     raw = body if isinstance(body, bytes) or body is None else json.dumps(body).encode()
     request = urllib.request.Request(url, raw, dict(headers), method=method)
     try:
-        with urllib.request.urlopen(request, timeout=60) as found:
+        with urllib.request.urlopen(request, timeout=WAIT_S) as found:
             status, text = found.status, found.read()
     except urllib.error.HTTPError as error:
         status, text = error.code, error.read()

@@ -124,6 +124,12 @@ class FakeChannels:
             if "channels" not in self._servers:
                 self._listen("channels", self.port)
 
+    def shown(self, channel: str, item: str, at: str) -> int | None:
+        """Return the number that a channel shows; the call that made it so is in ``calls_of`` by then."""
+        with self._lock:
+            levels = self.shop.levels if channel == SHOP else self.receiver(channel).levels
+            return levels.get((item, at))
+
     def calls_of(self, channel: str) -> list[LoggedCall]:
         """Return what that channel was asked, in order."""
         with self._lock:
@@ -173,24 +179,26 @@ class FakeChannels:
 
         def run(_: UserError | None) -> Reply:
             reads = method == "GET"
-            reply = receiver.show(headers, query) if reads else receiver.receive(headers, body)
-            facts = {"key": headers.get("idempotency-key"), "quantities": tuple(offers_in(body))}
-            self.log(channel, "read" if reads else "write", reply, summary(reply.body), **facts)
+            with self._lock:
+                reply = receiver.show(headers, query) if reads else receiver.receive(headers, body)
+                facts = {"key": headers.get("idempotency-key"), "quantities": tuple(offers_in(body))}
+                self.log(channel, "read" if reads else "write", reply, summary(reply.body), **facts)
             return reply
 
         return Exchange(channel, method == "POST", run)
 
     def _run_shop(self, call: Call, injected: UserError | None) -> Reply:
         call.injected = injected
-        reply = Reply(HTTPStatus.OK, self.graphql.run(call))
-        self.log(
-            SHOP,
-            "write" if call.writes else "read",
-            reply,
-            _shop_outcome(call, reply.body),
-            key=call.key,
-            quantities=tuple(asdict(entry) for entry in call.quantities),
-        )
+        with self._lock:
+            reply = Reply(HTTPStatus.OK, self.graphql.run(call))
+            self.log(
+                SHOP,
+                "write" if call.writes else "read",
+                reply,
+                _shop_outcome(call, reply.body),
+                key=call.key,
+                quantities=tuple(asdict(entry) for entry in call.quantities),
+            )
         if call.change is not None and self.echo is not None:
             written = [(entry.item, entry.location) for entry in call.change.entries]
             self.deliveries.send_later(self.echo, self.deliveries.of_levels(written))
