@@ -12,7 +12,9 @@ from __future__ import annotations
 import importlib.util
 import io
 import json
+import os
 import py_compile
+import sys
 import tempfile
 import time
 import zipfile
@@ -116,7 +118,7 @@ class Deployer:
             list(pool.map(self._upload_one, missing))
 
     def _upload_one(self, asset: Asset) -> None:
-        body = zip_folder(asset.path) if asset.zipped else asset.path.read_bytes()
+        body = _zipped(asset.path) if asset.zipped else asset.path.read_bytes()
         bucket = asset.bucket.replace("${AWS::AccountId}", ACCOUNT).replace("${AWS::Region}", REGION)
         self._objects.put_object(Bucket=bucket, Key=asset.key, Body=body)
 
@@ -208,6 +210,18 @@ class Deployer:
 
 
 _REMEDY = "If the runtime's state is at fault, `onecount down --wipe` clears it."
+
+
+def _zipped(folder: Path) -> bytes:
+    """The folder as a zip; that of a folder that the CDK has named by its content is kept beside it for the next time."""
+    if not folder.name.startswith("asset."):
+        return zip_folder(folder)
+    kept = folder.with_name(f"{folder.name}.{sys.implementation.cache_tag}.zip")
+    if not kept.exists():
+        fresh = kept.with_name(f"{kept.name}.{os.getpid()}")
+        fresh.write_bytes(zip_folder(folder))
+        fresh.replace(kept)
+    return kept.read_bytes()
 
 
 def zip_folder(folder: Path) -> bytes:

@@ -133,6 +133,7 @@ class ProcessingStack(Stack):
                 _written("OBS#", marked="observed_pk"),
             ],
             window=ONE_SECOND,
+            parallelization=2,
         )
 
     def _fan_out_changes(self) -> None:

@@ -56,7 +56,7 @@ def opening_snapshot(made: Stage) -> None:
     as_of = datetime.now(UTC) - timedelta(hours=6)
     rows = "".join(f"SKU-{number:05d},EAST DC,{opening(number)}\n" for number in range(1, SKUS + 1))
     made.drop("legacy-wms", f"stock_{as_of:%Y%m%dT%H%M}.csv", "Item,Site,On Hand\n" + rows)
-    made.until("SKU-05000 on hand", lambda: made.stock("SKU-05000")["on_hand"], opening(SKUS), every_s=1)
+    made.until("SKU-05000 on hand", lambda: made.stock("SKU-05000")["on_hand"], opening(SKUS), every_s=2)
     listed = [f"SKU-{number:05d}" for number in range(1, IN_SHOP + 1)]
     wanted = [opening(number) - SAFETY for number in range(1, IN_SHOP + 1)]
     made.until("the shop's numbers", lambda: [made.shop_shows(sku) for sku in listed], wanted)
