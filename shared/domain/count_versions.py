@@ -7,7 +7,7 @@ matter in which order they came; see ``fold.py``.
 from __future__ import annotations
 
 from bisect import insort
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime
 
 from shared.domain.count_judgement import CountJudgement
@@ -45,19 +45,28 @@ class CountVersions(CountJudgement):
             self.waiting[count.mark.event_key] = judged
 
     def judge(self, counter: Counter) -> None:
-        """Judge anew what waits: each count that applies may decide about the others."""
-        seen: set[frozenset[EventKey]] = set()
-        while (before := frozenset(self.waiting)) not in seen:
-            seen.add(before)
-            self.judge_once(
-                [count.mark.event_key for count in self.waiting.values() if count.slot.counter is counter]
-            )
+        """Judge anew what waits of a counter."""
+        self.judge_to_the_end(
+            lambda: [count.mark.event_key for count in self.waiting.values() if count.slot.counter is counter]
+        )
 
     def judge_these(self, counts: Sequence[EventKey]) -> None:
-        """Judge some of what waits, until none of them applies any more."""
-        before = None
-        while before != (before := [count for count in counts if count in self.waiting]):
-            self.judge_once(before)
+        """Judge some of what waits."""
+        self.judge_to_the_end(lambda: [count for count in counts if count in self.waiting])
+
+    def judge_to_the_end(self, left: Callable[[], Sequence[EventKey]]) -> None:
+        """Judge what is left of some counts until nothing comes of it: each that applies may decide about the others.
+
+        An older version may come to stand while the newest of its document goes on waiting, so that what waits does not
+        tell whether anything did.
+        """
+        seen: set[tuple[frozenset[EventKey], frozenset[CountMark]]] = set()
+        while (now := (frozenset(self.waiting), self.all_that_stand())) not in seen:
+            seen.add(now)
+            self.judge_once(left())
+
+    def all_that_stand(self) -> frozenset[CountMark]:
+        return frozenset(mark for draft in self.slots.values() for mark in draft.marks)
 
     def judge_once(self, counts: Iterable[EventKey]) -> None:
         """Judge what waits of some counts, in their order."""

@@ -529,6 +529,75 @@ def test_a_version_between_one_that_stands_and_one_that_waits_is_history_when_an
     assert book.as_of(SLOT, at(1)) == 500
 
 
+@pytest.mark.parametrize("order", list(permutations(range(4))))
+@pytest.mark.parametrize(
+    ("units", "must", "waits"),
+    [(217, 217, [("v2", 217)]), (500, 200, [("other", 200), ("v2", 195)])],
+    ids=["near what the older version says", "far from it"],
+)
+def test_an_older_version_that_a_movement_explains_beneath_one_that_waits_decides_about_other_counts(
+    units: int, must: int, waits: list[tuple[str, int]], order: Sequence[int]
+) -> None:
+    """The same counts wait as before; but there is one that stands by now, and the others are judged beside it."""
+    facts: list[Fact] = [
+        count("v1", 2, 200, "1", document="sheet"),
+        count("v2", 9, 900, "2", document="sheet"),
+        count("other", 5, units),
+        movement("late", 1, 95),
+    ]
+    book = Book(APPROVAL)
+    book.post([movement("opening", 0, 100)])
+    for index in order:
+        book.post([facts[index]])
+    assert (balance(book), sorted((w.mark.event_key, w.known) for w in book.waiting)) == (must, waits)
+
+
+def test_a_version_that_waits_is_compared_with_all_that_stands_where_the_one_it_corrects_is_out() -> None:
+    book = Book(APPROVAL)
+    book.post([movement("opening", 0, 195)])
+    book.post([count("c1", 10, 195, "1", document="covering")])
+    book.post([count("v1", 2, 200, "1", document="sheet")])
+    book.post([count("v2", 8, 900, "2", document="sheet")])
+    book.post([count("other", 5, 217)])
+    book.post([count("c2", 10, 500, "2", document="covering")])
+    assert (balance(book), [(w.mark.event_key, w.known) for w in book.waiting]) == (195, [("c2", 217)])
+
+    book.decide(Decision(EventKey("c2"), accept=False))
+    book.withdraw("c1")
+    assert (balance(book), [(w.mark.event_key, w.known) for w in book.waiting]) == (217, [("v2", 217)])
+
+
+minutes, numbers = st.integers(1, 9), st.sampled_from([100, 195, 200, 217, 500])
+
+
+@settings(max_examples=300, deadline=None)
+@given(
+    st.lists(st.tuples(minutes, numbers), min_size=2, max_size=3),
+    st.lists(st.tuples(minutes, numbers), min_size=1, max_size=2),
+    st.lists(st.tuples(minutes, st.sampled_from([-95, -5, 5, 95])), min_size=1, max_size=2),
+    st.data(),
+)
+def test_whatever_is_told_all_that_waits_is_judged_to_the_end(
+    versions: list[tuple[int, int]],
+    others: list[tuple[int, int]],
+    moved: list[tuple[int, int]],
+    data: st.DataObject,
+) -> None:
+    """So whatever is posted next, and touches none of it, finds nothing more to judge."""
+    facts: list[Fact] = [
+        count(f"v{n}", minute, units, str(n), document="sheet") for n, (minute, units) in enumerate(versions)
+    ]
+    facts += [count(f"c{n}", minute, units) for n, (minute, units) in enumerate(others)]
+    facts += [movement(f"m{n}", minute, units) for n, (minute, units) in enumerate(moved)]
+    book = Book(APPROVAL)
+    book.post([movement("opening", 0, 100)])
+    for n, fact in enumerate(data.draw(st.permutations(facts))):
+        book.post([fact])
+        judged = list(book.waiting), [book.as_of(SLOT, at(minute)) for minute in range(12)]
+        book.post([movement(f"later{n}", 50, 1)])
+        assert (list(book.waiting), [book.as_of(SLOT, at(minute)) for minute in range(12)]) == judged
+
+
 said_quantities = st.lists(
     st.tuples(st.integers(1, 12), st.sampled_from([100, 500, 900]), st.booleans()),
     min_size=1,

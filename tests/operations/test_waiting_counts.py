@@ -559,3 +559,19 @@ def test_versions_that_arrive_in_any_order_and_again_end_alike(last: str) -> Non
     assert house.on_hand() == house.available() == 95
     assert house.cases.get(case_of(house, CaseKind.COUNT_APPROVAL)).facts["known"] == 90
     house.assert_exact()
+
+
+def test_a_movement_that_lets_an_older_version_stand_lets_another_count_apply_and_closes_its_case() -> None:
+    house = House(careful(approve_beyond=LIMIT))
+    house.clock.now = at(60)
+    tell(house, moved("receipt", "R1", 0, 100))
+    tell(house, counted("C1", 2, 200, version="1"), counted("C1", 9, 900, version="2"))
+    tell(house, counted("C2", 5, 217, version="1"))
+    assert house.on_hand() == 100
+
+    tell(house, moved("receipt", "R2", 1, 95))
+
+    assert house.on_hand() == house.available() == 217
+    house.assert_exact()
+    house.case_desk.approve_count(case_of(house, CaseKind.COUNT_APPROVAL), "ann", seen=217)
+    assert house.on_hand() == 900
