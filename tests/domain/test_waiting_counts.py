@@ -428,10 +428,7 @@ def test_history_that_nobody_approved_waits_when_what_covers_it_turns_out_to_be_
         count("odd", 5, 500),
         count("sheet2", 3, 100, "2", document="sheet"),
     ]
-    book = Book(APPROVAL)
-    book.post([movement("opening", 0, 100)])
-    for index in order:
-        book.post([facts[index]])
+    book = told_after_100(facts, order)
     assert (balance(book), [w.mark.event_key for w in book.waiting]) == (100, ["odd"])
     assert book.as_of(SLOT, at(6)) == 100
 
@@ -494,6 +491,15 @@ def test_an_older_version_stands_again_when_what_made_the_newer_one_history_is_u
     assert (balance(book), [(w.mark.event_key, w.known) for w in book.waiting]) == (98, [("v2", 100)])
 
 
+def told_after_100(facts: Sequence[Fact], order: Sequence[int]) -> Book:
+    """A book that began with 100 units and is told facts one by one, in an order."""
+    book = Book(APPROVAL)
+    book.post([movement("opening", 0, 100)])
+    for index in order:
+        book.post([facts[index]])
+    return book
+
+
 @pytest.mark.parametrize("order", list(permutations(range(4))))
 def test_a_version_between_one_that_stands_and_one_that_waits_stands_when_a_movement_explains_it(
     order: Sequence[int],
@@ -504,10 +510,7 @@ def test_a_version_between_one_that_stands_and_one_that_waits_stands_when_a_move
         count("v3", 5, 900, "3", document="sheet"),
         movement("late", 3, 400),
     ]
-    book = Book(APPROVAL)
-    book.post([movement("opening", 0, 100)])
-    for index in order:
-        book.post([facts[index]])
+    book = told_after_100(facts, order)
     assert (balance(book), [(w.mark.event_key, w.known) for w in book.waiting]) == (500, [("v3", 500)])
 
 
@@ -521,10 +524,7 @@ def test_a_version_between_one_that_stands_and_one_that_waits_is_history_when_an
         count("v3", 2, 500, "3", document="sheet"),
         count("other", 2, 100),
     ]
-    book = Book(APPROVAL)
-    book.post([movement("opening", 0, 100)])
-    for index in order:
-        book.post([facts[index]])
+    book = told_after_100(facts, order)
     assert (balance(book), [w.mark.event_key for w in book.waiting]) == (100, ["v3"])
     assert book.as_of(SLOT, at(1)) == 500
 
@@ -545,10 +545,7 @@ def test_an_older_version_that_a_movement_explains_beneath_one_that_waits_decide
         count("other", 5, units),
         movement("late", 1, 95),
     ]
-    book = Book(APPROVAL)
-    book.post([movement("opening", 0, 100)])
-    for index in order:
-        book.post([facts[index]])
+    book = told_after_100(facts, order)
     assert (balance(book), sorted((w.mark.event_key, w.known) for w in book.waiting)) == (must, waits)
 
 
