@@ -33,6 +33,15 @@ def balance(book: Book) -> int:
 # ---- approval ---------------------------------------------------------------------------------------------------
 
 
+def told_after_100(facts: Sequence[Fact], order: Sequence[int]) -> Book:
+    """A book that began with 100 units and is told facts one by one, in an order."""
+    book = Book(APPROVAL)
+    book.post([movement("opening", 0, 100)])
+    for index in order:
+        book.post([facts[index]])
+    return book
+
+
 def test_a_count_beyond_the_limit_waits_and_moves_nothing_while_movements_go_on() -> None:
     book = Book(APPROVAL)
     book.post([movement("opening", 0, 100)])
@@ -489,15 +498,6 @@ def test_an_older_version_stands_again_when_what_made_the_newer_one_history_is_u
     assert (balance(book), book.waiting) == (99, [])
     book.withdraw("newer")
     assert (balance(book), [(w.mark.event_key, w.known) for w in book.waiting]) == (98, [("v2", 100)])
-
-
-def told_after_100(facts: Sequence[Fact], order: Sequence[int]) -> Book:
-    """A book that began with 100 units and is told facts one by one, in an order."""
-    book = Book(APPROVAL)
-    book.post([movement("opening", 0, 100)])
-    for index in order:
-        book.post([facts[index]])
-    return book
 
 
 @pytest.mark.parametrize("order", list(permutations(range(4))))
