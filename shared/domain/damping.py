@@ -15,7 +15,6 @@ are put from one to another, and told by counts of both, correct each of them on
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -24,7 +23,7 @@ from itertools import pairwise
 from shared.domain.stock import WHOLE, Leaf, Quantity
 
 KEPT = 12
-"""Corrections of one stock key that are remembered."""
+"""Corrections of one leaf that are remembered: each has a memory of its own, so that no bin makes another's forgotten."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,19 +48,17 @@ class Correction:
 def remembered(
     known: Iterable[Correction], new: Iterable[Correction], since: datetime
 ) -> tuple[Correction, ...]:
-    """Return the newest corrections since an instant, oldest first; one that is known already counts once."""
-    by_event = {(one.event, one.leaf, one.units): one for one in (*new, *known)}
+    """Return the newest corrections of one leaf since an instant, oldest first; one that is known already counts once."""
+    by_event = {(one.event, one.units): one for one in (*new, *known)}
     return tuple(sorted(one for one in by_event.values() if one.at >= since))[-KEPT:]
 
 
-def swings(corrections: Sequence[Correction]) -> int:
-    """Return how often a correction took back exactly what the one before it had done."""
-    return sum(one.units == -other.units for one, other in pairwise(corrections))
+def swung_at(corrections: Sequence[Correction]) -> list[datetime]:
+    """Return when a correction of one leaf took back exactly what the one before it had done, oldest first."""
+    return [other.at for one, other in pairwise(corrections) if one.units == -other.units]
 
 
-def most_swung(corrections: Iterable[Correction]) -> tuple[Correction, ...]:
-    """Return the corrections of that leaf of a stock key whose number swings most."""
-    by_leaf: defaultdict[Leaf, list[Correction]] = defaultdict(list)
-    for one in corrections:
-        by_leaf[one.leaf].append(one)
-    return max(map(tuple, by_leaf.values()), key=swings, default=())
+def is_loop(corrections: Sequence[Correction], rule: Damping, since: datetime | None = None) -> bool:
+    """Whether the number of one leaf swings as often as the rule says, and has swung again since an instant."""
+    swung = swung_at(corrections)
+    return len(swung) >= rule.swings and (since is None or swung[-1] > since)

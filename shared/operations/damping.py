@@ -2,7 +2,12 @@
 
 While that case is open, no new case is opened for what the loop makes of the key: a drift that comes and goes, an
 edited listing. It is counted in the loop's own case instead. The ledger goes on as ever: damping silences alarms, never
-facts. When nobody has corrected the number for the whole time, the case closes by itself.
+facts. When nobody has corrected the number for the whole time, the case closes by itself. Where somebody closed it, it
+opens again only for a leaf whose number swings once more.
+
+Corrections are remembered leaf by leaf, ``KEPT`` of each (about 1 KB), so that a loop in one bin is seen however many
+others are counted meanwhile, and posting reads and writes only what it corrected. All leaves of a stock key are read
+together only where one of them is in a loop: the case is one, and names the leaf that swings most.
 """
 
 from __future__ import annotations
@@ -12,8 +17,8 @@ from collections.abc import Callable, Collection, Iterable, Sequence
 from datetime import datetime
 from typing import Any, cast
 
-from shared.domain.cases import Case, CaseKind, Fact, case_id
-from shared.domain.damping import Correction, most_swung, remembered, swings
+from shared.domain.cases import Case, CaseKind, CaseStatus, Fact, case_id
+from shared.domain.damping import Correction, Damping, is_loop, remembered, swung_at
 from shared.domain.events import Movement, MovementKind, instant, parse_instant
 from shared.domain.stock import WHOLE, Counter, Leaf, LocationId, Quantity, Sku, StockKey, parse_leaf
 from shared.operations.facts import Outcome, Result
@@ -39,25 +44,45 @@ class Damper:
     def corrected(self, results: Iterable[Result]) -> None:
         """Note what posting corrected; a stock key whose corrections swing becomes a case."""
         now = self._clock()
-        new: defaultdict[StockKey, list[Correction]] = defaultdict(list)
+        new: defaultdict[tuple[StockKey, Leaf], list[Correction]] = defaultdict(list)
         for result in results:
             event = result.fact.event
             if result.outcome is Outcome.POSTED:
                 for key, leaf, units in _corrections(result):
-                    new[key].append(Correction(now, units, event.origin.source, event.key, leaf))
+                    new[key, leaf].append(Correction(now, units, event.origin.source, event.key, leaf))
         if not new:
             return
         rule = self._registry.network().rules.damping
-        found = self._table.get_many([corrections_key(key) for key in new])
+        found = self._table.get_many([corrections_key(*of) for of in new])
         updates: list[Update] = []
-        for key, corrections in new.items():
-            item = found.get(corrections_key(key))
-            kept = remembered(_read(item), corrections, now - rule.within)
-            updates.append(Update(corrections_key(key), set={"corrections": [_row(one) for one in kept]}))
-            swung = most_swung(kept)
-            if swings(swung) >= rule.swings:
-                self._cases.file(_loop(key, swung, now))
+        looping: defaultdict[StockKey, list[Sequence[Correction]]] = defaultdict(list)
+        for (key, leaf), corrections in new.items():
+            at = corrections_key(key, leaf)
+            kept = remembered(_read(found.get(at)), corrections, now - rule.within)
+            updates.append(Update(at, set={"corrections": [_row(one) for one in kept]}))
+            if is_loop(kept, rule):
+                looping[key].append(kept)
         write_each(self._table, updates)
+        for key, leaves in looping.items():
+            self._file(key, leaves, rule, now)
+
+    def _file(
+        self, key: StockKey, touched: Iterable[Sequence[Correction]], rule: Damping, now: datetime
+    ) -> None:
+        """File the loop of a stock key, unless it was closed and none of the leaves just corrected swings on since."""
+        case = self._cases.find(loop_case(key))
+        closed_at = None if case is None or case.status is CaseStatus.OPEN else case.updated_at
+        if any(is_loop(corrections, rule, closed_at) for corrections in touched):
+            leaves = [*touched, *self._remembered(key, now - rule.within)]
+            loops = [corrections for corrections in leaves if is_loop(corrections, rule, closed_at)]
+            loops.sort(key=lambda one: one[0].leaf)
+            self._cases.file(_loop(key, max(loops, key=lambda one: len(swung_at(one))), now))
+
+    def _remembered(self, key: StockKey, since: datetime) -> list[tuple[Correction, ...]]:
+        """Return the corrections of each leaf of a stock key that has been corrected since an instant."""
+        items = self._table.query(corrections_key(key, WHOLE).pk)
+        kept = (remembered(_read(item), (), since) for item in items)
+        return [corrections for corrections in kept if corrections]
 
     def damped(self, keys: Collection[StockKey]) -> set[StockKey]:
         """Return those of some stock keys that are in a loop."""
@@ -80,12 +105,12 @@ class Damper:
         now, closed = self._clock(), 0
         if now.minute % EVERY_MINUTES:
             return 0
-        quiet_since = now - self._registry.network().rules.damping.within
+        rule = self._registry.network().rules.damping
         for case in self._cases.open_of([CaseKind.CORRECTION_LOOP]):
             key = StockKey(Sku(str(case.facts["sku"])), LocationId(str(case.facts["location"])))
-            leaf = str(case.facts.get("leaf", WHOLE))
-            corrections = _read(self._table.get(corrections_key(key)))
-            if all(one.at < quiet_since for one in corrections if str(one.leaf) == leaf):
+            named = parse_leaf(str(case.facts.get("leaf", WHOLE)))
+            leaves = self._remembered(key, now - rule.within)
+            if not any(one[-1].leaf == named or is_loop(one, rule, case.opened_at) for one in leaves):
                 closed += self._cases.close(case.id, "nobody has corrected it since", now)
         return closed
 
@@ -127,7 +152,7 @@ def _loop(key: StockKey, corrections: Sequence[Correction], now: datetime) -> Ca
             "location": key.location,
             **({} if leaf == WHOLE else {"leaf": str(leaf)}),
             "corrections": len(corrections),
-            "swings": swings(corrections),
+            "swings": len(swung_at(corrections)),
             "by": ", ".join(who),
             "units": max(abs(one.units) for one in corrections),
             **listed,

@@ -220,8 +220,8 @@ def pace_key(channel: ChannelId) -> Key:
     return Key(f"PACE#{part(channel)}")
 
 
-def corrections_key(key: StockKey) -> Key:
-    return Key(f"CORR#{_stock(key)}")
+def corrections_key(key: StockKey, leaf: Leaf) -> Key:
+    return Key(f"CORR#{_stock(key)}", part(str(leaf)))
 
 
 def traffic_key(giver: str, taker: str, hour: str = "") -> Key:

@@ -9,10 +9,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from shared.domain.cases import CaseKind, CaseStatus
-from shared.domain.damping import KEPT, Correction, Damping, remembered, swings
+from shared.domain.damping import KEPT, Correction, Damping, remembered, swung_at
 from shared.domain.events import instant
 from shared.domain.rules import Rules
-from tests.operations.house import NOON, House, at
+from shared.operations.damping import loop_case
+from tests.operations.deliveries import body
+from tests.operations.house import KEY, NOON, House, at
+from tests.operations.test_undoing import bins
 
 
 def counted(house: House, number: int, quantity: int, source: str = "wms", kind: str = "count") -> None:
@@ -122,6 +125,93 @@ def test_a_loop_that_has_come_to_rest_closes_and_drift_is_a_case_again() -> None
     assert [str(case.kind) for case in house.cases.list(CaseStatus.OPEN)] == ["drift"]
 
 
+def opened_in_bins(names: str) -> House:
+    """A location told by bin, with 50 in each of some."""
+    house = bins()
+    counted_in_bins(house, "O", **dict.fromkeys(names, 50))
+    house.clock.advance(minutes=1)
+    return house
+
+
+def counted_in_bins(house: House, document: str, **said: int) -> None:
+    """Let the WMS say what it counted a moment ago in some bins, and apply it."""
+    lines = [{"sku": "TEA", "quantity": quantity, "bin": name} for name, quantity in said.items()]
+    taken = house.clock() - timedelta(seconds=30)
+    house.applier.apply(house.store("wms", body("count", document, *lines, occurred_at=taken)))
+    house.settle()
+
+
+def swung_in_bin(house: House, name: str, times: int, first: int = 0, **others: int) -> None:
+    """Correct the number of one bin up and down, 20 minutes apart, while others are counted too."""
+    for number in range(first, first + times):
+        house.clock.advance(minutes=20)
+        off = {other: quantity + number for other, quantity in others.items()}
+        counted_in_bins(house, f"{name}{number}", **{name: 60 if number % 2 == 0 else 50}, **off)
+
+
+def test_a_loop_in_one_bin_is_seen_however_many_other_bins_are_corrected_meanwhile() -> None:
+    house = opened_in_bins("ABCDEFGHIJKLMNOP")
+    swung_in_bin(house, "A", 5, **dict.fromkeys("BCDEFGHIJKLMNOP", 51))
+    assert loops(house) == ["A/- of TEA@east was corrected 5 times by wms, back and forth: +10 in all"]
+
+
+def test_a_loop_does_not_come_to_rest_because_other_bins_are_corrected() -> None:
+    house = opened_in_bins("ABCDEFGHIJKLMNOP")
+    swung_in_bin(house, "A", 5)
+    house.clock.advance(minutes=1)
+    counted_in_bins(house, "R", **dict.fromkeys("BCDEFGHIJKLMNOP", 49))
+    house.clock.now = at(150)
+    house.damper.settle()
+    assert len(loops(house)) == 1
+
+
+def test_which_of_two_bins_in_a_loop_is_named_follows_from_their_swings_not_from_who_came_last() -> None:
+    house = opened_in_bins("AB")
+    swung_in_bin(house, "A", 6)
+    swung_in_bin(house, "B", 4)
+    assert loops(house) == ["A/- of TEA@east was corrected 6 times by wms, back and forth: +0 in all"]
+    swung_in_bin(house, "B", 3, first=4)
+    assert loops(house) == ["B/- of TEA@east was corrected 7 times by wms, back and forth: +10 in all"]
+
+
+def test_a_case_stays_open_while_another_bin_than_the_one_it_names_is_in_a_loop() -> None:
+    house = opened_in_bins("AB")
+    swung_in_bin(house, "A", 6)
+    house.clock.advance(hours=22)
+    swung_in_bin(house, "B", 4)
+    house.clock.advance(minutes=120 - house.clock.now.minute % 5)
+    house.damper.settle()
+    assert len(loops(house)) == 1
+    house.clock.advance(hours=24)
+    house.damper.settle()
+    assert loops(house) == []
+
+
+def test_a_loop_that_somebody_closed_opens_again_only_when_that_bin_swings_on() -> None:
+    house = opened_in_bins("AB")
+    swung_in_bin(house, "A", 6)
+    house.cases.close(loop_case(KEY), "stopped it", house.clock(), by="ann")
+
+    house.clock.advance(minutes=5)
+    counted_in_bins(house, "B-1", B=51)
+    assert loops(house) == []
+    house.clock.advance(minutes=5)
+    counted_in_bins(house, "A-1", A=49)
+    assert loops(house) == []  # one unit less is news, not the swing back
+
+    house.clock.advance(minutes=5)
+    counted_in_bins(house, "A-2", A=50)
+    assert loops(house) == ["A/- of TEA@east was corrected 8 times by wms, back and forth: +0 in all"]
+
+
+def test_after_somebody_closed_one_bin_s_loop_that_of_another_bin_is_named_by_itself() -> None:
+    house = opened_in_bins("AB")
+    swung_in_bin(house, "A", 8)
+    house.cases.close(loop_case(KEY), "stopped it", house.clock(), by="ann")
+    swung_in_bin(house, "B", 4)
+    assert loops(house) == ["B/- of TEA@east was corrected 4 times by wms, back and forth: +0 in all"]
+
+
 @given(st.lists(st.tuples(st.integers(0, 30), st.integers(-3, 3).filter(bool)), max_size=40))
 def test_what_is_remembered_is_bounded_in_order_and_the_same_however_often_it_is_told(
     told: list[tuple[int, int]],
@@ -131,5 +221,5 @@ def test_what_is_remembered_is_bounded_in_order_and_the_same_however_often_it_is
     assert kept == remembered(kept, corrections, NOON)
     assert len(kept) <= KEPT
     assert list(kept) == sorted(kept)
-    assert 0 <= swings(kept) <= max(0, len(kept) - 1)
-    assert swings([one for one in kept if one.units > 0]) == 0
+    assert 0 <= len(swung_at(kept)) <= max(0, len(kept) - 1)
+    assert swung_at([one for one in kept if one.units > 0]) == []
