@@ -129,6 +129,8 @@ class Case:
         Who has approved what waits, where one person's word is not enough.
     is_told
         Whether people were alerted that it was raised.
+    closed_at
+        When it was closed, whatever is said about it since; None while it is open.
     """
 
     id: str
@@ -147,3 +149,4 @@ class Case:
     escalated_at: datetime | None = None
     approvals: tuple[Approval, ...] = ()
     is_told: bool = False
+    closed_at: datetime | None = None

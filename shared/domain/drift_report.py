@@ -97,7 +97,7 @@ def drift_report(
 
 
 def _counts(case: Case, since: datetime) -> bool:
-    return case.status is CaseStatus.OPEN or case.updated_at >= since
+    return case.closed_at is None or case.closed_at >= since
 
 
 def _read(case: Case, locations: dict[LocationId, Location]) -> _Drift:

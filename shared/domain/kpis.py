@@ -125,8 +125,8 @@ def of_cases(cases: Iterable[Case], first: date, last: date) -> list[Kpi]:
                 open=int(case.status is CaseStatus.OPEN),
                 units=units if isinstance(units, int) else 0,
             )
-        if case.status is not CaseStatus.OPEN and first <= case.updated_at.date() <= last:
-            resolved[case.kind][bucket_of(case.updated_at - case.opened_at)] += 1
+        if case.closed_at is not None and first <= case.closed_at.date() <= last:
+            resolved[case.kind][bucket_of(case.closed_at - case.opened_at)] += 1
     return [
         Kpi("oversells", "times that a stock key owed more than it had, and the units last missing", tuple(
             {"location": at, **{name: found[name] for name in ("cases", "open", "units")}}

@@ -148,7 +148,11 @@ class ManualDesk:
         if not waits and entry.what == COUNT and self._poster.is_rejected(key):
             kinds = (CaseKind.COUNT_APPROVAL, CaseKind.COUNT_SUSPENDED)
             known = self._cases.find_many(case_id(kind, key) for kind in kinds)
-            return _REJECTED + max(known, key=lambda case: case.updated_at).id if known else _REJECTED
+            return (
+                _REJECTED + max(known, key=lambda case: case.closed_at or case.opened_at).id
+                if known
+                else _REJECTED
+            )
         return next(iter(waits), "")
 
     def _check(self, message: Message) -> None:

@@ -195,7 +195,7 @@ def interventions(case: Case, deeds: Iterable[Deed]) -> Iterator[tuple[datetime,
             elif not deed.why.startswith("rejected") and case.kind is not CaseKind.UNDO_APPROVAL:
                 yield deed.at, "case_actions"  # an undo is in the journal
     if case.kind in CODES and case.status is CaseStatus.RESOLVED and not was_mapped:
-        yield case.updated_at, "codes_mapped"  # in the registry, past the case
+        yield case.closed_at or case.updated_at, "codes_mapped"  # in the registry, past the case
 
 
 def _interventions(tally: Mapping[str, int], by_hand: Mapping[str, int]) -> dict[str, int]:

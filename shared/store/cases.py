@@ -124,7 +124,8 @@ class Cases:
         except WriteRefusedError as refused:
             closed = refused.refusals[0].found or {}
             if closed.get("resolution") == RETRIED:
-                self._table.write([Update(case_key(case.id), set=written, add={"occurrences": 1})])
+                again = Update(case_key(case.id), set=written, add={"occurrences": 1}, remove=("closed_at",))
+                self._table.write([again])
                 return
             self._reopen(case, {**written, **opened}, closed)
 
@@ -144,7 +145,7 @@ class Cases:
         past = {name: value for name, value in closed.items() if name not in ("pk", "sk")}
         listed = {
             "by_status_pk": _status_key(_PAST, case.id),
-            "by_status_sk": f"{cast(str, closed['updated_at'])}#{_digest(case.id)}",
+            "by_status_sk": f"{_closed_at(closed)}#{_digest(case.id)}",
         }
         deed = _deed(case.id, Deed(case.updated_at, OURSELVES, "reopened", case.title))
         try:
@@ -212,6 +213,7 @@ class Cases:
                 "status": status,
                 "resolution": resolution,
                 "updated_at": instant(at),
+                "closed_at": instant(at),
                 "by_status_pk": _status_key(status, case_id),
             },
             conditions=(Equals("status", CaseStatus.OPEN), *unchanged),
@@ -408,7 +410,7 @@ class Cases:
 _PAST = "past"
 """Stands in the index for the status of what a case was before it was opened again."""
 
-_OF_ONE_TIME = ("due_at", "escalated_at", "approvals", "told")
+_OF_ONE_TIME = ("due_at", "escalated_at", "approvals", "told", "closed_at")
 """Attributes that belong to one opening of a case."""
 
 
@@ -441,6 +443,11 @@ def _instant_of(item: Item, name: str) -> datetime | None:
     return None if said is None else parse_instant(said)
 
 
+def _closed_at(item: Item) -> str:
+    """Return when a case that is not open was closed; of one that was closed before this was kept, its last change."""
+    return cast(str, item.get("closed_at", item["updated_at"]))
+
+
 def _status_key(status: str, case_id: str) -> str:
     return f"{status}#{shard(case_id)}"
 
@@ -460,6 +467,7 @@ def _place(listed: tuple[str, Item]) -> str:
 
 def _case(item: Item) -> Case:
     message_id = cast("str | None", item.get("message_id"))
+    status = CaseStatus(cast(str, item["status"]))
     return Case(
         id=cast(str, item["case_id"]),
         kind=CaseKind(cast(str, item["kind"])),
@@ -469,7 +477,7 @@ def _case(item: Item) -> Case:
         updated_at=parse_instant(cast(str, item["updated_at"])),
         facts=cast("dict[str, Fact]", item["facts"]),
         message_id=None if message_id is None else MessageId(message_id),
-        status=CaseStatus(cast(str, item["status"])),
+        status=status,
         occurrences=cast(int, item["occurrences"]),
         resolution=cast(str, item["resolution"]),
         owner=cast(str, item.get("owner", "")),
@@ -477,4 +485,5 @@ def _case(item: Item) -> Case:
         escalated_at=_instant_of(item, "escalated_at"),
         approvals=_approvals(item),
         is_told=cast(bool, item.get("told", False)),
+        closed_at=None if status is CaseStatus.OPEN else parse_instant(_closed_at(item)),
     )

@@ -34,7 +34,10 @@ def drift(
         "cause": cause,
     }
     told = NOON - timedelta(hours=hours_ago)
-    return Case(f"drift:{number}", CaseKind.DRIFT, "t", "r", told, told, facts, status=status)
+    closed_at = None if status is CaseStatus.OPEN else told
+    return Case(
+        f"drift:{number}", CaseKind.DRIFT, "t", "r", told, told, facts, status=status, closed_at=closed_at
+    )
 
 
 def report(*cases: Case) -> DriftReport:

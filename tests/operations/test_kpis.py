@@ -15,6 +15,7 @@ from shared.domain.items import Change, Item
 from shared.domain.kpis import Kpi, Row
 from shared.domain.money import parse_money
 from shared.domain.stock import Sku, StockKey
+from shared.operations.case_life import CaseLife
 from shared.operations.kpi_desk import WORST, KpiDesk
 from shared.operations.transfer_calls import Part
 from shared.store.table import Action
@@ -229,6 +230,25 @@ def test_a_case_that_was_retried_in_vain_was_never_over(house: House) -> None:
         house.cases.close("held:a", RETRIED, house.clock())
     [found] = rows(house, "time_to_resolve")
     assert found["count"] == 1
+
+
+def test_what_is_said_of_a_closed_case_does_not_move_when_it_was_closed(house: House) -> None:
+    about: dict[str, Fact] = {"source": "erp", "location": "east", "drift": 1}
+    case(house, "drift:a", CaseKind.DRIFT, about)
+    house.clock.advance(hours=1)
+    house.cases.close("drift:a", "agrees", house.clock())
+    told_before = [rows(house, name) for name in ("time_to_resolve", "drift_by_site")]
+    for _ in range(2):
+        house.clock.advance(days=3)
+        CaseLife(house.cases, house.clock).comment("drift:a", "for the record", "ann")
+        assert [rows(house, name) for name in ("time_to_resolve", "drift_by_site")] == told_before
+        assert rows(house, "time_to_resolve", days=9) == told_before[0]
+        assert kpis(house, days=8, before=-1)["drift_by_site"].rows == ()
+
+    case(house, "drift:a", CaseKind.DRIFT, about)
+
+    assert house.cases.get("drift:a").closed_at is None
+    assert rows(house, "time_to_resolve") == told_before[0]
 
 
 def test_a_case_is_detected_so_long_after_the_event_or_the_statement_that_it_began_with(house: House) -> None:
