@@ -67,7 +67,7 @@ class Attribution:
         self._explanations = explanations
         self._tallies: dict[tuple[int, bool], Tally] = {}
         self._left: list[Unexplained] = []
-        self._chosen: dict[int, Kind] = {}
+        self._chosen: dict[int, Explanation] = {}
         self._swapped: set[str] = set()
 
     def add(
@@ -103,13 +103,13 @@ class Attribution:
                 tally.elsewhere += has_item
         return mask
 
-    def kind_of(self, mask: int, missing: bool, key: str) -> Kind:
+    def explanation_of(self, mask: int, missing: bool, key: str) -> Explanation:
         """Return what a difference was given to, once ``result`` has been called."""
         if mask in self._chosen:
             return self._chosen[mask]
         if missing:
-            return Kind.MISSING
-        return Kind.SWAPPED if key in self._swapped else Kind.UNEXPLAINED
+            return Explanation(Kind.MISSING, self._system)
+        return Explanation(Kind.SWAPPED if key in self._swapped else Kind.UNEXPLAINED, self._system)
 
     def result(self, keys: int) -> list[Attributed]:
         """Give every difference to an explanation; the last are missing keys, and what no explanation fits.
@@ -177,7 +177,7 @@ class Attribution:
         also = [0] * len(self._explanations)
         for mask, missing in [of for of in rest if of[0] >> bit & 1]:
             tally = rest.pop((mask, missing))
-            self._chosen[mask] = taken.explanation.kind
+            self._chosen[mask] = taken.explanation
             taken.tally.merge(tally)
             for other in range(len(self._explanations)):
                 also[other] += tally.keys if other != bit and mask >> other & 1 else 0

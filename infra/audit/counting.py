@@ -15,6 +15,7 @@ from infra.audit.explanations import Explanation
 from infra.audit.slices import Slice, split_key
 from infra.audit.spelling import spelled_how
 from infra.audit.tally import Example, Tally
+from infra.audit.wording import in_short
 from infra.audit.written_numbers import Number
 
 
@@ -99,8 +100,9 @@ class Count:
             (
                 one.example,
                 [
-                    f"{self._names[system]}: "
-                    + self._attributions[system].kind_of(mask, missing, one.example.key).replace("_", " ")
+                    in_short(
+                        self._attributions[system].explanation_of(mask, missing, one.example.key), self._names
+                    )
                     for system, mask, missing in one.masks
                 ],
             )

@@ -100,7 +100,8 @@ class Evidence:
         if moved and moved >= TIMES_CHANCE * Fraction(near, 2):
             found.append(Explanation(Kind.PLACES, self._system, hits=moved, chance=near // 2))
         found += [Explanation(Kind.PLACE_NOT_CARRIED, self._system, place=place) for place in self._places]
-        found += [Explanation(kind, self._system) for kind in (Kind.REPEATED, Kind.NEGATIVE)]
+        found.append(Explanation(Kind.REPEATED, self._system))
+        found += [Explanation(Kind.NEGATIVE, self._system, sign=sign) for sign in (-1, 1)]
         return found
 
     def _note_factor(self, value: Number, agreed: Number) -> None:

@@ -44,7 +44,8 @@ class Explanation:
     factor, divides
         ``PACK_FACTOR``: the system says so many times the agreed number, or that part of it.
     fact, sign
-        ``DEFINITION``, ``PLACE_LEFT_OUT``: which fact is taken off (-1) or added (+1).
+        ``DEFINITION``, ``PLACE_LEFT_OUT``: which fact is taken off (-1) or added (+1). ``NEGATIVE``: whether the system
+        itself is below zero (-1), or says 0 where what it was measured by is (+1).
     offset
         ``OFFSET``: what is added, cut at zero if it takes off.
     export
@@ -77,6 +78,11 @@ class Explanation:
         """Say whether it is the same rule, however much was found for it."""
         return replace(self, hits=0, chance=0, compared=0) == replace(other, hits=0, chance=0, compared=0)
 
+    @property
+    def is_of_others(self) -> bool:
+        """Whether what is odd stands in the numbers that the system was measured by, and not in its own."""
+        return self.kind is Kind.NEGATIVE and self.sign > 0
+
     def fits(self, deviation: Deviation, place: str) -> bool:
         """Say whether it explains a difference; ``place`` is that of the key."""
         value = deviation.value
@@ -101,7 +107,7 @@ class Explanation:
             case Kind.STALE:
                 return value == deviation.earlier[self.export]
             case Kind.NEGATIVE:
-                return value < 0 <= agreed or agreed < 0 == value
+                return value < 0 <= agreed if self.sign < 0 else agreed < 0 == value
             case Kind.REPEATED:
                 return _once_or_summed(deviation)
             case Kind.PLACES:

@@ -13,7 +13,7 @@ from infra.audit.proof import Role
 from infra.audit.reading import Export
 from infra.audit.slices import split_key
 from infra.audit.tally import Example, Tally
-from infra.audit.wording import REMEDIES, Wording
+from infra.audit.wording import REMEDIES, Wording, whose
 
 _LIMITS = {
     1_000,
@@ -124,7 +124,7 @@ class _Writer:
     ) -> Cause:
         return Cause(
             of.kind,
-            self._names[of.system],
+            whose(of, self._names) if len(self._names) == 2 else self._names[of.system],
             title,
             tally.keys,
             tally.units,

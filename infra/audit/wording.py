@@ -29,6 +29,18 @@ REMEDIES = {
 }
 
 
+def whose(of: Explanation, systems: Sequence[str]) -> str:
+    """Name the system whose numbers an explanation points at: of two, the one that is below zero, whichever comes first."""
+    if not of.is_of_others:
+        return systems[of.system]
+    return systems[1 - of.system] if len(systems) == 2 else "the others"
+
+
+def in_short(of: Explanation, systems: Sequence[str]) -> str:
+    """Say in a few words what a single difference is, and whose."""
+    return f"{whose(of, systems)}: {of.kind.replace('_', ' ')}"
+
+
 class Wording:
     """Says explanations of one audit."""
 
@@ -61,7 +73,9 @@ class Wording:
             case Kind.TRUNCATED:
                 return f"truncated export: {system} ends at {of.limit}"
             case Kind.NEGATIVE:
-                return f"negative stock: {system} or the others are below zero"
+                others = f", where {system} says 0" if of.is_of_others else ""
+                verb = "are" if of.is_of_others and len(self._systems) > 2 else "is"
+                return f"negative stock: {whose(of, self._systems)} {verb} below zero{others}"
             case Kind.REPEATED:
                 return f"duplicate rows: {system} has several rows for a key"
             case Kind.MISSING:

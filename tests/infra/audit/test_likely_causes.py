@@ -167,6 +167,38 @@ def test_two_units_of_a_thousand_items_are_no_pattern(tmp_path: Path) -> None:
     assert {cause.kind.value for cause in report.causes} <= {"unexplained", "negative_stock"}
 
 
+@pytest.mark.parametrize("order", [("wms", "erp"), ("erp", "wms")])
+def test_of_two_files_the_one_that_is_below_zero_is_named_whichever_comes_first(
+    order: tuple[str, str], tmp_path: Path
+) -> None:
+    below = {"wms": -2, "erp": 0}
+    paths = [export(tmp_path, f"{name}.csv", "sku,qty", [*stock(6), ("C", below[name])]) for name in order]
+
+    report = look(paths)
+
+    [cause] = report.causes
+    said = ", where erp says 0" if order[0] == "wms" else ""
+    assert (cause.kind, cause.system) == ("negative_stock", "wms")
+    assert cause.title == f"negative stock: wms is below zero{said}"
+    assert [shown.note for shown in report.worst] == ["wms: negative stock"]
+
+
+def test_where_most_files_are_below_zero_the_one_that_says_nothing_is_left_is_not_called_negative(
+    tmp_path: Path,
+) -> None:
+    below = {"wms": -2, "erp": -2, "shop": 0}
+    paths = [
+        export(tmp_path, f"{name}.csv", "sku,qty", [*stock(6), ("C", is_)]) for name, is_ in below.items()
+    ]
+
+    report = look(paths)
+
+    assert [cause.title for cause in report.causes] == [
+        "negative stock: the others are below zero, where shop says 0"
+    ]
+    assert [shown.note for shown in report.worst] == ["the others: negative stock"]
+
+
 @pytest.mark.parametrize("text", ["<script>alert(1)</script>", '"><img src=x onerror=alert(1)>', "&lt;"])
 def test_nothing_of_an_export_becomes_markup(tmp_path: Path, text: str) -> None:
     wms = tmp_path / "wms.csv"
