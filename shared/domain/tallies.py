@@ -27,9 +27,9 @@ same number. A movement that comes later and explains the difference does not ma
 wrong. What is **lost** is otherwise: whatever restates a count or takes it out changes what that count had taken off or
 added, so that all in all, in whichever order it came, it is what the counts that stand differ by.
 
-The counts of the earliest instant of which any stands are the **opening**: before them the book knows what moved, and
-not what there was, so they are compared with nothing, and lose nothing. Where an earlier one comes later, or they are
-undone, the opening moves, and what had been counted is made up for on that day::
+The earliest count of each leaf that stands is its **opening** (``openings``): before it the book knows what moved, and not
+what there was, so it is compared with nothing, and loses nothing. Where an earlier one comes later, or it is undone, the
+opening moves, and what had been counted is made up for on that day::
 
     recorded first   98 @ 1:00    the opening: compared with nothing
     arrives late    100 @ 0:00    the opening now; of 1:00, two were lost
@@ -39,7 +39,7 @@ undone, the opening moves, and what had been counted is made up for on that day:
 from __future__ import annotations
 
 from collections import Counter as Tally
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime
 from itertools import chain
@@ -50,7 +50,19 @@ from shared.domain.events import MovementKind, event_source
 from shared.domain.ledger import Cause, Line
 from shared.domain.money import Money
 from shared.domain.network import MANUAL
-from shared.domain.stock import Counter, EventKey, LocationId, Quantity, SourceId, StockKey
+from shared.domain.openings import (
+    Changes,
+    Firsts,
+    Stands,
+    after,
+    changes_of,
+    firsts_of,
+    is_opening,
+    moved,
+    standing,
+    touched,
+)
+from shared.domain.stock import WHOLE, Counter, EventKey, Leaf, LocationId, Quantity, SourceId, StockKey
 
 _UNDONE = "onecount/undo/"
 
@@ -83,10 +95,19 @@ class Entry(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """How far a journal was counted: the entries, and the instant of its opening; None where no count stands."""
+    """How far a journal was counted.
+
+    Attributes
+    ----------
+    firsts
+        When the earliest count of the whole that stands was taken, and that of each leaf that is asked for.
+    has_parts
+        Whether any count so far was of a part of the location.
+    """
 
     entries: int = 0
-    opening: datetime | None = None
+    firsts: Firsts = field(default_factory=dict)
+    has_parts: bool = False
 
 
 @dataclass(slots=True)
@@ -101,6 +122,12 @@ class Counted:
     after: Progress
     tallies: dict[Place, Tally[str]] = field(default_factory=dict)
     variances: dict[date, tuple[int, Quantity]] = field(default_factory=dict)
+
+    @property
+    def moved(self) -> dict[Leaf, datetime | None]:
+        """The leaves whose first count is another than before, and when it was taken; None where none is left."""
+        was, now = self.before.firsts, self.after.firsts
+        return {leaf: now.get(leaf) for leaf in was.keys() | now.keys() if was.get(leaf) != now.get(leaf)}
 
     @property
     def adds(self) -> bool:
@@ -134,24 +161,52 @@ def count_entries(
 ) -> Counted:
     """Count the next entries of a journal, in their order.
 
-    ``earlier`` reads the lines of each entry before them, and is called only where an opening moves. ``is_physical`` says
-    of a source whether its counts are of what is on the shelf, rather than what a system keeps.
+    ``before`` must know the first counts of the ``leaves_counted`` of these entries. ``earlier`` reads the lines of each
+    entry before them, and is called only where an opening moves that others followed. ``is_physical`` says of a source
+    whether its counts are of what is on the shelf, rather than what a system keeps.
     """
-    counted, opening = Counted(key, before, before), before.opening
+    counted, progress = Counted(key, before, before), before
     for number, entry in enumerate(entries):
         _count_movements(counted, entry)
-        changes = _changes(entry.lines)
-        if opening is not None and not _may_move(opening, changes):
-            _count_counts(counted, entry, (opening, opening), _touched(changes), changes, is_physical)
-        elif changes:
-            stood: Mapping[_CountAt, Quantity] = {}
-            if opening is not None:
-                stood = _standing(chain(earlier(), (one.lines for one in entries[:number])))
-            now = min((count.at for count in _after(stood, changes)), default=None)
-            _count_counts(counted, entry, (opening, now), stood, changes, is_physical)
-            opening = now
-    counted.after = Progress(before.entries + len(entries), opening)
+        changes = changes_of(entry.lines)
+        moving = moved(progress.firsts, changes)
+        stood: Stands = touched(changes)
+        if _may_follow(progress, moving):
+            stood = standing(chain(earlier(), (one.lines for one in entries[:number])))
+        firsts = (progress.firsts, progress.firsts)
+        if moving:
+            firsts = _moved_firsts(progress.firsts, moving, stood, after(stood, changes))
+        _count_counts(counted, entry, firsts, stood, changes, is_physical)
+        asked = progress.firsts.keys() | moving
+        progress = Progress(
+            before.entries + number + 1,
+            {leaf: at for leaf, at in firsts[1].items() if leaf in asked},
+            progress.has_parts or any(count.leaf != WHOLE for count in changes),
+        )
+    counted.after = progress
     return counted
+
+
+def leaves_counted(entries: Iterable[Sequence[Line]]) -> set[Leaf]:
+    """Return the bins and lots of which the lines of any entry change a count of what is on hand."""
+    return {count.leaf for lines in entries for count in changes_of(lines)} - {WHOLE}
+
+
+def _may_follow(progress: Progress, moving: Collection[Leaf]) -> bool:
+    """Whether counts that stood before may be openings now, or be it no more, as the first ones of some leaves move.
+
+    None may where a leaf is counted for the first time; but a count of the whole is one of every leaf.
+    """
+    return any(leaf in progress.firsts or (leaf == WHOLE and progress.has_parts) for leaf in moving)
+
+
+def _moved_firsts(
+    known: Firsts, moving: Collection[Leaf], stood: Stands, stands: Stands
+) -> tuple[Firsts, Firsts]:
+    """Return the first counts of every leaf that is known or stood, before an entry and after it."""
+    before = {**firsts_of(stood), **known}
+    now = firsts_of(count for count in stands if count.leaf in moving)
+    return before, {leaf: at for leaf, at in before.items() if leaf not in moving} | now
 
 
 def durations_of(tally: Tally[str]) -> Durations:
@@ -165,92 +220,24 @@ def durations_of(tally: Tally[str]) -> Durations:
     )
 
 
-class _CountAt(NamedTuple):
-    """A count as it stands: as of when, and which."""
-
-    at: datetime
-    key: EventKey
-
-
-@dataclass(slots=True)
-class _Change:
-    """What an entry does to a count: whether it stood before and stands after, and by how much its variance changes."""
-
-    stood: bool
-    stands: bool = True
-    variance: Quantity = 0
-
-
-def _changes(lines: Iterable[Line]) -> dict[_CountAt, _Change]:
-    """Return what the lines of an entry do to each count of what is on hand."""
-    found: dict[_CountAt, _Change] = {}
-    for line in lines:
-        is_count = line.cause is Cause.COUNT
-        name = line.event_key if is_count else line.of_count
-        if line.slot.counter is Counter.ON_HAND and name:
-            change = found.setdefault(_CountAt(line.valid_at, name), _Change(stood=not is_count))
-            change.variance += line.quantity
-            change.stands = is_count or (change.stands and line.cause is not Cause.RETRACTED)
-    return found
-
-
-def _touched(changes: Mapping[_CountAt, _Change]) -> dict[_CountAt, Quantity]:
-    """Return the counts that an entry changes, each with the variance before it, less what a count keeps throughout."""
-    return {
-        count: 0 if change.stands else -change.variance for count, change in changes.items() if change.stood
-    }
-
-
-def _after(
-    stood: Mapping[_CountAt, Quantity], changes: Mapping[_CountAt, _Change]
-) -> dict[_CountAt, Quantity]:
-    """Return the counts that stand after an entry, each with its variance, from those that stood before it."""
-    stands = dict(stood)
-    _apply(stands, changes)
-    return stands
-
-
-def _apply(stands: dict[_CountAt, Quantity], changes: Mapping[_CountAt, _Change]) -> None:
-    for count, change in changes.items():
-        if change.stands:
-            stands[count] = stands.get(count, 0) + change.variance
-        else:
-            stands.pop(count, None)
-
-
-def _standing(entries: Iterable[Sequence[Line]]) -> dict[_CountAt, Quantity]:
-    """Return the counts that stand after all entries of a journal, each with its variance."""
-    stands: dict[_CountAt, Quantity] = {}
-    for lines in entries:
-        _apply(stands, _changes(lines))
-    return stands
-
-
-def _may_move(opening: datetime, changes: Mapping[_CountAt, _Change]) -> bool:
-    """Whether an earlier count stands now, or one of the opening does so no more."""
-    return any(
-        change.stands if count.at < opening else count.at == opening and not change.stands
-        for count, change in changes.items()
-    )
-
-
 def _count_counts(
     counted: Counted,
     entry: Entry,
-    openings: tuple[datetime | None, datetime | None],
-    stood: Mapping[_CountAt, Quantity],
-    changes: Mapping[_CountAt, _Change],
+    firsts: tuple[Firsts, Firsts],
+    stood: Stands,
+    changes: Changes,
     is_physical: Callable[[SourceId], bool],
 ) -> None:
-    """Count what an entry does to counts, by which of them stood; ``openings`` are those before and after it."""
-    (before, after), stands = openings, _after(stood, changes)
+    """Count what an entry does to counts, by which of them stood; ``firsts`` are those before and after it."""
+    stands = after(stood, changes)
     for count in stood.keys() | changes.keys():
-        was = 0 if count.at == before else stood.get(count, 0)
-        now = 0 if count.at == after else stands.get(count, 0)
+        was_opening, is_opening_now = (is_opening(count.leaf, count.at, known) for known in firsts)
+        was = 0 if was_opening else stood.get(count, 0)
+        now = 0 if is_opening_now else stands.get(count, 0)
         is_shelf = is_physical(event_source(count.key))
         if is_shelf and now != was:
             _tally(counted, entry, count.key)[LOST if now < was else GAINED] += abs(now - was)
-        if count in stands and count.at != after and (count.at == before or count not in stood):
+        if count in stands and not is_opening_now and (was_opening or count not in stood):
             _compare(counted, entry, count.key, now, is_shelf=is_shelf)
 
 

@@ -14,8 +14,9 @@ from itertools import islice
 from shared.domain.activity import Activity, Change, Moment, Sold
 from shared.domain.drill import COUNTED
 from shared.domain.ledger import Cause
+from shared.domain.openings import Firsts, firsts_of, is_opening, standing
 from shared.domain.reservation import OrderLine
-from shared.domain.stock import Counter, EventKey, LocationId, Quantity, StockKey
+from shared.domain.stock import Counter, EventKey, Leaf, LocationId, Quantity, StockKey
 from shared.operations.footprint import movements_that_stand
 from shared.store.layout import SHARDS, fast_index, key_of
 from shared.store.ledger import Ledger
@@ -86,21 +87,31 @@ class ActivityReader:
             for one in line.shipments.values()
             if one.at >= since and one.location in ("", key.location)
         ]
-        opened_at = self._opened_at(key, entries)
-        found = (*_moved(entries), *_corrected(entries, opened_at))
+        firsts = self._first_counts(key, entries)
+        found = (*_moved(entries), *_corrected(entries, firsts))
         changes = tuple(change for change in found if change.at >= since)
         is_complete = complete and len(lines) <= MOST_LINES
-        return Activity(key, since, now, tuple(sold), changes, tuple(shipped), is_complete, opened_at)
+        return Activity(
+            key,
+            since,
+            now,
+            tuple(sold),
+            changes,
+            tuple(shipped),
+            is_complete,
+            min(firsts.values(), default=None),
+        )
 
-    def _opened_at(self, key: StockKey, entries: Sequence[JournalEntry]) -> datetime | None:
-        """Return the instant of the earliest counts that stand; None where none does.
+    def _first_counts(self, key: StockKey, entries: Sequence[JournalEntry]) -> dict[Leaf, datetime]:
+        """Return the instant of the earliest count of each leaf that stands.
 
         What was not read of the journal is known by how far its counters have come (``domain/tallies.py``).
         """
-        read = {at for at, _ in _counts_that_stand(entries)}
-        if entries and entries[-1].seq > 0 and (known := self._tallies.progress([key])[key].opening):
-            read.add(known)
-        return min(read, default=None)
+        read = firsts_of(standing(entry.lines for entry in reversed(entries)))
+        if entries and entries[-1].seq > 0:
+            for leaf, at in self._tallies.all_first_counts(key).items():
+                read[leaf] = min(at, read.get(leaf, at))
+        return read
 
     def _entries(self, key: StockKey, since: datetime) -> tuple[list[JournalEntry], bool]:
         """Return the newest journal entries back to an instant, and whether those are all."""
@@ -132,19 +143,8 @@ def _moved(entries: Sequence[JournalEntry]) -> Iterator[Change]:
             yield Change(at, units, kind_of(event), event)
 
 
-def _counts_that_stand(entries: Sequence[JournalEntry]) -> set[tuple[datetime, EventKey]]:
-    """Return the counts of what is on hand that stand by some entries, newest first: as of when, and which."""
-    stands = set[tuple[datetime, EventKey]]()
-    for line in (line for entry in reversed(entries) for line in entry.lines):
-        if line.slot.counter is Counter.ON_HAND and line.cause is Cause.COUNT:
-            stands.add((line.valid_at, line.event_key))
-        elif line.slot.counter is Counter.ON_HAND and line.cause is Cause.RETRACTED:
-            stands.discard((line.valid_at, line.of_count))
-    return stands
-
-
-def _corrected(entries: Sequence[JournalEntry], opened_at: datetime | None) -> Iterator[Change]:
-    """Yield by how much the counts of each instant correct what was on hand, as they stand now; not the opening.
+def _corrected(entries: Sequence[JournalEntry], firsts: Firsts) -> Iterator[Change]:
+    """Yield by how much the counts of each instant correct what was on hand, as they stand now; not openings.
 
     A late movement that a count had seen is a line of that count's instant, as is what takes a count out again: only
     all of them together say what the count corrects. Where the count itself was not read, they say nothing.
@@ -152,12 +152,14 @@ def _corrected(entries: Sequence[JournalEntry], opened_at: datetime | None) -> I
     units: defaultdict[datetime, Quantity] = defaultdict(int)
     counted: dict[datetime, EventKey] = {}
     for line in (line for entry in entries for line in entry.lines):
-        if line.cause is not Cause.MOVEMENT and line.slot.counter is Counter.ON_HAND:
+        if line.cause is Cause.MOVEMENT or line.slot.counter is not Counter.ON_HAND:
+            continue
+        if not is_opening(line.slot.leaf, line.valid_at, firsts):
             units[line.valid_at] += line.quantity
             if line.cause is Cause.COUNT:
                 counted.setdefault(line.valid_at, line.event_key)
     for at, event in counted.items():
-        if units[at] and at != opened_at:
+        if units[at]:
             yield Change(at, units[at], COUNTED, event)
 
 

@@ -5,11 +5,13 @@ batch that comes twice adds nothing, one that is lost is made up for by the next
 daily sweep, and counting that fails holds up nobody: a measurement is never worth a delay. Posting itself writes
 nothing more for it.
 
-What adds nothing, as the count with which a stock key begins, is not written down: the next posting begins there again.
+A first entry that adds nothing, as the count with which a stock key begins, is not written down: the next posting begins
+there again.
 
 The price: for each stock key of a batch a read of two small items, many in one request, and a conditional write; one write
-for each location and source of the batch; a read of the item where units were lost or gained, for its cost; and where the
-opening of a stock key moves (an earlier count comes late, or the opening is undone), a read of its whole journal.
+for each location and source of the batch; a read of the item where units were lost or gained, for its cost; a small item
+for each bin or lot that is counted, read then and written the first time; and where an opening moves (an earlier count
+comes late, or the opening is undone), or the whole is first counted after bins were, a read of the whole journal.
 """
 
 from __future__ import annotations
@@ -18,11 +20,12 @@ import logging
 import random
 import time
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 
 from shared.domain.network import MANUAL, Source
 from shared.domain.stock import SourceId, StockKey
-from shared.domain.tallies import Counted, Entry, Progress, count_entries
+from shared.domain.tallies import Counted, Entry, Progress, count_entries, leaves_counted
 from shared.sources.registry import FILE_CONNECTORS
 from shared.store.ledger import Ledger
 from shared.store.ledger_items import JournalEntry
@@ -109,7 +112,7 @@ class EventCounter:
         done: list[Counted] = []
         for first in range(0, len(behind), TOGETHER):
             counted = self._next(dict(behind[first : first + TOGETHER]), lengths)
-            done += self._add([one for one in counted if one.adds or one.after.entries < lengths[one.key]])
+            done += self._add([one for one in counted if _is_kept(one, lengths[one.key])])
         return done
 
     def _next(self, behind: Mapping[StockKey, Progress], lengths: Mapping[StockKey, int]) -> list[Counted]:
@@ -120,14 +123,25 @@ class EventCounter:
             for key, before in behind.items()
         }
         found = self._ledger.entries_of(spans)
+        known = self._with_first_counts(behind, found)
         counted = [
-            self._counted(key, before, found[key], spans[key], sources) for key, before in behind.items()
+            self._counted(key, before, found[key], spans[key], sources) for key, before in known.items()
         ]
         lost = [one for one in counted if one.has_losses]
         items = self._registry.items.find({one.key.sku for one in lost}) if lost else {}
         for one in lost:
             one.value(items[one.key.sku].cost if one.key.sku in items else None)
         return counted
+
+    def _with_first_counts(
+        self, behind: Mapping[StockKey, Progress], found: Mapping[StockKey, Mapping[int, JournalEntry]]
+    ) -> dict[StockKey, Progress]:
+        """Return how far journals were counted, with the first counts of the leaves that the next entries count."""
+        leaves = {key: leaves_counted(one.lines for one in found[key].values()) for key in behind}
+        firsts = self._tallies.first_counts(leaves)
+        return {
+            key: replace(before, firsts={**before.firsts, **firsts[key]}) for key, before in behind.items()
+        }
 
     def _counted(
         self,
@@ -173,3 +187,8 @@ class EventCounter:
                 return waiting
         log.info("counting_gave_way", extra={"stock_keys": len(waiting)})
         return []
+
+
+def _is_kept(one: Counted, length: int) -> bool:
+    """Whether it is written down how far a journal was counted: not where its one entry adds nothing."""
+    return one.adds or one.after.entries < length or one.after.entries > 1

@@ -31,7 +31,8 @@ stock         CORR#sku#location               ``-``                        its n
 stock         PATH#from#to                    ``-``, H, D: hour, day       what goes through a handoff
 stock         TALLY#location                  day#source                   counters of a day, from the journal
 stock         OFF#location                    day#sku                      counts of a day that did not match
-stock         TALLIED#sku#location            ``-``                        how far its journal is in the counters
+stock         TALLIED#sku#location            ``-``, LEAF#leaf             how far its journal is in the counters; when
+                                                                           a leaf was first counted
 stock         AGREED#location                 day#source                   its numbers in the day's sweep
 stock         WORTH#location                  day                          what the day's sweep found it to be worth
 stock         FILLED#location                 day                          how its orders of that day were filled
@@ -254,6 +255,11 @@ def off_key(key: StockKey, day: str) -> Key:
 
 def tallied_key(key: StockKey) -> Key:
     return Key(f"TALLIED#{_stock(key)}")
+
+
+def first_count_key(key: StockKey, leaf: Leaf) -> Key:
+    """Name what says when the earliest count of a part of a location was taken; of the whole, ``tallied_key`` says it."""
+    return Key(f"TALLIED#{_stock(key)}", f"LEAF#{part(str(leaf))}")
 
 
 def agreed_key(location: LocationId, day: str, source: str) -> Key:

@@ -5,6 +5,9 @@ counted once whatever is redelivered, retried or cut short::
 
     TALLIED   entries 17 -> 19, if it is still 17
     TALLY     ADD what the entries 17 and 18 add
+
+With them goes when a bin or lot was first counted, which changes what an entry adds: an item for each, read where one of
+its counts is posted, and written where that moves.
 """
 
 from __future__ import annotations
@@ -12,17 +15,18 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import date
+from datetime import date, datetime
 from typing import cast
 
 from shared.domain.events import instant, parse_instant
 from shared.domain.handoffs import OURSELVES
-from shared.domain.stock import LocationId, Quantity, Sku, SourceId, StockKey
+from shared.domain.stock import WHOLE, Leaf, LocationId, Quantity, Sku, SourceId, StockKey, parse_leaf
 from shared.domain.tallies import Counted, Place, Progress
 from shared.store.layout import (
     agreed_key,
     confirmed_tally_key,
     filled_key,
+    first_count_key,
     off_key,
     plain,
     sweep_key,
@@ -30,7 +34,21 @@ from shared.store.layout import (
     tally_key,
     worth_key,
 )
-from shared.store.table import Absent, Action, Condition, Equals, Item, Table, Update, Value
+from shared.store.table import (
+    Absent,
+    Action,
+    Condition,
+    Delete,
+    Equals,
+    Item,
+    Put,
+    Table,
+    Update,
+    Value,
+)
+
+LEAF = "LEAF#"
+"""How the sort keys of what is kept of a leaf begin."""
 
 LAST = "$"
 """Behind every sort key of a day: they go on with ``#``."""
@@ -62,12 +80,30 @@ class Tallies:
         found = self._table.get_many(list(wanted))
         return {key: _progress(found.get(at)) for at, key in wanted.items()}
 
+    def first_counts(self, leaves: Mapping[StockKey, Iterable[Leaf]]) -> dict[StockKey, dict[Leaf, datetime]]:
+        """Return when the earliest count of some bins and lots of each stock key was taken, of those that have any."""
+        wanted = {first_count_key(key, leaf): (key, leaf) for key, some in leaves.items() for leaf in some}
+        firsts: dict[StockKey, dict[Leaf, datetime]] = {key: {} for key in leaves}
+        for at, item in (self._table.get_many(list(wanted)) if wanted else {}).items():
+            key, leaf = wanted[at]
+            firsts[key][leaf] = parse_instant(cast(str, item["at"]))
+        return firsts
+
+    def all_first_counts(self, key: StockKey) -> dict[Leaf, datetime]:
+        """Return when the earliest count of the whole and of each bin and lot of a stock key was taken."""
+        whole = dict(self.progress([key])[key].firsts)
+        parts = self._table.query(tallied_key(key).pk, prefix=LEAF)
+        return whole | {
+            parse_leaf(plain(cast(str, item["sk"]).removeprefix(LEAF))): parse_instant(cast(str, item["at"]))
+            for item in parts
+        }
+
     def actions(self, counted: Sequence[Counted]) -> list[Action]:
         """Return the writes that add what some journals' entries add; they belong into one transaction."""
         sums: defaultdict[Place, Counter[str]] = defaultdict(Counter)
         actions: list[Action] = []
         for one in counted:
-            actions.append(_advance(one))
+            actions += [_advance(one), *_first_counts(one)]
             actions += [
                 Update(off_key(one.key, str(day)), add={"counts": counts, "units": units})
                 for day, (counts, units) in one.variances.items()
@@ -163,10 +199,22 @@ def numbers_of(item: Item) -> Counter[str]:
 
 
 def _advance(one: Counted) -> Update:
-    opening = None if one.after.opening is None else instant(one.after.opening)
-    said: dict[str, Value] = {"entries": one.after.entries, "opening": opening}
+    opening = one.after.firsts.get(WHOLE)
+    said: dict[str, Value] = {
+        "entries": one.after.entries,
+        "opening": None if opening is None else instant(opening),
+    }
+    if one.after.has_parts:
+        said["has_parts"] = True
     unmoved: Condition = Equals("entries", one.before.entries) if one.before.entries else Absent()
     return Update(tallied_key(one.key), set=said, conditions=(unmoved,))
+
+
+def _first_counts(one: Counted) -> Iterator[Action]:
+    for leaf, at in one.moved.items():
+        if leaf != WHOLE:
+            place = first_count_key(one.key, leaf)
+            yield Delete(place) if at is None else Put(place, {"at": instant(at)})
 
 
 def _progress(item: Item | None) -> Progress:
@@ -175,7 +223,9 @@ def _progress(item: Item | None) -> Progress:
     opening = item.get("opening")
     if isinstance(opening, list):  # as it was once written: with the source before it
         opening = opening[1]
-    return Progress(cast(int, item["entries"]), parse_instant(opening) if isinstance(opening, str) else None)
+    # Where bins were counted before each had an opening of its own, it is that of all: they count as opened with it.
+    firsts = {WHOLE: parse_instant(opening)} if isinstance(opening, str) else {}
+    return Progress(cast(int, item["entries"]), firsts, "has_parts" in item)
 
 
 def _day_and(item: Item) -> tuple[date, str]:

@@ -16,7 +16,7 @@ from shared.store.registry import Network
 from shared.store.traffic import Traffic
 from shared.store.transfers import transfer_put
 from tests.operations.house import EAST, KEY, NOON, SHOP, WEST, House, count, demand, movement, network
-from tests.operations.test_undoing import told, undo
+from tests.operations.test_undoing import bins, told, undo
 
 AMAZON = Channel(ChannelId("amazon"), "scripted", {EAST: "9"}, EAST)
 MUGS = StockKey(Sku("MUG"), EAST)
@@ -138,6 +138,27 @@ def test_the_opening_count_of_a_stock_key_corrects_nothing() -> None:
     shipped_all_day(house)
 
     assert adviser(house).counts().by == "counts corrected 0 of 1200 units that moved"
+
+
+def test_the_first_count_of_each_bin_corrects_nothing() -> None:
+    house = bins()
+    for number in range(4):
+        told(house, "count", f"O{number}", number, 500, bin=f"B{number}")
+    told(house, "shipment", "S1", 5, 1200, bin="B1")
+    told(house, "count", "C1", 9, 498, bin="B0")
+
+    assert adviser(house).counts().by == "counts corrected 2 of 1200 units that moved"
+
+
+def test_the_first_count_of_a_bin_is_known_also_where_it_lies_before_what_is_read() -> None:
+    house = bins()
+    told(house, "count", "O0", -1, 500, bin="B0")
+    told(house, "count", "O1", 0, 5000, bin="B1")
+    for number in range(310):
+        told(house, "shipment", f"S{number}", number / 10, 10, bin="B1")
+    told(house, "receipt", "LATE", -2, 40, bin="B1")
+
+    assert adviser(house).counts().by == "counts corrected 0 of 3030 units that moved"
 
 
 def test_the_first_count_corrects_nothing_also_where_movements_were_told_before_it() -> None:

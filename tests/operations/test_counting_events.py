@@ -12,13 +12,13 @@ from itertools import permutations
 import pytest
 
 from shared.domain.drift import Observation
-from shared.domain.events import MovementKind
+from shared.domain.events import Count, MovementKind, instant
 from shared.domain.network import MANUAL
-from shared.domain.stock import LocationId, Sku, SourceId, StockKey
+from shared.domain.stock import Leaf, LocationId, Sku, SourceId, StockKey
 from shared.domain.tallies import durations_of
 from shared.operations.counting_events import ENTRIES
 from shared.store.layout import tallied_key
-from shared.store.table import Action, ThrottledError, UnknownOutcomeError, WriteConflictError
+from shared.store.table import Action, ThrottledError, UnknownOutcomeError, Update, WriteConflictError
 from shared.store.tallies import Tallies
 from tests.operations.house import (
     EAST,
@@ -34,6 +34,7 @@ from tests.operations.house import (
     movement,
 )
 from tests.operations.test_losses_any_history import undo
+from tests.operations.test_undoing import bins
 
 DAY = NOON.date()
 MUG = StockKey(Sku("MUG"), EAST)
@@ -108,6 +109,119 @@ def test_counts_of_one_batch_are_compared_by_what_they_come_to_together() -> Non
     house.post(count("wms/c/2/count/", 2, 98), count("wms/c/1/count/", 1, 100))
     house.settle()
     assert (counts_of(house), lost(house)) == ((1, 0, 2, -2), 2)
+
+
+def in_bin(bin_: str, document: str, minute: float, quantity: int) -> Count:
+    return replace(count(f"wms/{document}/1/count/", minute, quantity), leaf=Leaf(bin_))
+
+
+def binned() -> House:
+    """A house that keeps the bins of its east apart, three hours later."""
+    house = bins()
+    house.clock.advance(hours=3)
+    return house
+
+
+@pytest.mark.parametrize("order", [range(10), range(9, -1, -1), (4, 0, 9, 2, 1, 8, 3, 7, 5, 6)])
+def test_bins_that_are_counted_for_the_first_time_one_after_the_other_are_compared_with_nothing(
+    order: Sequence[int],
+) -> None:
+    house = binned()
+    for number in order:
+        house.post(in_bin(f"B{number}", f"o{number}", number, 50))
+        house.settle()
+    assert (counts_of(house), lost(house), house.on_hand()) == ((0, 0, 0, 0), 0, 500)
+    house.post(in_bin("B3", "c1", 20, 49), in_bin("B4", "c2", 20, 50))
+    house.settle()
+    assert (counts_of(house), lost(house)) == ((2, 1, 1, -1), 1)
+
+
+def test_what_moved_in_a_bin_before_its_first_count_is_no_loss() -> None:
+    house = binned()
+    house.post(in_bin("A", "a", 0, 50))
+    for bin_, units in (("B", -5), ("C", 10)):
+        moved = movement(f"wms/{bin_}/1/x/", 2, units)
+        house.post(replace(moved, legs=(replace(moved.legs[0], leaf=Leaf(bin_)),)))
+    house.post(in_bin("B", "b", 5, 50), in_bin("C", "c", 6, 9))
+    house.settle()
+    assert (counts_of(house), lost(house)) == ((0, 0, 0, 0), 0)
+
+
+def test_an_opening_of_a_bin_that_is_undone_makes_its_next_count_the_opening_and_no_other_bins() -> None:
+    house = binned()
+    wrong = in_bin("B", "wrong", 1, 1000)
+    house.post(in_bin("A", "a", 0, 50), wrong, in_bin("B", "b", 2, 40), in_bin("A", "a2", 3, 48))
+    house.settle()
+    assert (counts_of(house), lost(house)) == ((2, 0, 962, -962), 962)
+    assert undo(house, wrong)
+    house.settle()
+    assert lost(house) == 2
+    house.post(in_bin("B", "b0", -1, 41))
+    house.settle()
+    assert (counts_of(house)[0], lost(house)) == (3, 3)
+
+
+def test_a_count_of_the_whole_says_what_every_bin_holds_and_a_count_of_a_bin_says_nothing_of_the_others() -> (
+    None
+):
+    house = binned()
+    house.post(in_bin("A", "a", 0, 50))
+    house.post(count("wms/w1/1/count/", 1, 90))
+    house.settle()
+    assert (counts_of(house), lost(house)) == ((0, 0, 0, 0), 0)
+    house.post(in_bin("B", "b", 2, 1))
+    house.settle()
+    assert (counts_of(house), lost(house)) == ((1, 0, 1, 1), -1)
+    house.post(count("wms/w2/1/count/", 3, 90))
+    house.settle()
+    assert (counts_of(house), lost(house)) == ((2, 0, 2, 0), 0)
+
+
+def test_a_count_of_the_whole_that_comes_late_makes_the_first_counts_of_bins_after_it_comparable() -> None:
+    house = binned()
+    whole = count("wms/w/1/count/", 0, 50)
+    house.post(in_bin("A", "a", 1, 50), in_bin("B", "b", 2, 40))
+    house.settle()
+    house.post(whole)
+    house.settle()
+    assert (counts_of(house), lost(house)) == ((2, 0, 90, 90), -90)
+    assert undo(house, whole)
+    house.settle()
+    assert lost(house) == 0
+
+
+def test_how_much_of_a_journal_of_bins_is_counted_at_once_changes_nothing() -> None:
+    def counted(step: int) -> dict[str, Counter[str]]:
+        house = binned()
+        said = [("A", 5, 90), ("B", 4, 7), ("A", 3, 95), ("A", 1, 100), ("B", 6, 6), ("C", 2, 1), ("A", 0, 9)]
+        for number, (bin_, minute, quantity) in enumerate(said):
+            house.post(in_bin(bin_, f"c{number}", minute, quantity))
+        for length in range(step, len(said) + step, step):
+            house.event_counter.grown({KEY: min(length, len(said))})
+        return tallies(house)
+
+    assert counted(1) == counted(2) == counted(3) == counted(7)
+    assert sum(tally["counted"] for tally in counted(1).values()) == 4
+
+
+def test_what_was_told_before_bins_had_openings_of_their_own_stays_and_is_gone_on_with() -> None:
+    house = binned()
+    house.post(in_bin("A", "a", 0, 50), in_bin("B", "b", 1, 40))
+    house.stock.write([Update(tallied_key(KEY), set={"entries": 1, "opening": instant(at(0))})])
+    house.post(in_bin("B", "b2", 2, 39))
+    house.settle()
+    assert (counts_of(house), lost(house)) == ((1, 0, 1, -1), 1)
+
+
+def test_hundreds_of_bins_fit_the_transactions_and_are_known_each_by_itself() -> None:
+    house = binned()
+    for number in range(250):
+        house.post(in_bin(f"B{number}", f"o{number}", number / 10, 1))
+    house.event_counter.all_of([KEY])
+    for number in range(250):
+        house.post(in_bin(f"B{number}", f"c{number}", 60, 1))
+    house.event_counter.all_of([KEY])
+    assert (counts_of(house), lost(house)) == ((250, 250, 0, 0), 0)
 
 
 def test_how_much_of_a_journal_is_counted_at_once_changes_nothing() -> None:

@@ -2,8 +2,8 @@
 
 The oracle knows nothing of journals: it takes the counts that stand, in the order in which they were taken, and what
 moved between them. A count of the shelf is off by what it says, less what the count before it said and what moved since;
-the earliest counts are off by nothing; and adjustments add what they say. Where counts may wait, or bins are counted, it
-takes by how much a count is off from the ledger, whose own properties say that this is right.
+the earliest counts, of the whole or of a bin, are off by nothing; and adjustments add what they say. Where counts may
+wait, or bins are counted, it takes by how much a count is off from the ledger, whose own properties say that this is right.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from shared.domain.events import Count, Event, Leg, Movement, MovementKind, Orig
 from shared.domain.ledger import Standing
 from shared.domain.messages import Message
 from shared.domain.network import Grain
-from shared.domain.stock import WHOLE, Leaf, SourceId
+from shared.domain.stock import WHOLE, Leaf, SourceId, parse_leaf
 from shared.sources.contract import Report
 from shared.store.ledger_items import standing_count
 from shared.store.registry import Network
@@ -190,10 +190,20 @@ def test_in_whatever_order_they_arrive_all_counts_but_the_earliest_are_compared_
     assert compared["counted"] + compared["read"] == sum(minute > min(minutes) for minute in minutes)
 
 
-def standing(house: House) -> list[Standing]:
-    """Return the counts of the tea that stand, as they are stored."""
+def standing(house: House) -> list[tuple[Leaf, Standing]]:
+    """Return the counts of the tea that stand, as they are stored, each with what it counts."""
     items = (item for item in house.stock.scan() if str(item["pk"]).startswith("CNT#"))
-    return [standing_count(item) for item in items]
+    return [(parse_leaf(str(item["pk"]).split("#")[3]), standing_count(item)) for item in items]
+
+
+def off_by(found: list[tuple[Leaf, Standing]]) -> int:
+    """Return what the counts of the shelf that stand are off by: all that an earlier one of their bin or the whole precedes."""
+    return sum(
+        one.variance
+        for leaf, one in found
+        if one.source == SHELF
+        and any(other in (leaf, WHOLE) and before.mark.as_of < one.mark.as_of for other, before in found)
+    )
 
 
 @given(
@@ -222,7 +232,4 @@ def test_in_bins_and_with_counts_that_wait_it_is_what_the_counts_that_stand_are_
         if is_counted:
             house.event_counter.all_of([KEY])
     house.event_counter.all_of([KEY])
-    found = standing(house)
-    opening = min((one.mark.as_of for one in found), default=None)
-    off = sum(one.variance for one in found if one.source == SHELF and one.mark.as_of != opening)
-    assert lost(house) == -off - adjusted.total()
+    assert lost(house) == -off_by(standing(house)) - adjusted.total()
