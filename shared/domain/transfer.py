@@ -101,12 +101,16 @@ class Word:
 
 @dataclass(frozen=True, slots=True)
 class Moved:
-    """What one movement in the ledger did to a line; fewer than 0 units take back what another did."""
+    """What one movement in the ledger did to a line; fewer than 0 units take back what another did.
+
+    ``until`` is when the last was, where it stands for several that were added up.
+    """
 
     sku: Sku
     effect: Effect
     units: Quantity
     at: datetime
+    until: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,13 +181,11 @@ class Transfer:
         """The order by which it holds stock at its origin."""
         return order_name(self.id)
 
-    def figures(self, sku: str | None = None, by: datetime | None = None) -> Figures:
-        """Return what has become of the units of a line, or of all lines together; by an instant, or by now."""
+    def figures(self, sku: str | None = None) -> Figures:
+        """Return what has become of the units of a line, or of all lines together."""
         moved = {
             effect: sum(
-                one.units
-                for one in self.moves.values()
-                if one.effect is effect and sku in (None, one.sku) and (by is None or one.at <= by)
+                one.units for one in self.moves.values() if one.effect is effect and sku in (None, one.sku)
             )
             for effect in Effect
         }
@@ -309,7 +311,8 @@ def _bounded(transfer: Transfer, moves: dict[EventKey, Moved]) -> dict[EventKey,
 def _added(one: Moved, other: Moved) -> Moved:
     """Add up two movements: since when the first left counts, and until when the last arrived."""
     at = (min if one.effect is Effect.SHIPPED else max)(one.at, other.at)
-    return replace(one, units=one.units + other.units, at=at)
+    until = max(one.until or one.at, other.until or other.at)
+    return replace(one, units=one.units + other.units, at=at, until=until)
 
 
 def _size(entry: tuple[EventKey, Moved]) -> int:
@@ -326,8 +329,14 @@ def _still_to_write_off(written_off: Mapping[Sku, Quantity], moved: Moved) -> di
     return {**left, moved.sku: still} if still else left
 
 
-def why_not(transfer: Transfer, effect: Effect, units: Mapping[Sku, Quantity]) -> Refusal | None:
-    """Say why a person cannot mean that so many units of some SKUs left, arrived or are lost; None where they can."""
+def why_not(
+    transfer: Transfer, effect: Effect, units: Mapping[Sku, Quantity], at: datetime | None = None
+) -> Refusal | None:
+    """Say why a person cannot mean that so many units of some SKUs left, arrived or are lost; None where they can.
+
+    Where the person names the instant at which they arrived, so many must have been in transit from then until now.
+    Only what a person says is held to that: the clocks of two systems may be apart.
+    """
     if (refusal := _wrong_time(transfer, effect)) is not None:
         return refusal
     for name, wanted in units.items():
@@ -355,28 +364,49 @@ def why_not(transfer: Transfer, effect: Effect, units: Mapping[Sku, Quantity]) -
                 f"receive {max(0, figures.in_transit)} or fewer; enter what came beyond that as an adjustment, with its "
                 "reason",
             )
-    return None
+    return _why_not_then(transfer, units, at) if at is not None and effect is Effect.RECEIVED else None
 
 
-def why_not_then(transfer: Transfer, units: Mapping[Sku, Quantity], at: datetime) -> Refusal | None:
-    """Say why a person cannot mean that so many units arrived at an instant: they had not left; None where they can.
-
-    Only what a person says is held to it: the clocks of two systems may be apart.
-    """
+def _why_not_then(transfer: Transfer, units: Mapping[Sku, Quantity], at: datetime) -> Refusal | None:
     for name, wanted in units.items():
-        then = transfer.figures(name, by=at)
-        if wanted > then.in_transit:
-            left = [
-                one.at for one in transfer.moves.values() if one.sku == name and one.effect is Effect.SHIPPED
-            ]
-            since = ", ".join(instant(one) for one in sorted(set(left))[-_LEFT_SHOWN:])
+        of_it = sorted((one for one in transfer.moves.values() if one.sku == name), key=lambda one: one.at)
+        added_up = max((one.until for one in of_it if one.until is not None), default=at)
+        if added_up > at:
             return Refusal(
                 "at",
-                f"{name}: {then.in_transit} were in transit at {instant(at)} ({then.shipped} had left by then, units "
-                f"left at {since}), so no {wanted} can have arrived",
+                f"{name}: its movements until {instant(added_up)} are kept added up, which does not say how many were in "
+                f"transit at {instant(at)}",
+                "give a later instant, or leave it out for now",
+            )
+        then, least, when = _in_transit_since(of_it, at)
+        if wanted > then:
+            left = sorted({one.at for one in of_it if one.effect is Effect.SHIPPED})
+            had_left = sum(one.units for one in of_it if one.effect is Effect.SHIPPED and one.at <= at)
+            return Refusal(
+                "at",
+                f"{name}: {then} were in transit at {instant(at)} ({had_left} had left by then, units left at "
+                f"{', '.join(map(instant, left[-_LEFT_SHOWN:]))}), so no {wanted} can have arrived",
                 "give an instant after they left; leave it out for now",
             )
+        if wanted > least:
+            return Refusal(
+                "at",
+                f"{name}: {then} were in transit at {instant(at)}, and {least} of them at {instant(when)}, for others have "
+                f"arrived or are lost since; so no {wanted} can have arrived before that",
+                f"receive {max(0, least)} or fewer at that instant, or give a later one; leave it out for now",
+            )
     return None
+
+
+def _in_transit_since(of_it: Iterable[Moved], at: datetime) -> tuple[Quantity, Quantity, datetime]:
+    """Return what was in transit at an instant, the fewest that were from then on, and when; movements come in time."""
+    running, by_instant = 0, dict[datetime, Quantity]()
+    for one in of_it:
+        running += one.units if one.effect is Effect.SHIPPED else -one.units
+        by_instant[max(at, one.at)] = running
+    then = by_instant.setdefault(at, 0)
+    when = min(by_instant, key=lambda moment: (by_instant[moment], moment))
+    return then, by_instant[when], when
 
 
 _LEFT_SHOWN = 3

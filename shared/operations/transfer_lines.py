@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import cast
 
 from shared.domain.events import Movement
@@ -60,14 +61,15 @@ def _refused(
     facts: Sequence[Fact], named: Mapping[EventKey, str], before: Mapping[str, Transfer]
 ) -> dict[EventKey, str]:
     """Say what of people's words is refused, and why: of one transfer all that left, arrived or is lost, or nothing."""
-    said = defaultdict[tuple[str, Effect], dict[EventKey, tuple[Sku, Quantity]]](dict)
+    said = defaultdict[tuple[str, Effect, datetime | None], dict[EventKey, tuple[Sku, Quantity]]](dict)
     for fact in facts:
         transfer = named.get(fact.event.key, "")
         effect = effect_of(cast(Movement, fact.event)) if transfer in before else None
         if fact.is_entered and effect is not None and fact.event.key not in before[transfer].moves:
-            said[transfer, effect[0]][fact.event.key] = fact.event.sku, effect[1]
+            at = cast(Movement, fact.event).occurred_at if fact.is_dated else None
+            said[transfer, effect[0], at][fact.event.key] = fact.event.sku, effect[1]
     refused: dict[EventKey, str] = {}
-    for (transfer, which), parts in said.items():
-        refusal = why_not(before[transfer], which, sums(parts.values()))
+    for (transfer, which, at), parts in said.items():
+        refusal = why_not(before[transfer], which, sums(parts.values()), at)
         refused |= {} if refusal is None else dict.fromkeys(parts, refusal.reason)
     return refused

@@ -39,7 +39,6 @@ from shared.domain.transfer import (
     Word,
     sums,
     why_not,
-    why_not_then,
 )
 from shared.operations.allotments import Allotments
 from shared.operations.facts import Fact, Outcome
@@ -263,8 +262,8 @@ class TransferDesk:
         Raises
         ------
         RefusedTransferError
-            Also when more are named than are in transit, now or ``at`` that instant: a transfer never receives more
-            than was shipped.
+            Also when more are named than are in transit now, or were at any time from ``at`` on: a transfer never
+            receives more than was shipped.
         TransferNotFoundError, IdempotencyConflictError, TransferBusyError
         """
         return self._move(transfer, actor, key, Effect.RECEIVED, parts, at)
@@ -287,9 +286,7 @@ class TransferDesk:
             check_ends(known, self._registry.network().locations)
             meant = parts or all_of(known, effect)
             wanted = sums((one.sku, one.units) for one in meant)
-            refusal = why_not(known, effect, wanted)
-            if refusal is None and at is not None and effect is Effect.RECEIVED:
-                refusal = why_not_then(known, wanted, at)
+            refusal = why_not(known, effect, wanted, at)
             if refusal is not None:
                 refuse(refusal)
             if not meant:
@@ -303,16 +300,21 @@ class TransferDesk:
         if call.refused is not None:
             refuse(call.refused)
         facts = [
-            self._fact(known, effect, part, f"{name}-{number}", {"actor": actor}, at or call.at)
+            replace(
+                self._fact(known, effect, part, f"{name}-{number}", {"actor": actor}, at or call.at),
+                is_dated=at is not None,
+            )
             for number, part in enumerate(call.parts, start=1)
         ]
         rest = self._unposted(known, facts)
-        is_possible = not rest or why_not(known, effect, units_of(rest)) is None
+        is_possible = not rest or why_not(known, effect, units_of(rest), at) is None
         if not is_possible or any(outcome is Outcome.REFUSED for _, outcome in self._post(rest)):
-            refuse(self._note_refusal(transfer, effect, name, facts))
+            refuse(self._note_refusal(transfer, effect, name, facts, at))
         return self.get(transfer)
 
-    def _note_refusal(self, transfer: str, effect: Effect, name: str, facts: Sequence[Fact]) -> Refusal:
+    def _note_refusal(
+        self, transfer: str, effect: Effect, name: str, facts: Sequence[Fact], at: datetime | None
+    ) -> Refusal:
         """Keep with a call why the rest of it is never posted, and say so.
 
         Raises
@@ -323,7 +325,7 @@ class TransferDesk:
         for attempt in range(ATTEMPTS):
             known = self.get(transfer)
             rest = self._unposted(known, facts)
-            why = why_not(known, effect, units_of(rest)) if rest else None
+            why = why_not(known, effect, units_of(rest), at) if rest else None
             if why is None:
                 raise TransferBusyError(transfer)
             refusal = replace(

@@ -77,7 +77,14 @@ def transfer_put(transfer: Transfer) -> Put:
         "closings": transfer.closings,
         "written_off": {str(sku): units for sku, units in transfer.written_off.items()},
         "moves": {
-            str(key): [one.sku, one.effect, one.units, instant(one.at)] for key, one in transfer.moves.items()
+            str(key): [
+                one.sku,
+                one.effect,
+                one.units,
+                instant(one.at),
+                *([instant(one.until)] if one.until else []),
+            ]
+            for key, one in transfer.moves.items()
         },
         "calls": dict(transfer.calls),
         "revision": transfer.revision + 1,
@@ -109,6 +116,12 @@ def _word(value: Value) -> Word | None:
     return Word(by, parse_instant(at), why)
 
 
+def _moved(sku: str, effect: str, units: Quantity, at: str, until: str | None = None) -> Moved:
+    return Moved(
+        Sku(sku), Effect(effect), units, parse_instant(at), None if until is None else parse_instant(until)
+    )
+
+
 def _transfer(item: Item) -> Transfer:
     lines = cast("list[tuple[str, Quantity]]", item["lines"])
     moves = cast("Mapping[str, tuple[str, str, Quantity, str]]", item["moves"])
@@ -124,10 +137,7 @@ def _transfer(item: Item) -> Transfer:
         None if lead_time_s is None else timedelta(seconds=lead_time_s),
         cast(int, item.get("closings", 0 if item["closed"] is None else 1)),
         {Sku(sku): units for sku, units in cast("Mapping[str, Quantity]", item["written_off"]).items()},
-        {
-            EventKey(key): Moved(Sku(sku), Effect(effect), units, parse_instant(at))
-            for key, (sku, effect, units, at) in moves.items()
-        },
+        {EventKey(key): _moved(*written) for key, written in moves.items()},
         dict(cast("Mapping[str, str]", item["calls"])),
         cast(int, item["revision"]),
     )

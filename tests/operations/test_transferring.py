@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+from collections import defaultdict
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
+from itertools import accumulate
 
 import pytest
 from hypothesis import given, settings
@@ -345,6 +347,77 @@ def test_what_had_not_left_by_then_cannot_have_arrived_then() -> None:
     with pytest.raises(RefusedTransferError, match="0 were in transit"):
         receive(made.id, "dan", "r4", at=hours[2])
     assert receive(made.id, "dan", "r5").status is TransferStatus.RECEIVED
+    house.assert_exact()
+
+
+def least_in_transit(house: House) -> Quantity:
+    """Return the fewest units that were ever in transit to the west, by the ledger."""
+    changes: defaultdict[datetime, Quantity] = defaultdict(int)
+    for entry in house.ledger.journal(AT_WEST):
+        for line in entry.lines:
+            if line.slot.counter is StockCounter.IN_TRANSIT:
+                changes[line.valid_at] += line.quantity
+    return min(accumulate(changes[moment] for moment in sorted(changes)))
+
+
+def shipped_twice(house: House) -> Transfer:
+    """Ship four units an hour after noon and six three hours after, of ten; it is four then."""
+    made = approved(house, 10)
+    house.clock.advance(hours=3)
+    house.transfers.ship(made.id, "cat", "s1", [Part(TEA, 4)], at=NOON + timedelta(hours=1))
+    return house.transfers.ship(made.id, "cat", "s2", [Part(TEA, 6)], at=NOON + timedelta(hours=3))
+
+
+def test_a_receipt_dated_back_leaves_enough_for_those_that_came_after_it() -> None:
+    house = stocked()
+    made = shipped_twice(house)
+    house.transfers.receive(made.id, "dan", "p1", [Part(TEA, 3)], at=NOON + timedelta(hours=2.5))
+    earlier = NOON + timedelta(hours=2)
+
+    with pytest.raises(RefusedTransferError, match="and 1 of them at 2026-11-01T14:30:00") as refused:
+        house.transfers.receive(made.id, "dan", "p2", [Part(TEA, 2)], at=earlier)
+
+    assert refused.value.field == "at"
+    assert refused.value.remedy.startswith("receive 1 or fewer at that instant")
+    house.transfers.receive(made.id, "dan", "p3", [Part(TEA, 1)], at=earlier)
+    house.transfers.receive(made.id, "dan", "p4", [Part(TEA, 6)], at=NOON + timedelta(hours=3))
+    assert least_in_transit(house) == 0
+    house.assert_exact()
+
+
+def test_of_two_receipts_dated_back_at_once_the_second_is_judged_after_the_first() -> None:
+    house = stocked()
+    made = shipped_twice(house)
+
+    def meanwhile() -> None:
+        house.transfers.receive(made.id, "eve", "other", [Part(TEA, 4)], at=NOON + timedelta(hours=2.5))
+
+    once_written(house, meanwhile)
+    for _ in range(2):
+        with pytest.raises(RefusedTransferError, match="and 0 of them at 2026-11-01T14:30:00") as refused:
+            house.transfers.receive(made.id, "dan", "p", [Part(TEA, 4)], at=NOON + timedelta(hours=2))
+        assert "another key" in refused.value.remedy
+
+    assert figures(house.transfers.get(made.id)) == (10, 6, 4, 0)
+    assert least_in_transit(house) == 0
+    house.assert_exact()
+
+
+def test_nothing_is_received_at_an_instant_of_which_only_sums_are_kept() -> None:
+    house = stocked(2000)
+    made = shipped(house, 2000)
+    house.post(*receipts(made, [TEA], 1000))
+    made, now = house.transfers.get(made.id), house.clock() + timedelta(hours=1)
+    until = max(one.until for one in made.moves.values() if one.until is not None)
+    house.clock.advance(hours=1)
+    with pytest.raises(RefusedTransferError, match="kept added up"):
+        house.transfers.receive(made.id, "dan", "p1", [Part(TEA, 1)], at=until - timedelta(seconds=1))
+
+    house.transfers.receive(made.id, "dan", "p2", [Part(TEA, 1)], at=until)
+    made = house.transfers.receive(made.id, "dan", "p3", [Part(TEA, 1)], at=now)
+
+    assert figures(made) == (2000, 998, 1002, 0)
+    assert least_in_transit(house) >= 0
     house.assert_exact()
 
 
