@@ -9,15 +9,15 @@ from typing import Any
 from shared.domain.stock import MessageId
 from shared.operations.apply_message import MessageApplier
 from shared.runtime.logging import log_to_stdout
+from shared.runtime.pipeline import Pipeline
 from shared.runtime.settings import ApplyMessagesSettings
-from shared.runtime.wiring import House
 
 log_to_stdout("apply_messages")
 
 
 @cache
 def applier() -> MessageApplier:
-    return House(ApplyMessagesSettings.read()).applier
+    return Pipeline(ApplyMessagesSettings.read()).applier
 
 
 def handle(event: dict[str, Any], _context: object) -> dict[str, Any]:

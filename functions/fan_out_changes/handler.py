@@ -8,8 +8,8 @@ from typing import Any
 from shared.operations.fan_out import FanOut, change_of
 from shared.runtime.ground import now
 from shared.runtime.logging import log_to_stdout
+from shared.runtime.pipeline import Pipeline
 from shared.runtime.settings import FanOutChangesSettings
-from shared.runtime.wiring import House
 from shared.store.attributes import item_from_image
 
 log_to_stdout("fan_out_changes")
@@ -17,7 +17,7 @@ log_to_stdout("fan_out_changes")
 
 @cache
 def fan_out() -> FanOut:
-    return House(FanOutChangesSettings.read()).fan_out
+    return Pipeline(FanOutChangesSettings.read()).fan_out
 
 
 def handle(event: dict[str, Any], _context: object) -> dict[str, Any]:

@@ -14,8 +14,8 @@ from shared.operations.ingest import FileUnfinishedError
 from shared.operations.notifications import NotificationError, drops
 from shared.operations.post import PostingContendedError
 from shared.runtime.logging import log_to_stdout
+from shared.runtime.pipeline import Pipeline
 from shared.runtime.settings import IngestFileSettings
-from shared.runtime.wiring import House
 from shared.store.table import TableError
 
 log_to_stdout("ingest_file")
@@ -32,8 +32,8 @@ class Context(Protocol):
 
 
 @cache
-def house() -> House:
-    return House(IngestFileSettings.read())
+def pipeline() -> Pipeline:
+    return Pipeline(IngestFileSettings.read())
 
 
 def handle(event: dict[str, Any], context: Context) -> dict[str, Any]:
@@ -42,10 +42,10 @@ def handle(event: dict[str, Any], context: Context) -> dict[str, Any]:
     for record in event["Records"]:
         try:
             for drop in drops(record["body"]):
-                house().ingester.ingest(drop, lambda: context.get_remaining_time_in_millis() / 1000)
+                pipeline().ingester.ingest(drop, lambda: context.get_remaining_time_in_millis() / 1000)
         except FileUnfinishedError as error:
             log.info("file_goes_on", extra={"row": error.row})
-            house().retries.after(record["eventSourceARN"], record["receiptHandle"], GOES_ON_AFTER_S)
+            pipeline().retries.after(record["eventSourceARN"], record["receiptHandle"], GOES_ON_AFTER_S)
             failed.append({"itemIdentifier": record["messageId"]})
         except (NotificationError, TableError, PostingContendedError, OSError) as error:
             log.warning("file_deferred", extra={"reason": str(error)})

@@ -23,8 +23,8 @@ from shared.runtime.aws import read_hint
 from shared.runtime.ground import now
 from shared.runtime.logging import log_to_stdout
 from shared.runtime.metrics import publish_pushes
+from shared.runtime.pipeline import Pipeline, UnknownChannelError
 from shared.runtime.settings import PushChannelSettings
-from shared.runtime.wiring import House, UnknownChannelError
 
 RETRY_AFTER_S = 1
 """How soon a hint that has run out of patience is tried again, until SQS declares it dead."""
@@ -34,8 +34,8 @@ log = logging.getLogger(__name__)
 
 
 @cache
-def house() -> House:
-    return House(PushChannelSettings.read())
+def pipeline() -> Pipeline:
+    return Pipeline(PushChannelSettings.read())
 
 
 def handle(event: dict[str, Any], _context: object) -> dict[str, Any]:
@@ -53,10 +53,10 @@ def handle(event: dict[str, Any], _context: object) -> dict[str, Any]:
             records[hint.channel][hint.sku].append((hint, record))
     for channel, by_sku in records.items():
         try:
-            pusher = house().pusher(channel)
+            pusher = pipeline().pusher(channel)
             announced = {sku: min(hint.since for hint, _ in waiting) for sku, waiting in by_sku.items()}
             laters = pusher.push(by_sku, announced)
-            publish_pushes(house().stage, channel, pusher.waited, sum(later.failed for later in laters))
+            publish_pushes(pipeline().stage, channel, pusher.waited, sum(later.failed for later in laters))
             for later in laters:
                 failed += _put_off(channel, later, by_sku[later.sku])
         except UnknownChannelError:  # taken out of the network: nothing is published there any more
@@ -71,7 +71,7 @@ def _put_off(
     channel: ChannelId, later: Later, waiting: list[tuple[Hint, dict[str, Any]]]
 ) -> list[dict[str, str]]:
     since = min(hint.since for hint, _ in waiting)
-    declared = house().registry.network().channels.get(channel)
+    declared = pipeline().registry.network().channels.get(channel)
     if declared is None:  # taken out of the network while we pushed
         return []
     log.info(
@@ -81,7 +81,7 @@ def _put_off(
     wait = max(1, ceil(later.after.total_seconds()))
     if not later.failed or now() - since < declared.patience:
         lane = Lane.URGENT if waiting[0][1]["eventSourceARN"].endswith(Lane.URGENT) else Lane.BULK
-        house().lanes.send(lane, [Hint(channel, later.sku, since)], wait)
+        pipeline().lanes.send(lane, [Hint(channel, later.sku, since)], wait)
         return []
     return _give_back(waiting, wait if later.in_doubt else RETRY_AFTER_S)
 
@@ -91,5 +91,5 @@ def _give_back(
 ) -> list[dict[str, str]]:
     """Let SQS count another try."""
     for _, record in waiting:
-        house().retries.after(record["eventSourceARN"], record["receiptHandle"], after_s)
+        pipeline().retries.after(record["eventSourceARN"], record["receiptHandle"], after_s)
     return [{"itemIdentifier": record["messageId"]} for _, record in waiting]

@@ -11,8 +11,8 @@ from typing import Any, cast
 from shared.domain.stock import StockKey
 from shared.runtime.logging import log_to_stdout
 from shared.runtime.metrics import publish_counted
+from shared.runtime.pipeline import Pipeline
 from shared.runtime.settings import ReconcileStockSettings
-from shared.runtime.wiring import House
 from shared.store.attributes import item_from_image
 from shared.store.ledger_items import moved_of
 from shared.store.observations import observation
@@ -21,8 +21,8 @@ log_to_stdout("reconcile_stock")
 
 
 @cache
-def house() -> House:
-    return House(ReconcileStockSettings.read())
+def pipeline() -> Pipeline:
+    return Pipeline(ReconcileStockSettings.read())
 
 
 def handle(event: dict[str, Any], _context: object) -> dict[str, Any]:
@@ -37,7 +37,7 @@ def handle(event: dict[str, Any], _context: object) -> dict[str, Any]:
         if str(item["pk"]).startswith("BAL#"):
             key, length = moved[-1].key, cast(int, item["seq"])
             lengths[key] = max(length, lengths.get(key, 0))
-    house().confirmer.observed(seen)
-    house().reconciler.moved(moved)
-    publish_counted(house().stage, house().event_counter.grown(lengths))
+    pipeline().confirmer.observed(seen)
+    pipeline().reconciler.moved(moved)
+    publish_counted(pipeline().stage, pipeline().event_counter.grown(lengths))
     return {"batchItemFailures": []}

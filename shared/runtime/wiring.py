@@ -1,43 +1,30 @@
-"""The one composition root: builds what a function needs from what its environment says, each part once."""
+"""The whole composition root: builds what a function needs from what its environment says, each part once."""
 
 from __future__ import annotations
 
-import time
 from functools import cached_property
-from typing import TYPE_CHECKING, cast
+from typing import cast
 
 from shared.operations.alerts import AlertDesk
-from shared.operations.apply_message import MessageApplier
 from shared.operations.case_desk import CaseDesk
 from shared.operations.case_life import CaseLife
-from shared.operations.confirm import Confirmer
 from shared.operations.count_desk import CountDesk
-from shared.operations.counting_events import EventCounter
-from shared.operations.damping import Damper
 from shared.operations.dead_letters import DeadLetterDesk
 from shared.operations.drift_desk import DriftDesk
 from shared.operations.drift_sweep import DriftSweep
-from shared.operations.explain import Explainer
-from shared.operations.fan_out import FanOut
 from shared.operations.freshness import FreshnessWatch
 from shared.operations.fulfil import Fulfiller
-from shared.operations.ingest import FileIngester
 from shared.operations.kpi_desk import KpiDesk
 from shared.operations.lots import LotDesk
 from shared.operations.manual_desk import ManualDesk
 from shared.operations.match_desk import MatchDesk
 from shared.operations.message_view import MessageView
 from shared.operations.order_watch import OrderWatch
-from shared.operations.post import Poster
 from shared.operations.promises import Promises
-from shared.operations.push import Pusher
 from shared.operations.recommend import Recommender
-from shared.operations.reconcile import Reconciler
-from shared.operations.record import Recorder
 from shared.operations.redrive_preview import RedrivePreview
 from shared.operations.reserve import Reserver
 from shared.operations.set_aside import SetAside
-from shared.operations.stock_view import StockView
 from shared.operations.sweep import Sweep
 from shared.operations.trace import Tracer
 from shared.operations.transfer_watch import TransferWatch
@@ -46,77 +33,22 @@ from shared.operations.undo import Undoer
 from shared.operations.undo_guard import UndoGuard
 from shared.operations.verify import Verifier
 from shared.operations.work_queue import WorkQueue
-from shared.operations.write_paths import PathWatch, WritePaths
-from shared.runtime.aws import (
-    S3Drops,
-    SnsMessenger,
-    SqsDeadLetters,
-    SqsStreamFailures,
-)
-from shared.runtime.ground import Ground, now
+from shared.operations.write_paths import WritePaths
+from shared.runtime.aws import SnsMessenger, SqsDeadLetters, SqsStreamFailures
+from shared.runtime.ground import now
+from shared.runtime.pipeline import Pipeline
 from shared.store.ledger import Ledger
-from shared.store.listings import Listings, Paces
-from shared.store.shadows import Shadows
+from shared.store.listings import Listings
 from shared.store.tallies import Tallies
-from shared.store.traffic import Traffic
 from shared.store.transfers import Transfers
 
-if TYPE_CHECKING:
-    from shared.domain.stock import ChannelId
 
-
-LANES = 4
-"""Transactions of one message or chunk of a file under way at once: a function waits for the table most of the time."""
-
-
-class UnknownChannelError(LookupError):
-    """A hint names a channel that is not declared."""
-
-
-class House(Ground):
+class House(Pipeline):
     """Everything a function may need, built from its settings; asking for what it was not told of is an error."""
-
-    @cached_property
-    def poster(self) -> Poster:
-        return Poster(self.stock, now, lanes=LANES)
-
-    @cached_property
-    def recorder(self) -> Recorder:
-        return Recorder(
-            self.poster,
-            self.observations,
-            self.cases,
-            self.registry,
-            self.traffic,
-            self.damper,
-            Shadows(self.stock),
-            now,
-        )
-
-    @cached_property
-    def damper(self) -> Damper:
-        return Damper(self.stock, self.cases, self.registry, now)
-
-    @cached_property
-    def traffic(self) -> Traffic:
-        return Traffic(self.stock, now)
 
     @cached_property
     def write_paths(self) -> WritePaths:
         return WritePaths(self.traffic, self.registry)
-
-    @cached_property
-    def applier(self) -> MessageApplier:
-        return MessageApplier(self.inbox, self.registry, self.recorder, self.cases, now)
-
-    @cached_property
-    def ingester(self) -> FileIngester:
-        drops = S3Drops(self._s3, self._told("drop_bucket"))
-        return FileIngester(self.inbox, self.registry, self.recorder, self.cases, drops, now)
-
-    @cached_property
-    def view(self) -> StockView:
-        return StockView(self.stock, self.registry, now)
 
     @cached_property
     def ledger(self) -> Ledger:
@@ -159,19 +91,8 @@ class House(Ground):
         return OrderWatch(self.stock, self.registry, self.cases, now)
 
     @cached_property
-    def explainer(self) -> Explainer:
-        return Explainer(self.stock, self.view, self.observations, self.cases, self.registry)
-
-    @cached_property
     def drift_desk(self) -> DriftDesk:
         return DriftDesk(self.cases, self.registry)
-
-    @cached_property
-    def reconciler(self) -> Reconciler:
-        paths = PathWatch(self.traffic, self.cases, self.registry, now)
-        return Reconciler(
-            self.view, self.observations, self.cases, self.registry, self.explainer, paths, self.damper, now
-        )
 
     @cached_property
     def drift_sweep(self) -> DriftSweep:
@@ -188,18 +109,6 @@ class House(Ground):
     @cached_property
     def kpi_desk(self) -> KpiDesk:
         return KpiDesk(self.tallies, self.traffic, self.cases, Transfers(self.stock), self.registry)
-
-    @cached_property
-    def event_counter(self) -> EventCounter:
-        return EventCounter(self.stock, self.registry)
-
-    @cached_property
-    def confirmer(self) -> Confirmer:
-        return Confirmer(self.stock, self.registry, self.reconciler)
-
-    @cached_property
-    def fan_out(self) -> FanOut:
-        return FanOut(self.stock, self.registry, self.lanes)
 
     @cached_property
     def _dead_letter_queues(self) -> SqsDeadLetters:
@@ -282,35 +191,3 @@ class House(Ground):
     @cached_property
     def verifier(self) -> Verifier:
         return Verifier(self.stock)
-
-    def pusher(self, channel_id: ChannelId) -> Pusher:
-        """Build what pushes to one channel, with the secret that is valid now.
-
-        Raises
-        ------
-        UnknownChannelError
-        """
-        from shared.channels.registry import build_channel
-        from shared.channels.transport import HttpTransport
-
-        network = self.registry.network()
-        channel = network.channels.get(channel_id) or self.registry.network(fresh=True).channels.get(
-            channel_id
-        )
-        if channel is None:
-            raise UnknownChannelError(channel_id)
-        connector = build_channel(channel, self.secrets.text("channel", channel_id), HttpTransport())
-        return Pusher(
-            channel,
-            connector,
-            Promises(self.stock, self.registry, now),
-            Listings(self.stock),
-            Paces(self.stock),
-            self.registry,
-            self.inbox,
-            self.cases,
-            self.traffic,
-            Shadows(self.stock),
-            now,
-            time.sleep,
-        )

@@ -38,11 +38,11 @@ HANDLERS: tuple[Any, ...] = (
     functions.apply_messages.handler.applier,
     functions.collect_failures.handler.sweep,
     functions.fan_out_changes.handler.fan_out,
-    functions.ingest_file.handler.house,
+    functions.ingest_file.handler.pipeline,
     functions.inventory_api.handler.house,
-    functions.push_channel.handler.house,
+    functions.push_channel.handler.pipeline,
     functions.receive_webhook.handler.receiver,
-    functions.reconcile_stock.handler.house,
+    functions.reconcile_stock.handler.pipeline,
 )
 
 
