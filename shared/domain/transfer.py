@@ -289,6 +289,14 @@ def misfit(transfer: Transfer, event: Movement) -> str | None:
     return None
 
 
+def wrong_origin(transfer: Transfer, event: Movement) -> str | None:
+    """Say that units of a transfer left elsewhere than at its origin; they are on the way all the same."""
+    left = {leg.location for leg in event.legs if leg.counter is Counter.ON_HAND}
+    if event.kind is MovementKind.TRANSFER_SHIP and left - {transfer.origin}:
+        return f"it leaves {transfer.origin}, not {', '.join(sorted(left))}"
+    return None
+
+
 def _bounded(transfer: Transfer, moves: dict[EventKey, Moved]) -> dict[EventKey, Moved]:
     """Return movements, the older of them added up where they take too much room: from half of it on."""
     if sum(map(_size, moves.items())) <= MOVES_SIZE:

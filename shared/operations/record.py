@@ -27,7 +27,7 @@ from shared.operations.kit_stock import kit_stock_case, kit_stock_cases
 from shared.operations.measure import Unmeasured
 from shared.operations.post import Outcome, Poster, Result
 from shared.operations.resolve import Resolution, observation_of, resolve, tally
-from shared.operations.transfer_names import misnamed_case
+from shared.operations.transfer_names import tell_misnamed
 from shared.sources.contract import Fault, Report
 from shared.store.cases import Cases
 from shared.store.observations import Observations
@@ -110,15 +110,11 @@ class Recorder:
             *_faults(resolution.faults, unlisted, source, message, now),
             *_held(resolution.held, source, message, now),
             *_conflicts(results, message, now),
-            *(
-                [misnamed_case(misnamed, message, now)]
-                if (misnamed := self._poster.misnamed(results))
-                else []
-            ),
             *(adjustment_case(movement, on_hand, message, now) for movement, on_hand in waiting),
         ]
         for case in cases:
             self._cases.file(case)
+        misnamed = tell_misnamed(self._poster.misnamed(results), message, self._cases, now)
         tell_of_counts(results, self._poster, self._cases, now)
         settled = self._settled_meanwhile(resolution, source)
         if settled:
@@ -128,7 +124,7 @@ class Recorder:
             return recorded
         outcomes = tally(resolution, [result.outcome for result in results])
         self._measure(reports, source, message)
-        return Recorded(outcomes, tuple(case.id for case in cases))
+        return Recorded(outcomes, (*(case.id for case in cases), *misnamed))
 
     def _measure(self, reports: Sequence[Report | Fault], source: Source, message: Message) -> None:
         """Note how long the newest event of a message took to arrive, and how long to be posted."""

@@ -27,7 +27,17 @@ from shared.domain.listing import KEPT_PUSHES, ListingState, Push
 from shared.domain.network import Channel
 from shared.domain.reservation import OrderLine
 from shared.domain.rollout import Mode
-from shared.domain.stock import ChannelId, Counter, EventKey, LocationId, MessageId, Quantity, Sku, StockKey
+from shared.domain.stock import (
+    ChannelId,
+    Counter,
+    EventKey,
+    LocationId,
+    MessageId,
+    Quantity,
+    Sku,
+    SourceId,
+    StockKey,
+)
 from shared.domain.trace import Chain, Stage, Step, Trace, in_time
 from shared.domain.transfer import order_name
 from shared.operations.apply_message import failed_case
@@ -37,6 +47,7 @@ from shared.operations.message_view import EventOutcome, MessageView
 from shared.operations.push import push_case
 from shared.operations.reconcile import drift_case
 from shared.operations.stock_view import StockView
+from shared.operations.transfer_names import misnamed_case_id
 from shared.store.cases import Cases
 from shared.store.inbox import Inbox, MessageNotFoundError, StoredMessage, UnreadableMessageError
 from shared.store.layout import event_key
@@ -79,6 +90,8 @@ class _Fact:
     keys: tuple[tuple[StockKey, str], ...]
     """Each stock key that it concerns, and what it did there in words."""
     notes: tuple[str, ...] = ()
+    transfer: str = ""
+    """The transfer that it names."""
 
 
 class Tracer:
@@ -219,7 +232,8 @@ class Tracer:
                 moved = keys.setdefault(at, {})
                 for line in lines:
                     moved[line.slot.counter] = moved.get(line.slot.counter, 0) + line.quantity
-        refs = ", ".join(f"{name} {of}" for name, of in cast("list[tuple[str, str]]", item["refs"])[:5])
+        named = cast("list[tuple[str, str]]", item["refs"])
+        refs = ", ".join(f"{name} {of}" for name, of in named[:5])
         return _Fact(
             f"{key}{f' ({refs})' if refs else ''}",
             key,
@@ -232,6 +246,7 @@ class Tracer:
                 *(() if item["entries"] else ("it is known, and moved nothing when it came",)),
                 *self._undone_by(key, item),
             ),
+            dict(named).get("transfer", ""),
         )
 
     def _undone_by(self, key: EventKey, item: Item) -> Iterator[str]:
@@ -422,13 +437,15 @@ class Tracer:
         """Name every case that can be open about a fact: their ids are made from what they are about."""
         names: list[str] = []
         if fact.message is not None:
-            kinds = (CaseKind.BAD_MESSAGE, CaseKind.BAD_ROWS, CaseKind.HELD, CaseKind.TRANSFER_MISNAMED)
+            kinds = (CaseKind.BAD_MESSAGE, CaseKind.BAD_ROWS, CaseKind.HELD)
             names += [case_id(kind, fact.source, fact.message) for kind in kinds]
             names.append(failed_case(fact.message))
         names += [case_id(kind, fact.event) for kind in _OF_ONE_EVENT]
         elements = self._view.compared_elements()
         for key, _ in fact.keys[:MOST_KEYS]:
             names.append(case_id(CaseKind.OVERSOLD, key.sku, key.location))
+            if fact.transfer:
+                names.append(misnamed_case_id(SourceId(fact.source), fact.transfer, key.location))
             names += [drift_case(source, key, element) for source, element in elements]
             for channel in self._registry.network().channels:
                 names += _push_cases(channel, key)

@@ -3,7 +3,7 @@
 ======================  ===========================================================================================
 transfer_overdue        units left longer ago than the way takes, and have not arrived
 transfer_over_received  more arrived, or was written off, than is said to have left, and the shipment was not told since
-transfer_misnamed       filed with the message that names a transfer wrongly; closed here once that is undone
+transfer_misnamed       filed with the messages that name a transfer wrongly; closed here once all of them are undone
 ======================  ===========================================================================================
 
 Everything is judged from how the tables stand now. A transfer whose closing was cut short is written off here, too.
@@ -20,10 +20,9 @@ from decimal import Decimal
 from shared.domain.cases import Case, CaseKind, Fact, case_id
 from shared.domain.events import instant
 from shared.domain.money import Money
-from shared.domain.stock import EventKey
 from shared.domain.transfer import Transfer
 from shared.operations.transfer_calls import TransferBusyError, TransferNotFoundError
-from shared.operations.transfer_names import is_undone
+from shared.operations.transfer_names import judge_misnamed
 from shared.operations.transfers import TransferDesk
 from shared.store.cases import Cases
 from shared.store.registry import Registry
@@ -67,8 +66,7 @@ class TransferWatch:
         for case in found.values():
             self._cases.file(case)
         for known in self._cases.open_of((CaseKind.TRANSFER_MISNAMED,)):
-            if is_undone(self._table, EventKey(str(known.facts["event_key"]))):
-                self._cases.close(known.id, "the message was undone", now)
+            judge_misnamed(known, self._table, self._cases, now)
         return {"transfers_late": late}
 
     def _judge_again(self, known: Case, now: datetime) -> Case | None:

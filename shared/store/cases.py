@@ -26,9 +26,10 @@ from shared.domain.cases import (
     Fact,
 )
 from shared.domain.events import instant, parse_instant
-from shared.domain.stock import MessageId
+from shared.domain.stock import EventKey, MessageId, Quantity
 from shared.store.layout import (
     SHARDS,
+    case_event_key,
     case_key,
     case_part_key,
     daily_key,
@@ -38,6 +39,7 @@ from shared.store.layout import (
     shard,
 )
 from shared.store.table import (
+    MAX_ACTIONS,
     AnyOf,
     AttributeAbsent,
     Condition,
@@ -76,6 +78,16 @@ class CasePage:
     cases: tuple[Case, ...]
     cursors: tuple[str, ...]
     cursor: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class CaseEvent:
+    """An event that a case stands for: since when, of how many units, and whether the case has been filed for it."""
+
+    event: EventKey
+    units: Quantity
+    added_at: datetime
+    is_told: bool
 
 
 class Cases:
@@ -397,6 +409,33 @@ class Cases:
         """Whether something is known as a part of a case."""
         return self._table.get(case_part_key(case_id, what)) is not None
 
+    def add_events(self, case_id: str, events: Iterable[CaseEvent]) -> None:
+        """Remember which events a case stands for; each has an item of its own, so that there may be any number."""
+        puts = [
+            Put(
+                case_event_key(case_id, one.event),
+                {
+                    "event": one.event,
+                    "units": one.units,
+                    "added_at": instant(one.added_at),
+                    "told": one.is_told,
+                },
+            )
+            for one in events
+        ]
+        for start in range(0, len(puts), MAX_ACTIONS):
+            self._table.write(puts[start : start + MAX_ACTIONS])
+
+    def told_of(self, case_id: str, events: Iterable[EventKey]) -> set[EventKey]:
+        """Return those of some events for which a case has been filed, whatever has become of it since."""
+        keys = [case_event_key(case_id, event) for event in events]
+        found = map(_case_event, self._table.get_many(keys).values())
+        return {one.event for one in found if one.is_told}
+
+    def events(self, case_id: str) -> Iterator[CaseEvent]:
+        """Yield every event that a case stands for, or stood for before it was closed."""
+        return map(_case_event, self._table.query(case_key(case_id).pk, prefix="EVENT#"))
+
     def unpark(self, case_id: str, message_id: MessageId) -> None:
         """Take a message off a case: what waited in it is done."""
         self._table.write([Delete(parked_key(case_id, message_id))])
@@ -412,6 +451,15 @@ _PAST = "past"
 
 _OF_ONE_TIME = ("due_at", "escalated_at", "approvals", "told", "closed_at")
 """Attributes that belong to one opening of a case."""
+
+
+def _case_event(item: Item) -> CaseEvent:
+    return CaseEvent(
+        EventKey(cast(str, item["event"])),
+        cast(int, item["units"]),
+        parse_instant(cast(str, item["added_at"])),
+        cast(bool, item["told"]),
+    )
 
 
 def _deed(case_id: str, deed: Deed) -> Put:

@@ -61,6 +61,7 @@ Indexes hold keys only, and each index key carries a hash shard.
 
 from __future__ import annotations
 
+import hashlib
 from datetime import datetime
 from zlib import crc32
 
@@ -336,6 +337,13 @@ def past_key(case_id: str, opened_at: str) -> Key:
 
 def case_part_key(case_id: str, what: str) -> Key:
     return Key(f"CASE#{case_id}", f"PART#{what}")
+
+
+def case_event_key(case_id: str, event: EventKey) -> Key:
+    digest = hashlib.blake2b(
+        event.encode(), digest_size=16
+    ).hexdigest()  # an event's key may be longer than a sort key
+    return Key(f"CASE#{case_id}", f"EVENT#{digest}")
 
 
 def daily_key(what: str) -> Key:

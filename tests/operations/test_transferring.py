@@ -14,7 +14,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from shared.domain.cases import CaseKind, CaseStatus
+from shared.domain.cases import Case, CaseKind, CaseStatus
 from shared.domain.events import Leg, Movement, MovementKind
 from shared.domain.money import parse_money
 from shared.domain.network import Location
@@ -704,7 +704,7 @@ def test_a_message_that_names_a_transfer_wrongly_is_a_case_until_it_is_undone(
         f"are received of transfer {named!r}: {why}"
     )
     assert f"onecount undo {wrong}" in case.remedy
-    assert (case.facts["units"], case.message_id) == (5, wrong)
+    assert (case.facts["units"], case.facts["messages"], case.message_id) == (5, wrong, wrong)
     assert figures(house.transfers.get(made.id)) == (6, 6, 0, 0)
     house.transfer_watch.run()
     assert house.open_cases() == [CaseKind.TRANSFER_MISNAMED]
@@ -713,6 +713,130 @@ def test_a_message_that_names_a_transfer_wrongly_is_a_case_until_it_is_undone(
     house.transfer_watch.run()
     house.applier.apply(wrong)
 
+    assert house.open_cases() == []
+    house.assert_exact()
+
+
+def misnamed(house: House) -> Case:
+    """Return the only open case."""
+    [case] = house.cases.list(CaseStatus.OPEN)
+    assert case.kind is CaseKind.TRANSFER_MISNAMED
+    return case
+
+
+def test_all_that_a_source_says_at_a_location_of_a_transfer_that_is_not_there_is_one_case() -> None:
+    house = stocked()
+    names = [told(house, "transfer_receive", units, transfer="TO-77") for units in range(1, 8)]
+    other = told(house, "transfer_ship", 1, transfer="TO-77")
+    elsewhere, case = house.cases.list(CaseStatus.OPEN)
+    if elsewhere.facts["location"] == "west":
+        elsewhere, case = case, elsewhere
+
+    assert (case.facts["events"], case.facts["units"]) == (7, 28)
+    assert case.title.endswith("there is no such transfer (and 6 more)")
+    assert case.facts["messages"] == ", ".join(names[:1:-1])
+    assert list(house.cases.parked(case.id)) == sorted(names)
+    undone(house, other)
+    for name in names[:-1]:
+        undone(house, name)
+    house.transfer_watch.run()
+    assert (misnamed(house).facts["events"], misnamed(house).facts["units"]) == (1, 7)
+    undone(house, names[-1])
+    house.transfer_watch.run()
+
+    assert house.open_cases() == []
+    house.assert_exact()
+
+
+def test_what_is_sent_again_opens_no_case_that_was_ignored_and_another_document_does() -> None:
+    house = stocked()
+    first = told(house, "transfer_receive", 5, transfer="TO-77")
+    house.case_desk.ignore(misnamed(house).id, "it is right, and belongs to none", "ann")
+    for number in range(2):
+        house.clock.advance(minutes=5)
+        resent = house.store("wms", house.inbox.load(first).message.body, webhook_id=f"resent-{number}")
+        house.applier.apply(resent)
+        house.applier.apply(first)
+        house.sweep.run()
+        house.transfer_watch.run()
+        assert house.open_cases() == []
+
+    second = told(house, "transfer_receive", 3, transfer="TO-77")
+    house.transfer_watch.run()
+    assert (misnamed(house).facts["events"], misnamed(house).facts["units"]) == (1, 3)
+    undone(house, second)
+    house.transfer_watch.run()
+
+    assert house.open_cases() == []
+    house.assert_exact()
+
+
+@pytest.mark.parametrize("write", range(5))
+@pytest.mark.parametrize("when", ["before", "after"])
+def test_wherever_the_filing_of_a_misnamed_movement_is_cut_short_repeating_it_files_it(
+    when: str, write: int
+) -> None:
+    house = stocked()
+    told(house, "transfer_receive", 1, transfer="TO-77")
+    house.case_desk.ignore(misnamed(house).id, "it is right, and belongs to none", "ann")
+    house.clock.advance(minutes=5)
+
+    def crash(number: int, _: object) -> None:
+        if number == write:
+            raise Crash
+
+    house.cases_table.faults = Interruption(**{when: crash})
+    with suppress(Crash):
+        told(house, "transfer_receive", 5, transfer="TO-77")
+    house.cases_table.faults = Interruption()
+
+    told(house, "transfer_receive", 5, transfer="TO-77")
+    house.transfer_watch.run()
+
+    assert (misnamed(house).facts["events"], misnamed(house).facts["units"]) == (1, 5)
+
+
+def test_of_two_misnamed_movements_told_at_once_both_are_in_the_case() -> None:
+    house = stocked()
+
+    def meanwhile(number: int, _: object) -> None:
+        if number == 0:
+            house.cases_table.faults = Interruption()
+            told(house, "transfer_receive", 3, transfer="TO-77")
+
+    house.cases_table.faults = Interruption(before=meanwhile)
+    second = told(house, "transfer_receive", 5, transfer="TO-77")
+    house.transfer_watch.run()
+    assert (misnamed(house).facts["events"], misnamed(house).facts["units"]) == (2, 8)
+
+    undone(house, second)
+    house.transfer_watch.run()
+    assert misnamed(house).facts["units"] == 3
+
+
+def test_retrying_a_misnamed_movement_leaves_its_case_open() -> None:
+    house = stocked()
+    told(house, "transfer_receive", 5, transfer="TO-77")
+
+    house.case_desk.retry(misnamed(house).id, "ann")
+
+    house.transfer_watch.run()
+    assert (misnamed(house).facts["events"], misnamed(house).facts["units"]) == (1, 5)
+
+
+def test_a_shipment_from_elsewhere_than_the_origin_is_in_the_document_and_a_case() -> None:
+    house, north = stocked(), LocationId("north")
+    house.declare(replace(network(), locations={**network().locations, north: Location(north, WMS, WMS)}))
+    house.registry.network(fresh=True)
+    made = house.transfers.request("ann", "r", north, WEST, [(TEA, 6)], "west runs out")
+
+    wrong = told(house, "transfer_ship", 5, transfer=made.id)
+
+    assert figures(house.transfers.get(made.id)) == (5, 5, 0, 0)
+    assert misnamed(house).title.endswith(": it leaves north, not east")
+    assert "the transfer has them all the same" in misnamed(house).remedy
+    undone(house, wrong)
+    house.transfer_watch.run()
     assert house.open_cases() == []
     house.assert_exact()
 
