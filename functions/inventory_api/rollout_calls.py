@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
 from typing import Annotated, Any
 
 from pydantic import Field, StringConstraints
@@ -15,7 +16,7 @@ from shared.domain.rollout import Mode, Rollout
 from shared.domain.shadow import Prevented
 from shared.domain.stock import ChannelId, SourceId, StockKey
 from shared.operations.rollout_desk import RolloutDesk, RolloutFieldError
-from shared.operations.shadow_report import ChannelShadow, ShadowDesk, SourceShadow
+from shared.operations.shadow_report import ChannelShadow, Part, ShadowDesk, SourceShadow
 from shared.runtime.ground import now
 from shared.runtime.http import Answer, answer
 from shared.store.rollouts import CHANNEL, SOURCE
@@ -164,6 +165,35 @@ def source_shadow(found: SourceShadow) -> Json:
                 "last_at": instant(one.events[-1].at),
             }
             for one in found.postings[:SHOWN]
+        ],
+        "parts": _parts(found.parts),
+    }
+
+
+def _parts(parts: Sequence[Part]) -> Json:
+    """Show how many numbers of bins and lots are the ledger's, and those that are not; the furthest apart first."""
+    known = [(one, one.ours) for one in parts if one.ours is not None]
+    apart = [(one, ours) for one, ours in known if one.theirs != ours]
+    apart.sort(
+        key=lambda row: (-abs(row[0].theirs - row[1]), row[0].key.sku, row[0].key.location, row[0].slot)
+    )
+    return {
+        "said": len(parts),
+        "compared": len(known),
+        "equal": len(known) - len(apart),
+        "not_in_ledger": len(parts) - len(known),
+        "most_apart": [
+            {
+                "sku": one.key.sku,
+                "location": one.key.location,
+                "bin": one.slot.leaf.bin,
+                "lot": one.slot.leaf.lot,
+                "element": one.slot.counter,
+                "theirs": one.theirs,
+                "ours": ours,
+                "as_of": instant(one.at),
+            }
+            for one, ours in apart[:SHOWN]
         ],
     }
 

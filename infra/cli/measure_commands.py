@@ -91,7 +91,12 @@ def _systems(systems: list[Mapping[str, Any]]) -> list[str]:
         )
         for one in systems
     ]
-    return table(heads, rows)
+    silent = [f"{one['source']} at {one['location']}" for one in systems if not one["compared"]]
+    said = (
+        f"compared with NOTHING: {', '.join(silent)}. It names bins or lots, or it is too early to judge: see "
+        "`onecount shadow-report`, or have it send totals"
+    )
+    return [*table(heads, rows), *([said] if silent else [])]
 
 
 @command("cutover")

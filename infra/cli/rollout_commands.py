@@ -192,8 +192,31 @@ def _of_source(found: Mapping[str, Any]) -> Iterator[str]:
             for o in found["most"]
         ]
         yield from table(("sku", "location", "events", "first", "last"), most)
+    yield from _of_parts(found["parts"])
     yield from _incomplete(found)
     yield ""
+
+
+def _of_parts(parts: Mapping[str, Any]) -> Iterator[str]:
+    """Tell what numbers of bins and lots are worth: drift compares totals alone."""
+    if not parts["said"]:
+        return
+    yield ""
+    yield (
+        f"bins and lots: of {parts['said']} numbers {parts['compared']} were compared with the ledger as of their own "
+        f"instants, {parts['equal']} are equal"
+    )
+    if parts["not_in_ledger"]:
+        yield (
+            f"{parts['not_in_ledger']} were compared with NOTHING, for the ledger was never told of those bins or lots: "
+            "that nothing drifts there proves nothing; have it send totals, or count them by hand first"
+        )
+    if parts["most_apart"]:
+        apart = [
+            (o["sku"], o["location"], o["bin"], o["lot"], o["theirs"], o["ours"], brief(o["as_of"]))
+            for o in parts["most_apart"]
+        ]
+        yield from table(("sku", "location", "bin", "lot", "it says", "the ledger", "as of"), apart)
 
 
 def _known(number: int | None) -> object:

@@ -18,6 +18,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
+from shared.domain.ledger import Slot
 from shared.domain.reservation import OrderLine
 from shared.domain.stock import ChannelId, EventKey, Quantity, StockKey
 
@@ -68,12 +69,16 @@ class Prevented:
 
 @dataclass(frozen=True, slots=True)
 class Withheld:
-    """An event that a source said and that was not posted: its kind, its units of the stock key, when it happened."""
+    """An event that a source said and that was not posted: its kind, its units of the stock key, when it happened.
+
+    ``part`` is what it counts where that is a bin or a lot.
+    """
 
     event: EventKey
     what: str
     units: Quantity
     at: datetime
+    part: Slot | None = None
 
 
 def sales_of(lines: Iterable[OrderLine], channel: ChannelId, key: StockKey) -> list[Sale]:

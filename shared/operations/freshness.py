@@ -16,10 +16,10 @@ from typing import cast
 from shared.domain.cases import Case, CaseKind, case_id
 from shared.domain.events import instant, parse_instant
 from shared.domain.network import Location, Source
-from shared.domain.stock import LocationId
 from shared.store.bulk import write_each
 from shared.store.cases import Cases
-from shared.store.layout import SHARDS, believed_key, heard_key, key_of, plain
+from shared.store.layout import SHARDS, believed_key, heard_key, key_of
+from shared.store.observations import Observations
 from shared.store.promises import promise_action
 from shared.store.registry import Network, Registry
 from shared.store.table import Exists, Key, Table, Update
@@ -40,6 +40,7 @@ class FreshnessWatch:
 
     def __init__(self, table: Table, registry: Registry, cases: Cases, clock: Callable[[], datetime]) -> None:
         self._table = table
+        self._observations = Observations(table)
         self._registry = registry
         self._cases = cases
         self._clock = clock
@@ -57,9 +58,7 @@ class FreshnessWatch:
 
     def _spoken_of(self, source: Source, network: Network) -> Iterator[Location]:
         """Yield the locations that a source is believed about, and those that it ever said anything of."""
-        heard = {
-            plain(str(item["sk"])) for item in self._table.query(heard_key(source.id, LocationId("")).pk)
-        }
+        heard = self._observations.places(source.id)
         for location in network.locations.values():
             if location.counts == source.id or location.id in heard:
                 yield location

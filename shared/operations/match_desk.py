@@ -38,7 +38,7 @@ HELD = (CaseKind.SUSPICIOUS_SNAPSHOT, CaseKind.ADJUSTMENT_APPROVAL)
 
 @dataclass(frozen=True, slots=True)
 class SystemMatch:
-    """What a system's numbers at a location are worth.
+    """What a system's numbers at a location are worth; of one that spoke, and of bins or lots alone, none is compared.
 
     ``day`` is that of the sweep that found it; None: it was looked up now. ``equal`` are those right to the unit.
     """
@@ -102,7 +102,7 @@ class MatchDesk:
             last,
             _matches(asked, "counted", "matched", "off"),
             _matches(asked, "read", "agreed", "read_off"),
-            tuple(self._systems(locations, yesterday)),
+            self._every_system(locations, yesterday),
             tuple(day for at in locations for day in days[at].values() if first <= day.day <= last),
             tuple(gate(at, days[at], yesterday, waiting[at]) for at in locations),
         )
@@ -151,6 +151,14 @@ class MatchDesk:
                 for at, what in interventions(case, self._cases.deeds(case.id)):
                     found[where, at.date()][what] += 1
         return found
+
+    def _every_system(self, locations: list[LocationId], yesterday: date) -> tuple[SystemMatch, ...]:
+        """Return what every system's numbers are worth; one that spoke and has none to compare is named as well."""
+        found = {(one.location, one.source): one for one in self._systems(locations, yesterday)}
+        for place in self._view.compared_places():
+            if place[0] in locations:
+                found.setdefault(place, SystemMatch(*place, Matches(), 0, None))
+        return tuple(found[place] for place in sorted(found))
 
     def _systems(self, locations: list[LocationId], yesterday: date) -> Iterator[SystemMatch]:
         keys: list[StockKey] = []

@@ -14,11 +14,12 @@ from shared.domain.cases import Case, CaseKind, case_id
 from shared.domain.drift import Observation
 from shared.domain.events import Count, Demand, Event, Movement, instant
 from shared.domain.handoffs import OURSELVES
+from shared.domain.ledger import Slot
 from shared.domain.messages import Message
 from shared.domain.network import MANUAL, Source
 from shared.domain.rollout import Mode
 from shared.domain.shadow import Withheld
-from shared.domain.stock import Counter, Quantity, StockKey
+from shared.domain.stock import WHOLE, Counter, Quantity, StockKey
 from shared.operations.adjustments import adjustment_case, parted
 from shared.operations.count_desk import tell as tell_of_counts
 from shared.operations.damping import Damper
@@ -181,7 +182,8 @@ def _in_shadow(withheld: Sequence[Fact], source: Source) -> Iterator[tuple[Stock
             elif isinstance(event, Demand):
                 yield key, Withheld(event.key, str(event.effect), event.quantity, event.occurred_at)
             else:
-                yield key, Withheld(event.key, f"count of {event.element}", event.quantity, event.as_of)
+                part = None if event.leaf == WHOLE else Slot(event.leaf, Counter(event.element))
+                yield key, Withheld(event.key, f"count of {event.element}", event.quantity, event.as_of, part)
 
 
 def unknown_code_cases(unknown: Mapping[Code, int], message: Message, now: datetime) -> list[Case]:

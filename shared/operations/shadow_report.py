@@ -3,20 +3,23 @@
 Of a channel: which listings it would have been sent another number than they show, and the orders by which it
 oversold what a live channel would not have offered, which were found as they came (``rehearse.py``); those of the last
 minutes are looked for again, for an index may have lagged behind. Of a source: the events that it would have posted, by kind and by
-stock key. Reading is bounded by ``MOST_READ`` stock keys; more are said to be left out.
+stock key; and, as drift compares totals alone, its last number of each bin and lot beside the ledger's as of the same
+instant. Reading is bounded by ``MOST_READ`` stock keys; more are said to be left out.
 """
 
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from itertools import islice, pairwise
 
+from shared.domain.ledger import Slot
 from shared.domain.rollout import Mode
 from shared.domain.shadow import Numbers, Prevented, Withheld, prevented
 from shared.domain.stock import ChannelId, Quantity, SourceId, StockKey
+from shared.store.ledger import Ledger
 from shared.store.registry import Registry
 from shared.store.rollouts import CHANNEL
 from shared.store.shadows import KEPT_OVERSELLS, PLACES, Rehearsed, Shadows
@@ -24,6 +27,9 @@ from shared.store.table import Table
 
 MOST_READ = 50_000
 """Stock keys of one system that are read."""
+
+MOST_PARTS = 1_000
+"""Bins and lots that are compared: each costs a read or two."""
 
 JUST_NOW = timedelta(minutes=5)
 MOST_AGAIN = 100
@@ -71,13 +77,28 @@ class Posting:
 
 
 @dataclass(frozen=True, slots=True)
+class Part:
+    """What a source last said of a bin or lot, and what the ledger says as of then; None: it was never posted to."""
+
+    key: StockKey
+    slot: Slot
+    at: datetime
+    theirs: Quantity
+    ours: Quantity | None
+
+
+@dataclass(frozen=True, slots=True)
 class SourceShadow:
-    """What a source would have posted: events and units by kind, and stock keys, those with most events first."""
+    """What a source would have posted: events and units by kind, and stock keys, those with most events first.
+
+    ``parts`` are its last numbers of bins and lots.
+    """
 
     source: SourceId
     kinds: dict[str, tuple[int, Quantity]]
     postings: tuple[Posting, ...]
     is_complete: bool
+    parts: tuple[Part, ...] = ()
 
 
 class ShadowDesk:
@@ -85,6 +106,7 @@ class ShadowDesk:
 
     def __init__(self, table: Table, registry: Registry, clock: Callable[[], datetime]) -> None:
         self._shadows = Shadows(table)
+        self._ledger = Ledger(table)
         self._registry = registry
         self._clock = clock
 
@@ -129,12 +151,32 @@ class ShadowDesk:
             for event in posting.events:
                 kinds[event.what].append(event)
         postings.sort(key=lambda row: (-len(row.events), row.key.sku, row.key.location))
+        said = [(posting.key, one) for posting in postings for one in _last_of_parts(posting.events)]
         return SourceShadow(
             source,
             {what: (len(events), sum(e.units for e in events)) for what, events in sorted(kinds.items())},
             tuple(postings),
-            next(kept, None) is None and all(posting.is_complete for posting in postings),
+            next(kept, None) is None
+            and all(posting.is_complete for posting in postings)
+            and len(said) <= MOST_PARTS,
+            tuple(self._parts(said[:MOST_PARTS])),
         )
+
+    def _parts(self, said: Sequence[tuple[StockKey, Withheld]]) -> Iterator[Part]:
+        """Put numbers of bins and lots beside the ledger as of their own instants."""
+        by_key: defaultdict[StockKey, list[tuple[Slot, Withheld]]] = defaultdict(list)
+        for key, one in said:
+            if one.part is not None:
+                by_key[key].append((one.part, one))
+        for key, numbers in by_key.items():
+            ours = self._ledger.parts_as_of(key, [(slot, one.at) for slot, one in numbers])
+            for slot, one in numbers:
+                yield Part(key, slot, one.at, one.units, ours.get((slot, one.at)))
+
+
+def _last_of_parts(events: Iterable[Withheld]) -> list[Withheld]:
+    """Return the newest number of each bin and lot, of events that are in order of time."""
+    return list({one.part: one for one in events if one.part is not None}.values())
 
 
 def _pushes(numbers: Sequence[Numbers]) -> int:

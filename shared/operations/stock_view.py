@@ -203,6 +203,12 @@ class StockView:
         sources = self._registry.network().sources.values()
         return [(source.id, element) for source in sources for element in source.meaning]
 
+    def compared_places(self) -> Iterator[tuple[LocationId, SourceId]]:
+        """Yield where which source has said a number, of those of which any number is compared."""
+        for source in self._registry.network().sources.values():
+            if source.meaning:
+                yield from ((place, source.id) for place in sorted(self._observations.places(source.id)))
+
     def _promised_then(self, key: StockKey, available: Quantity, channel: Channel) -> Quantity:
         """What was promised when so much was available, by what is set aside and how fresh the counts are now."""
         standing = self._promises.standings([key])[key]

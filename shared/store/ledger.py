@@ -14,7 +14,7 @@ than that ``seq`` makes the write fail, what is older cannot be seen.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import cast
 
@@ -209,6 +209,17 @@ class Ledger:
             }
             for item in found
         }
+
+    def parts_as_of(
+        self, key: StockKey, asked: Collection[tuple[Slot, datetime]]
+    ) -> dict[tuple[Slot, datetime], Quantity]:
+        """Return what lay on some bins or lots as of an instant for each; those never posted to are left out.
+
+        What is posted meanwhile may be in some and not yet in others.
+        """
+        found = self._table.get_many([leaf_key(key, slot.leaf) for slot, _ in asked])
+        clocks = {slot: clock for item in found.values() for slot, clock in clocks_of(item).items()}
+        return {(slot, at): self._as_of(key, slot, clocks[slot], at) for slot, at in asked if slot in clocks}
 
     def as_of(self, key: StockKey, at: datetime) -> dict[Counter, Quantity]:
         """Return every counter of ``key``, all leaves together, as of an instant.

@@ -20,7 +20,7 @@ from shared.domain.drift import Observation, Statement, Told
 from shared.domain.events import Movement, instant, parse_instant
 from shared.domain.stock import Counter, EventKey, LocationId, Sku, SourceId, StockKey
 from shared.store.bulk import write_each
-from shared.store.layout import SHARDS, believed_key, heard_key, observation_key, shard, told_key
+from shared.store.layout import SHARDS, believed_key, heard_key, observation_key, plain, shard, told_key
 from shared.store.table import (
     AnyOf,
     AttributeAbsent,
@@ -111,6 +111,11 @@ class Observations:
         if updates:
             write_each(self._table, updates)
             self._noted |= news
+
+    def places(self, source: SourceId) -> set[LocationId]:
+        """Return the locations of which a source ever said a number, also where that was of a bin or a lot."""
+        heard = self._table.query(heard_key(source, LocationId("")).pk)
+        return {LocationId(plain(cast(str, item["sk"]))) for item in heard}
 
     def of_sku(self, sku: Sku) -> list[Observation]:
         """Return what every source last said of an item, at every location."""

@@ -15,8 +15,19 @@ from typing import Any, cast
 from zlib import crc32
 
 from shared.domain.events import instant, parse_instant
+from shared.domain.ledger import Slot
 from shared.domain.shadow import Numbers, Prevented, Sale, Withheld, sales_of
-from shared.domain.stock import ChannelId, EventKey, LocationId, Quantity, Sku, SourceId, StockKey
+from shared.domain.stock import (
+    ChannelId,
+    Counter,
+    EventKey,
+    LocationId,
+    Quantity,
+    Sku,
+    SourceId,
+    StockKey,
+    parse_leaf,
+)
 from shared.store.bulk import write_each
 from shared.store.layout import SHARDS, plain, shadow_key, shadow_partition
 from shared.store.orders import Orders
@@ -113,6 +124,7 @@ class Shadows:
         for key, one in events:
             place = f"{_EVENT}{crc32(one.event.encode()) % PLACES}"
             said: list[Value] = [one.event, one.what, one.units, instant(one.at)]
+            said += [] if one.part is None else [str(one.part.leaf), one.part.counter]
             notes.setdefault(shadow_key(SOURCE, source, key), {})[place] = said
         write_each(self._table, [Update(at, set=places) for at, places in notes.items()])
 
@@ -120,14 +132,18 @@ class Shadows:
         """Yield what a source would have posted of each stock key, the oldest first."""
         for item in self._items(SOURCE, source):
             rows = [cast("list[Any]", value) for name, value in item.items() if _is_place(name)]
-            events = [
-                Withheld(EventKey(event), what, units, parse_instant(at)) for event, what, units, at in rows
-            ]
+            events = map(_withheld, rows)
             yield _key(item), sorted(events, key=lambda one: (one.at, one.event))
 
     def _items(self, kind: str, name: str) -> Iterator[Item]:
         for number in range(SHARDS):
             yield from self._table.query(shadow_partition(kind, name, number))
+
+
+def _withheld(row: list[Any]) -> Withheld:
+    event, what, units, at, *part = row
+    slot = Slot(parse_leaf(part[0]), Counter(part[1])) if part else None
+    return Withheld(EventKey(event), what, units, parse_instant(at), slot)
 
 
 def _is_place(name: str) -> bool:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from functions.apply_messages.handler import handle as apply_messages
+from shared.domain.network import Grain
 from tests.functions.calls import api, webhook
-from tests.functions.conftest import Aws
+from tests.functions.conftest import EAST, WMS, Aws
 
 SHADOW = {"mode": "shadow"}
 
@@ -65,6 +68,32 @@ def test_what_a_source_in_shadow_would_have_posted_is_reported(aws: Aws) -> None
     assert found["would_have_posted"] == [{"what": "receipt", "events": 1, "units": 20}]
     assert (found["most"][0]["sku"], found["is_complete"]) == ("TEA", True)
     assert api("GET /v1/stock/TEA").body["locations"] == []
+
+
+def test_what_a_source_in_shadow_says_of_bins_is_put_beside_the_ledger(aws: Aws) -> None:
+    declared = aws.registry.network(fresh=True)
+    east = replace(declared.locations[EAST], grain=Grain.BIN, counts=WMS)
+    aws.registry.declare(replace(declared, locations={EAST: east}))
+
+    api("PUT /v1/registry/rollouts/source/wms", SHADOW)
+    where = {"sku": "TEA", "location": "east", "counted_at": "2026-11-01T11:00:00Z", "reason": "counted"}
+    for bin_, units in (("A", 5), ("B", 9)):
+        body = {**where, "bin": bin_, "quantity": units}
+        assert api("POST /v1/counts", body, scopes="operator", Idempotency_Key=bin_).status == 201
+    lines = [
+        {"line": bin_, "sku": "TEA", "location": "east", "quantity": units, "bin": bin_}
+        for bin_, units in (("A", 5), ("B", 7), ("C", 1))
+    ]
+    data = {"document": "C-1", "lines": lines}
+    webhook("wms", {"type": "stock.count", "timestamp": "2026-11-01T12:00:00Z", "data": data})
+    apply_messages({"Records": aws.images("inbox", "MSG#")}, None)
+
+    [found] = api("GET /v1/shadow-report", scopes="viewer").body["sources"]
+
+    parts = found["parts"]
+    assert [parts[name] for name in ("said", "compared", "equal", "not_in_ledger")] == [3, 2, 1, 1]
+    [apart] = parts["most_apart"]
+    assert (apart["bin"], apart["theirs"], apart["ours"]) == ("B", 7, 9)
 
 
 def test_a_report_of_what_is_not_declared_is_refused(aws: Aws) -> None:

@@ -9,16 +9,18 @@ import pytest
 from shared.domain.cases import Case, CaseKind, Fact
 from shared.domain.drift import Observation
 from shared.domain.match_rate import DAYS, Gate
-from shared.domain.stock import LocationId, Sku, SourceId, StockKey
+from shared.domain.rollout import EVERYTHING, Mode
+from shared.domain.stock import LocationId, Sku, StockKey
 from shared.operations.drift_sweep import EACH_DAY
 from shared.operations.match_desk import LOOKED_UP, MatchDesk, MatchReport
+from shared.operations.rollout_desk import RolloutDesk
 from shared.store.tallies import Tallies
-from tests.operations.house import EAST, ERP, KEY, NOON, WEST, House, count, movement
+from tests.operations.house import EAST, ERP, KEY, NOON, WEST, WMS, House, count, movement
 from tests.operations.test_losses_any_history import undo
+from tests.operations.test_undoing import bins, told
 
 FIRST = NOON.date()
 TODAY = FIRST + timedelta(days=DAYS)
-WMS = SourceId("wms")
 
 
 def desk(house: House) -> MatchDesk:
@@ -214,6 +216,17 @@ def test_each_system_is_measured_apart_by_its_tolerance_and_to_the_unit() -> Non
     [found] = report(house).systems
     assert (found.source, found.location, found.day) == (ERP, EAST, None)
     assert (found.matches.compared, found.matches.matched, found.equal) == (2, 1, 0)
+
+
+def test_a_system_that_names_bins_alone_is_told_as_compared_with_nothing() -> None:
+    house = bins()
+    told(house, "count", "C1", 0, 50, bin="A")
+    switched = RolloutDesk(house.registry, house.lanes, house.clock)
+    switched.switch("source", WMS, [EVERYTHING], Mode.SHADOW, "ann")
+    told(house, "count", "C2", 1, 7, bin="A")
+    house.drift_sweep.run()
+    [found] = report(house).systems
+    assert (found.source, found.location, found.matches.rate) == (WMS, EAST, None)
 
 
 def test_of_many_stock_keys_the_newest_sweep_tells() -> None:

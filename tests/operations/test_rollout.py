@@ -9,21 +9,26 @@ from datetime import timedelta
 import pytest
 
 from shared.channels.contract import Offer
+from shared.domain.ledger import Slot
 from shared.domain.network import Channel
 from shared.domain.rollout import EVERYTHING, Mode, Rollout, Rule, Scope
-from shared.domain.stock import LocationId, MessageId, Sku, SourceId, StockKey
+from shared.domain.shadow import Withheld
+from shared.domain.stock import Counter, EventKey, Leaf, LocationId, MessageId, Sku, SourceId, StockKey
 from shared.operations.freshness import FreshnessWatch
 from shared.operations.message_view import MessageView
 from shared.operations.promises import Promises
 from shared.operations.rollout_desk import RolloutDesk, RolloutFieldError, Switched
-from shared.operations.shadow_report import ChannelShadow, ShadowDesk
+from shared.operations.shadow_report import MOST_PARTS, ChannelShadow, ShadowDesk
 from shared.store.inbox import MessageStatus
 from shared.store.registry import REMEMBERED_S, Network
+from shared.store.shadows import Shadows
 from tests.operations.deliveries import body, drop, receipt, rows
 from tests.operations.house import EAST, KEY, SHOP, TEA, WEST, WMS, House, count, movement, network
 from tests.operations.shop import Shop
+from tests.operations.test_undoing import bins
 
 MUG = Sku("MUG")
+BIN_A = Slot(Leaf("A"), Counter.ON_HAND)
 
 
 def desk(house: House) -> RolloutDesk:
@@ -519,6 +524,55 @@ def test_the_report_says_what_a_source_in_shadow_would_have_posted_however_often
     assert found.kinds == {"receipt": (2, 12)}
     assert [(one.key, len(one.events)) for one in found.postings] == [(KEY, 2)]
     assert found.is_complete
+
+
+def says_of_bins(house: House, document: str, **said: int) -> None:
+    lines = [{"sku": "TEA", "quantity": units, "bin": name} for name, units in said.items()]
+    house.store("wms", body("count", document, *lines, occurred_at=house.clock()))
+    house.settle()
+
+
+def test_the_report_puts_what_a_source_in_shadow_says_of_bins_beside_the_ledger_as_of_then() -> None:
+    house = bins()
+    for bin_, units in (("A", 50), ("B", 40)):
+        house.post(replace(count(f"manual/{bin_}", 0, units), leaf=Leaf(bin_)))
+    switch(house, Mode.SHADOW, kind="source", name=WMS)
+    house.clock.advance(minutes=5)
+    says_of_bins(house, "C-1", A=1, B=40)
+    house.clock.advance(minutes=5)
+    said_at = house.clock()
+    says_of_bins(house, "C-2", A=48, D=7)
+    house.clock.advance(minutes=5)
+
+    def found() -> list[tuple[str, int, int | None]]:
+        parts = ShadowDesk(house.stock, house.registry, house.clock).of_source(WMS).parts
+        return sorted((one.slot.leaf.bin, one.theirs, one.ours) for one in parts)
+
+    assert found() == [("A", 48, 50), ("B", 40, 40), ("D", 7, None)]
+    left = movement("manual/late", 0, -2)
+    left = replace(left, occurred_at=said_at, legs=(replace(left.legs[0], leaf=Leaf("A")),))
+    house.post(left, movement("manual/after", 11, 9))
+    assert found() == [("A", 48, 48), ("B", 40, 40), ("D", 7, None)]
+    assert (house.on_hand(), house.open_cases()) == (97, [])
+
+
+def test_the_report_is_not_called_complete_where_more_bins_were_said_than_it_compares() -> None:
+    house = bins()
+    switch(house, Mode.SHADOW, kind="source", name=WMS)
+    house.clock.advance(minutes=5)
+    at = house.clock()
+    counts = [
+        (
+            StockKey(Sku(f"S{number}"), EAST),
+            Withheld(EventKey(f"c{number}"), "count of on_hand", 1, at, BIN_A),
+        )
+        for number in range(MOST_PARTS + 1)
+    ]
+    Shadows(house.stock).withhold(WMS, counts)
+
+    found = ShadowDesk(house.stock, house.registry, house.clock).of_source(WMS)
+
+    assert (len(found.parts), found.is_complete) == (MOST_PARTS, False)
 
 
 def test_a_count_of_a_source_in_observe_mode_is_compared_and_not_posted() -> None:

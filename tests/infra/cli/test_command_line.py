@@ -99,6 +99,24 @@ SHADOW = {
                     "last_at": "2026-11-01T12:05:00.000000Z",
                 }
             ],
+            "parts": {
+                "said": 5,
+                "compared": 3,
+                "equal": 2,
+                "not_in_ledger": 2,
+                "most_apart": [
+                    {
+                        "sku": "A",
+                        "location": "east",
+                        "bin": "R1",
+                        "lot": "-",
+                        "element": "on_hand",
+                        "theirs": 4,
+                        "ours": 6,
+                        "as_of": "2026-11-01T12:05:00.000000Z",
+                    }
+                ],
+            },
         }
     ],
     "channels": [
