@@ -10,7 +10,7 @@ instant. Reading is bounded by ``MOST_READ`` stock keys; more are said to be lef
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from itertools import islice, pairwise
@@ -151,15 +151,15 @@ class ShadowDesk:
             for event in posting.events:
                 kinds[event.what].append(event)
         postings.sort(key=lambda row: (-len(row.events), row.key.sku, row.key.location))
-        said = [(posting.key, one) for posting in postings for one in _last_of_parts(posting.events)]
+        parts = list(islice(self._shadows.parts(source), MOST_PARTS + 1))
         return SourceShadow(
             source,
             {what: (len(events), sum(e.units for e in events)) for what, events in sorted(kinds.items())},
             tuple(postings),
             next(kept, None) is None
             and all(posting.is_complete for posting in postings)
-            and len(said) <= MOST_PARTS,
-            tuple(self._parts(said[:MOST_PARTS])),
+            and len(parts) <= MOST_PARTS,
+            tuple(self._parts(parts[:MOST_PARTS])),
         )
 
     def _parts(self, said: Sequence[tuple[StockKey, Withheld]]) -> Iterator[Part]:
@@ -172,11 +172,6 @@ class ShadowDesk:
             ours = self._ledger.parts_as_of(key, [(slot, one.at) for slot, one in numbers])
             for slot, one in numbers:
                 yield Part(key, slot, one.at, one.units, ours.get((slot, one.at)))
-
-
-def _last_of_parts(events: Iterable[Withheld]) -> list[Withheld]:
-    """Return the newest number of each bin and lot, of events that are in order of time."""
-    return list({one.part: one for one in events if one.part is not None}.values())
 
 
 def _pushes(numbers: Sequence[Numbers]) -> int:

@@ -1,8 +1,9 @@
 """What systems in shadow came to, in the ``stock`` table: one item for each stock key, listed by system.
 
 Of a channel the numbers over time, ours and theirs, and the oversells that were found; of a source the events that were not posted, each in a place of its
-own among a few by its event key, so that telling it again changes nothing. Both are bounded, whatever happens; what is
-written for a report is no part of the ledger.
+own among a few by its event key, so that telling it again changes nothing. Both are bounded, whatever happens. Its last
+number of each bin and lot has an item to itself: one that gave way would be compared with nothing, and nobody would know.
+What is written for a report is no part of the ledger.
 """
 
 from __future__ import annotations
@@ -29,10 +30,22 @@ from shared.domain.stock import (
     parse_leaf,
 )
 from shared.store.bulk import write_each
-from shared.store.layout import SHARDS, plain, shadow_key, shadow_partition
+from shared.store.layout import SHARDS, plain, shadow_key, shadow_part_key, shadow_partition
 from shared.store.orders import Orders
 from shared.store.rollouts import CHANNEL, SOURCE
-from shared.store.table import Absent, Equals, Item, Key, Put, Table, Update, Value
+from shared.store.table import (
+    Absent,
+    AnyOf,
+    AttributeAbsent,
+    Equals,
+    Item,
+    Key,
+    LessThan,
+    Put,
+    Table,
+    Update,
+    Value,
+)
 
 KEPT_NUMBERS = 200
 """Changes of one listing's numbers that are remembered, the newest."""
@@ -42,6 +55,9 @@ KEPT_OVERSELLS = 200
 
 PLACES = 128
 """Events of one stock key that are remembered of a source."""
+
+PART = "part"
+"""Stands for a kind of system in the keys of numbers of bins and lots."""
 
 _EVENT = "e"
 
@@ -119,31 +135,67 @@ class Shadows:
         return {wanted[at]: _rehearsed(item).numbers[-1].theirs for at, item in found.items()}
 
     def withhold(self, source: SourceId, events: Iterable[tuple[StockKey, Withheld]]) -> None:
-        """Note events of a source that were not posted."""
+        """Note events of a source that were not posted; of each bin and lot its last number by itself."""
         notes: dict[Key, dict[str, Value]] = {}
+        parts: dict[Key, tuple[datetime, Update]] = {}
         for key, one in events:
             place = f"{_EVENT}{crc32(one.event.encode()) % PLACES}"
             said: list[Value] = [one.event, one.what, one.units, instant(one.at)]
-            said += [] if one.part is None else [str(one.part.leaf), one.part.counter]
             notes.setdefault(shadow_key(SOURCE, source, key), {})[place] = said
-        write_each(self._table, [Update(at, set=places) for at, places in notes.items()])
+            if one.part is not None:
+                update = _part_update(source, key, one, one.part)
+                if update.key not in parts or parts[update.key][0] < one.at:
+                    parts[update.key] = (one.at, update)
+        newest = [update for _, update in parts.values()]
+        write_each(self._table, [*(Update(at, set=places) for at, places in notes.items()), *newest])
 
     def withheld(self, source: SourceId) -> Iterator[tuple[StockKey, list[Withheld]]]:
         """Yield what a source would have posted of each stock key, the oldest first."""
         for item in self._items(SOURCE, source):
             rows = [cast("list[Any]", value) for name, value in item.items() if _is_place(name)]
-            events = map(_withheld, rows)
+            events = [
+                Withheld(EventKey(event), what, units, parse_instant(at)) for event, what, units, at in rows
+            ]
             yield _key(item), sorted(events, key=lambda one: (one.at, one.event))
+
+    def parts(self, source: SourceId) -> Iterator[tuple[StockKey, Withheld]]:
+        """Yield what a source last said of each bin and lot, one stock key after the other."""
+        yield from map(_part, self._items(PART, source))
 
     def _items(self, kind: str, name: str) -> Iterator[Item]:
         for number in range(SHARDS):
             yield from self._table.query(shadow_partition(kind, name, number))
 
 
-def _withheld(row: list[Any]) -> Withheld:
-    event, what, units, at, *part = row
-    slot = Slot(parse_leaf(part[0]), Counter(part[1])) if part else None
-    return Withheld(EventKey(event), what, units, parse_instant(at), slot)
+def _part_update(source: SourceId, key: StockKey, one: Withheld, part: Slot) -> Update:
+    """Return the write that keeps a number of a bin or lot, unless one that is as new is kept."""
+    at = instant(one.at)
+    return Update(
+        shadow_part_key(source, key, part),
+        set={
+            "sku": key.sku,
+            "location": key.location,
+            "leaf": str(part.leaf),
+            "counter": part.counter,
+            "event": one.event,
+            "what": one.what,
+            "units": one.units,
+            "at": at,
+        },
+        conditions=(AnyOf((AttributeAbsent("at"), LessThan("at", at))),),
+    )
+
+
+def _part(item: Item) -> tuple[StockKey, Withheld]:
+    sku, location, leaf, counter = (cast(str, item[name]) for name in ("sku", "location", "leaf", "counter"))
+    said = Withheld(
+        EventKey(cast(str, item["event"])),
+        cast(str, item["what"]),
+        cast(int, item["units"]),
+        parse_instant(cast(str, item["at"])),
+        Slot(parse_leaf(leaf), Counter(counter)),
+    )
+    return StockKey(Sku(sku), LocationId(location)), said
 
 
 def _is_place(name: str) -> bool:

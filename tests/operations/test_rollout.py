@@ -556,6 +556,21 @@ def test_the_report_puts_what_a_source_in_shadow_says_of_bins_beside_the_ledger_
     assert (house.on_hand(), house.open_cases()) == (97, [])
 
 
+def test_of_many_bins_none_gives_way_to_another_and_what_comes_late_to_nothing_newer() -> None:
+    house = bins()
+    switch(house, Mode.SHADOW, kind="source", name=WMS)
+    house.clock.advance(minutes=5)
+    late = {"sku": "TEA", "quantity": 9, "bin": "B7"}
+    for first in range(0, 300, 50):
+        says_of_bins(house, f"C-{first}", **{f"B{number}": 1 for number in range(first, first + 50)})
+    house.store("wms", body("count", "LATE", late, occurred_at=house.clock() - timedelta(minutes=1)))
+    house.settle()
+
+    parts = ShadowDesk(house.stock, house.registry, house.clock).of_source(WMS).parts
+
+    assert (len(parts), {one.theirs for one in parts}) == (300, {1})
+
+
 def test_the_report_is_not_called_complete_where_more_bins_were_said_than_it_compares() -> None:
     house = bins()
     switch(house, Mode.SHADOW, kind="source", name=WMS)
