@@ -18,6 +18,6 @@ class DriftDesk:
         self._registry = registry
 
     def report(self, since: datetime) -> DriftReport:
-        """Add up the drift cases that are open, or were closed at ``since`` or later."""
-        drifts = (case for case in self._cases.every() if case.kind is CaseKind.DRIFT)
+        """Add up the drift cases that are open, or were closed at ``since`` or later, each opening for itself."""
+        drifts = (case for case in self._cases.openings(since) if case.kind is CaseKind.DRIFT)
         return drift_report(drifts, dict(self._registry.network().locations), since)

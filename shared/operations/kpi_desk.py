@@ -65,14 +65,10 @@ class KpiDesk:
         locations = self._registry.network().locations
         earliest = min(first, last - WEEK + timedelta(days=1))
         tallies = [found for at in locations for found in self._tallies.between(at, earliest, last)]
-        cases = list(self._cases.every())
-        drifts = (case for case in cases if case.kind is CaseKind.DRIFT)
         worth = list(self._worth(first, last))
         since = datetime(first.year, first.month, first.day, tzinfo=UTC)
-        every = [*cases, *self._cases.earlier(since)]
-        openings = {
-            (one.id, one.opened_at): one for one in every
-        }.values()  # read after it was opened again: once
+        openings = self._cases.openings(since)
+        drifts = (one for one in openings if one.kind is CaseKind.DRIFT)
         ended = (one for one in self._transfers.newest(LOOKED_AT))
         return [
             *of_journal(one for one in tallies if one[0].day >= first),

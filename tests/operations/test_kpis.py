@@ -16,6 +16,7 @@ from shared.domain.kpis import Kpi, Row
 from shared.domain.money import parse_money
 from shared.domain.stock import Sku, StockKey
 from shared.operations.case_life import CaseLife
+from shared.operations.drift_desk import DriftDesk
 from shared.operations.kpi_desk import WORST, KpiDesk
 from shared.operations.transfer_calls import Part
 from shared.store.table import Action
@@ -286,6 +287,26 @@ def test_drift_is_told_by_site_handoff_and_cause_the_worst_first(house: House) -
         ("east", 3, 2_500),
     ]
     assert [row["cause"] for row in rows(house, "drift_by_cause")] == ["missing_event"]
+
+
+def test_drift_that_came_back_is_told_by_each_opening_with_the_cause_that_it_had_then(house: House) -> None:
+    for drift, cause in ((9, "missing_event"), (4, "duplicate_event")):
+        facts: dict[str, Fact] = {"location": "east", "source": "erp", "drift": drift, "cause": cause}
+        case(house, "drift:erp:east", CaseKind.DRIFT, facts)
+        house.clock.advance(hours=1)
+        house.cases.close("drift:erp:east", "the numbers agree again", house.clock())
+        house.clock.advance(days=1)
+
+    def causes(days: int, before: int = 0) -> list[tuple[object, object]]:
+        rows = kpis(house, days, before)["drift_by_cause"].rows
+        return [(row["cause"], row["units"]) for row in rows]
+
+    assert causes(2) == [("missing_event", 9), ("duplicate_event", 4)]
+    assert causes(1, before=-1) == [("duplicate_event", 4)]
+    assert [one.names for one in DriftDesk(house.cases, house.registry).report(NOON).causes] == [
+        ("missing_event",),
+        ("duplicate_event",),
+    ]
 
 
 def test_a_transfer_took_from_when_it_was_asked_for_until_its_last_units_arrived(house: House) -> None:
