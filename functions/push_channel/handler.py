@@ -19,11 +19,11 @@ from shared.channels.registry import ChannelOptionError, UnknownConnectorError
 from shared.domain.stock import ChannelId, Sku
 from shared.operations.fan_out import Hint, Lane
 from shared.operations.push import Later
-from shared.runtime.aws import read_hint
 from shared.runtime.ground import now
 from shared.runtime.logging import log_to_stdout
 from shared.runtime.metrics import publish_pushes
 from shared.runtime.pipeline import Pipeline, UnknownChannelError
+from shared.runtime.queues import read_hint
 from shared.runtime.settings import PushChannelSettings
 
 RETRY_AFTER_S = 1

@@ -24,7 +24,8 @@ from typing import TYPE_CHECKING, Any, BinaryIO, Protocol
 from infra.cli.console import CommandError
 from infra.cli.http_door import Api, Send, send
 from shared.operations.fan_out import Lanes
-from shared.runtime.aws import ManagedSecrets, SqsLanes
+from shared.runtime.aws import ManagedSecrets
+from shared.runtime.queues import SqsLanes
 from shared.store.cases import Cases
 from shared.store.dynamodb import DynamoTable, client_config
 from shared.store.patience import PatientTable

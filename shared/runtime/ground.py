@@ -14,9 +14,6 @@ from shared.operations.receive import Receiver
 from shared.runtime.aws import (
     ManagedSecrets,
     S3Archive,
-    SqsLanes,
-    SqsRetries,
-    TopicClient,
 )
 from shared.runtime.settings import Settings
 from shared.store.cases import Cases
@@ -31,7 +28,6 @@ if TYPE_CHECKING:
     from types_boto3_dynamodb import DynamoDBClient
     from types_boto3_s3 import S3Client
     from types_boto3_secretsmanager import SecretsManagerClient
-    from types_boto3_sqs import SQSClient
 
 
 def now() -> datetime:
@@ -69,18 +65,6 @@ class Ground:
         import boto3
 
         return cast("S3Client", boto3.client("s3"))
-
-    @cached_property
-    def _sqs(self) -> SQSClient:
-        import boto3
-
-        return cast("SQSClient", boto3.client("sqs"))
-
-    @cached_property
-    def _sns(self) -> TopicClient:
-        import boto3
-
-        return cast("TopicClient", boto3.client("sns"))
 
     @cached_property
     def _secretsmanager(self) -> SecretsManagerClient:
@@ -121,14 +105,6 @@ class Ground:
     @cached_property
     def secrets(self) -> ManagedSecrets:
         return ManagedSecrets(self._secretsmanager, self._settings.stage)
-
-    @cached_property
-    def lanes(self) -> SqsLanes:
-        return SqsLanes(self._sqs, self._told("push_queue_prefix"))
-
-    @cached_property
-    def retries(self) -> SqsRetries:
-        return SqsRetries(self._sqs)
 
     @cached_property
     def receiver(self) -> Receiver:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import time
 from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from shared.operations.apply_message import MessageApplier
 from shared.operations.confirm import Confirmer
@@ -25,11 +25,14 @@ from shared.operations.stock_view import StockView
 from shared.operations.write_paths import PathWatch
 from shared.runtime.aws import S3Drops
 from shared.runtime.ground import Ground, now
+from shared.runtime.queues import SqsLanes, SqsRetries
 from shared.store.listings import Listings, Paces
 from shared.store.shadows import Shadows
 from shared.store.traffic import Traffic
 
 if TYPE_CHECKING:
+    from types_boto3_sqs import SQSClient
+
     from shared.domain.stock import ChannelId
 
 
@@ -43,6 +46,12 @@ class UnknownChannelError(LookupError):
 
 class Pipeline(Ground):
     """What takes a message in and a number out: posting, comparing, counting, telling the channels."""
+
+    @cached_property
+    def _sqs(self) -> SQSClient:
+        import boto3
+
+        return cast("SQSClient", boto3.client("sqs"))
 
     @cached_property
     def poster(self) -> Poster:
@@ -104,6 +113,14 @@ class Pipeline(Ground):
     @cached_property
     def fan_out(self) -> FanOut:
         return FanOut(self.stock, self.registry, self.lanes)
+
+    @cached_property
+    def lanes(self) -> SqsLanes:
+        return SqsLanes(self._sqs, self._told("push_queue_prefix"))
+
+    @cached_property
+    def retries(self) -> SqsRetries:
+        return SqsRetries(self._sqs)
 
     def pusher(self, channel_id: ChannelId) -> Pusher:
         """Build what pushes to one channel, with the secret that is valid now.

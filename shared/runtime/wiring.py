@@ -34,9 +34,9 @@ from shared.operations.undo_guard import UndoGuard
 from shared.operations.verify import Verifier
 from shared.operations.work_queue import WorkQueue
 from shared.operations.write_paths import WritePaths
-from shared.runtime.aws import SnsMessenger, SqsDeadLetters, SqsStreamFailures
 from shared.runtime.ground import now
 from shared.runtime.pipeline import Pipeline
+from shared.runtime.queues import SnsMessenger, SqsDeadLetters, SqsStreamFailures, TopicClient
 from shared.store.ledger import Ledger
 from shared.store.listings import Listings
 from shared.store.tallies import Tallies
@@ -45,6 +45,12 @@ from shared.store.transfers import Transfers
 
 class House(Pipeline):
     """Everything a function may need, built from its settings; asking for what it was not told of is an error."""
+
+    @cached_property
+    def _sns(self) -> TopicClient:
+        import boto3
+
+        return cast("TopicClient", boto3.client("sns"))
 
     @cached_property
     def write_paths(self) -> WritePaths:

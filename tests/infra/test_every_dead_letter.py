@@ -19,7 +19,7 @@ from shared.operations.fan_out import Hint
 from shared.operations.notifications import drops
 from shared.operations.promises import Promises
 from shared.operations.redrive_preview import RedrivePreview
-from shared.runtime.aws import SqsDeadLetters, hint_text, read_hint
+from shared.runtime.queues import SqsDeadLetters, hint_text, read_hint
 from shared.store.inbox import MessageStatus
 from tests.infra.templates import Templates
 from tests.operations.house import EAST, NOON, WEST, House, at, movement, network

@@ -10,7 +10,7 @@ from typing import Any, cast
 import pytest
 
 from shared.operations.dead_letters import DeadLetter
-from shared.runtime.aws import LOOK_FOR, SqsDeadLetters
+from shared.runtime.queues import LOOK_FOR, SqsDeadLetters
 from tests.operations.queue_service import QueueService
 
 DEAD, ALIVE = "push-dead", "push"
