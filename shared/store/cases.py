@@ -369,11 +369,11 @@ class Cases:
             keys = list(self._table.query_index("by_status", f"{_PAST}#{number}", first=instant(since)))
             yield from map(_case, self._table.get_many(keys).values())
 
-    def openings(self, since: datetime) -> list[Case]:
+    def openings(self, since: datetime) -> tuple[Case, ...]:
         """Return every case as it is, and each earlier opening that ended since an instant as it was then."""
         # Of a case that is opened again while this is read, the same opening may come twice.
         found = {(one.id, one.opened_at): one for one in chain(self.every(), self.earlier(since))}
-        return list(found.values())
+        return tuple(found.values())
 
     def open_of(self, kinds: Collection[CaseKind], limit: int = 10_000) -> Iterator[Case]:
         """Yield the open cases of some kinds, oldest first in each shard; read through an index that may lag."""
