@@ -67,7 +67,7 @@ class Result:
     """What became of one fact, why where it was refused, and what else came of it.
 
     ``corrected`` is by how much a count put right what was known before, of which leaf; nothing for the first of a
-    stock key.
+    stock key. ``remedy`` is what to do about a refusal that another document of the sender does not mend.
     """
 
     fact: Fact
@@ -75,6 +75,7 @@ class Result:
     reason: str = ""
     notes: tuple[Note, ...] = ()
     corrected: tuple[tuple[StockKey, Leaf, Quantity], ...] = ()
+    remedy: str = ""
 
 
 def compare(fact: Fact, known_effect: str, notes: Sequence[Note] = (), *, uncertain: bool) -> Result:

@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 
-from shared.domain.events import Demand, Event, Movement
+from shared.domain.events import Demand, DemandEffect, Event, Movement
 from shared.domain.kits import (
     as_kit_line,
     component_line,
@@ -33,8 +33,14 @@ from shared.domain.stock import ChannelId, EventKey, Quantity, Sku, StockKey
 from shared.operations.facts import Fact, Result, compare, order_legs, order_line_of, stock_keys
 from shared.operations.line_sourcing import source_lines
 from shared.store.listings import sold_action
-from shared.store.orders import Orders, line_puts
+from shared.store.orders import LINE_SIZE, Orders, line_puts, line_size
 from shared.store.table import Action
+
+TAKEN_BACK_SIZE = 390_000
+"""Bytes that a line may grow to by what takes back or calls off; below what an item of the table holds."""
+
+TOGETHER_SIZE = 3_000_000
+"""Bytes of all lines of a plan; one transaction holds 4 MB."""
 
 LineName = tuple[str, str]
 """An order and a line of it."""
@@ -54,6 +60,9 @@ class LinePlan:
         Stock keys whose channel has lowered its own number; their promise is marked dirty even if nothing changes.
     exploded
         Movements of whole kits: what they move of each component.
+    overfull
+        A line that would not fit the table, or not be far below what fits, with the documents that it would have;
+        empty where all fit. Nothing of such a plan can be written.
     """
 
     actions: list[Action] = field(default_factory=list)
@@ -62,6 +71,7 @@ class LinePlan:
     available: defaultdict[StockKey, Quantity] = field(default_factory=lambda: defaultdict(int))
     sold: set[StockKey] = field(default_factory=set)
     exploded: dict[EventKey, list[Movement]] = field(default_factory=dict)
+    overfull: str = ""
 
 
 def plan_lines(
@@ -103,6 +113,7 @@ def plan_lines(
     source_lines(orders, before, lines, channels)
     _explode(orders, before, lines, early)
     changed = [(before[name], with_history(line)) for name, line in lines.items() if line is not before[name]]
+    plan.overfull = _overfull(changed, facts)
     for was, line in changed:
         plan.actions += line_puts(line, now)
         for sign, state in ((1, was), (-1, line)):
@@ -110,6 +121,27 @@ def plan_lines(
                 plan.available[StockKey(state.stock_key.sku, place)] += sign * units
     _note_sales(plan, changed, channels)
     return plan
+
+
+def _overfull(changed: Sequence[tuple[OrderLine, OrderLine]], facts: Sequence[Fact]) -> str:
+    """Name a line that grows beyond ``LINE_SIZE``; what takes back or calls off may go further, to what the table holds."""
+    limit = TAKEN_BACK_SIZE if all(_takes_back(fact.event) for fact in facts) else LINE_SIZE
+    together = 0
+    for was, line in changed:
+        size = line_size(line)
+        together += size
+        if (size > limit and size > line_size(was)) or together > TOGETHER_SIZE:
+            kinds = (line.versions, line.cancellations, line.fulfilments, line.returns, line.shipments)
+            return (
+                f"line {line.line!r} of order {line.order!r}, which has {sum(map(len, kinds)) - 1} documents"
+            )
+    return ""
+
+
+def _takes_back(event: Event) -> bool:
+    if isinstance(event, Movement):
+        return sum(leg.quantity for leg in order_legs(event)) > 0
+    return isinstance(event, Demand) and event.effect is DemandEffect.CANCELLED
 
 
 def _read(orders: Orders, facts: Sequence[Fact]) -> dict[LineName, OrderLine]:

@@ -95,6 +95,7 @@ class _Plan:
     actions: list[Action] = field(default_factory=list)
     decided: list[Result] = field(default_factory=list)
     pending: list[Fact] = field(default_factory=list)
+    overfull: str = ""
     waits: set[EventKey] = field(default_factory=set)
     notes: defaultdict[EventKey, list[Note]] = field(default_factory=lambda: defaultdict(list))
     corrected: defaultdict[EventKey, list[tuple[StockKey, Leaf, Quantity]]] = field(
@@ -186,8 +187,8 @@ class Poster:
         remaining, results, uncertain, leased = list(facts), list[Result](), False, False
         for attempt in range(ATTEMPTS):
             plan = self._plan(remaining, network, uncertain)
-            if len(plan.actions) > MAX_ACTIONS:
-                return results + self._post_halves(remaining, network)
+            if len(plan.actions) > MAX_ACTIONS or plan.overfull:
+                return results + self._post_halves(remaining, network, plan.overfull)
             results += plan.decided
             remaining = plan.pending
             if not remaining:
@@ -227,11 +228,11 @@ class Poster:
                 return results + self._post_halves(remaining, network)
         raise PostingContendedError(remaining, results)
 
-    def _post_halves(self, facts: Sequence[Fact], network: Network) -> list[Result]:
+    def _post_halves(self, facts: Sequence[Fact], network: Network, overfull: str = "") -> list[Result]:
         """Post a unit that is too large, or that one busy stock key keeps spoiling, as two."""
         groups = _groups(facts)
         if len(facts) == 1:
-            return [_too_large(facts[0])]
+            return [_too_large(facts[0], overfull)]
         if len(groups) > 1:
             middle = len(groups) // 2
             halves = [[f for g in groups[:middle] for f in g], [f for g in groups[middle:] for f in g]]
@@ -248,7 +249,10 @@ class Poster:
         transfers = plan_transfers(self._transfers, facts)
         lines = plan_lines(self._orders, transfers.pending, network.channels, now, uncertain)
         plan = _Plan(
-            [*transfers.actions, *lines.actions], [*transfers.decided, *lines.decided], lines.pending
+            [*transfers.actions, *lines.actions],
+            [*transfers.decided, *lines.decided],
+            lines.pending,
+            lines.overfull,
         )
         available = lines.available
         stock = [fact for fact in plan.pending if not isinstance(fact.event, Demand)]
@@ -456,7 +460,15 @@ def _distinct(facts: Sequence[Fact]) -> tuple[list[Result], list[Fact]]:
     return results, list(first.values())
 
 
-def _too_large(fact: Fact) -> Result:
+def _too_large(fact: Fact, overfull: str) -> Result:
+    if overfull:
+        return Result(
+            fact,
+            Outcome.REFUSED,
+            f"order line: event {fact.event.key} is of {overfull}, and no room for another",
+            remedy="report it under a document of its own that names another order or transfer, or none; what is in the "
+            "ledger stands",
+        )
     return Result(
         fact,
         Outcome.REFUSED,

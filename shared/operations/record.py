@@ -297,7 +297,7 @@ def _conflicts(results: Sequence[Result], message: Message, now: datetime) -> li
             id=case_id(CaseKind.CONFLICT, result.fact.event.key, result.fact.effect),
             kind=CaseKind.CONFLICT,
             title=f"not posted: {result.reason}",
-            remedy=f"ask the sender which is right; {correction_of(result.fact.event)}",
+            remedy=result.remedy or f"ask the sender which is right; {correction_of(result.fact.event)}",
             opened_at=now,
             updated_at=now,
             facts={"event_key": result.fact.event.key, "sku": result.fact.event.sku, "reason": result.reason},

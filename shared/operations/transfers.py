@@ -41,7 +41,7 @@ from shared.domain.transfer import (
     why_not,
 )
 from shared.operations.allotments import Allotments
-from shared.operations.facts import Fact, Outcome
+from shared.operations.facts import Fact, Outcome, Result
 from shared.operations.four_eyes import SamePersonError
 from shared.operations.post import Poster, PostingContendedError
 from shared.operations.reservations import IdempotencyConflictError, InsufficientStockError
@@ -308,7 +308,11 @@ class TransferDesk:
         ]
         rest = self._unposted(known, facts)
         is_possible = not rest or why_not(known, effect, units_of(rest), at) is None
-        if not is_possible or any(outcome is Outcome.REFUSED for _, outcome in self._post(rest)):
+        refused = [one for one in self._post(rest) if one.outcome is Outcome.REFUSED] if is_possible else []
+        for one in refused:
+            if one.remedy:
+                refuse_state(one.reason, "close it and request what is left as another transfer")
+        if not is_possible or refused:
             refuse(self._note_refusal(transfer, effect, name, facts, at))
         return self.get(transfer)
 
@@ -345,12 +349,11 @@ class TransferDesk:
         posted = self._table.get_many([event_key(fact.event.key) for fact in rest]) if rest else {}
         return [fact for fact in rest if event_key(fact.event.key) not in posted]
 
-    def _post(self, facts: Sequence[Fact]) -> list[tuple[Fact, Outcome]]:
+    def _post(self, facts: Sequence[Fact]) -> list[Result]:
         try:
-            results = self._poster.post(facts, self._registry.network())
+            return self._poster.post(facts, self._registry.network())
         except PostingContendedError as error:
             raise TransferBusyError(str(error)) from error
-        return [(result.fact, result.outcome) for result in results]
 
     def _losses(self, transfer: Transfer) -> list[Fact]:
         """Return what is to be written off, of what is in transit still."""

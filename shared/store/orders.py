@@ -27,6 +27,10 @@ CLOCK_SKEW = timedelta(minutes=10)
 """How much earlier than it happened, at most, a change can have been recorded."""
 
 
+LINE_SIZE = 320_000
+"""Bytes that a line may grow to; an item of the table holds 400 KB, and what takes back or calls off always fits."""
+
+
 class Orders:
     """Reads of order lines."""
 
@@ -121,6 +125,26 @@ def line_put(line: OrderLine, changed_at: datetime) -> Put:
     return Put(line_key(line.order, line.line), attributes, (condition,))
 
 
+def line_size(line: OrderLine) -> int:
+    """Return how many bytes a line takes, roughly, and would take if each of its documents changed what it holds."""
+    documents = sum(
+        _size(name, said.location, said.fetched, "" if name == said.event_key else said.event_key)
+        for kind in _KINDS
+        for name, said in getattr(line, kind).items()
+    )
+    came = sum(_size(key, effect) for key, effect in line.applied.items())
+    came += sum(_size(key, one.message) for key, one in line.brought.items())
+    holding = (line.versions, line.cancellations, line.shipments)
+    longest = sum(_size(said.event_key, said.location) for kind in holding for said in kind.values())
+    history = sum(_size(held.event_key, held.location) for held in line.history)
+    return documents + came + max(history, longest)
+
+
+def _size(*texts: str) -> int:
+    """Return the bytes of one entry: its texts, an instant, a number, and what lists take for themselves."""
+    return 45 + sum(len(text) if text.isascii() else len(text.encode()) for text in texts)
+
+
 def line_puts(line: OrderLine, changed_at: datetime) -> list[Put]:
     """Write a merged line, and list it under every other location that it concerns."""
     elsewhere = sorted(line.places - {line.place.location})
@@ -168,7 +192,13 @@ def order_line(item: Item) -> OrderLine:
 
 def _written(documents: Mapping[str, Stated]) -> Value:
     return {
-        name: [instant(said.at), said.event_key, said.quantity, said.location, said.fetched]
+        name: [
+            instant(said.at),
+            "" if name == said.event_key else said.event_key,
+            said.quantity,
+            said.location,
+            said.fetched,
+        ]
         for name, said in documents.items()
     }
 
@@ -176,7 +206,7 @@ def _written(documents: Mapping[str, Stated]) -> Value:
 def _documents(value: Value) -> dict[str, Stated]:
     said = cast("dict[str, tuple[str, str, int, str, str]]", value)
     return {
-        name: Stated(parse_instant(at), EventKey(key), units, location, fetched)
+        name: Stated(parse_instant(at), EventKey(key or name), units, location, fetched)
         for name, (at, key, units, location, fetched) in said.items()
     }
 

@@ -22,6 +22,7 @@ from shared.domain.rules import FourEyes, Rules
 from shared.domain.stock import Counter as StockCounter
 from shared.domain.stock import EventKey, Leaf, LocationId, MessageId, Quantity, Sku, StockKey
 from shared.domain.transfer import Transfer, TransferLine, TransferStatus, Word, add_movement
+from shared.operations.facts import Outcome
 from shared.operations.four_eyes import SamePersonError
 from shared.operations.reservations import (
     IdempotencyConflictError,
@@ -1244,4 +1245,88 @@ def test_calls_that_name_too_much_are_refused_before_the_document_is_full_and_no
 
     assert figures(made) == (10_000, 0, before + 7, 10_000 - before - 7)
     assert size(made) < 200_000
+    house.assert_exact()
+
+
+def shipments(made: Transfer, count: int, name: str = "wms", length: int = 1500) -> list[Movement]:
+    """Return shipments of one unit each, as a system with long document names says them."""
+    return [
+        Movement(
+            EventKey(f"{name}/{number}".ljust(length, "-")),
+            TEA,
+            MovementKind.TRANSFER_SHIP,
+            (Leg(EAST, -1), Leg(WEST, 1, StockCounter.IN_TRANSIT)),
+            NOON + timedelta(hours=1, seconds=number),
+            ORIGIN,
+            (made.order, TEA),
+        )
+        for number in range(count)
+    ]
+
+
+def test_what_a_line_has_no_room_for_is_refused_long_before_it_fits_no_more_and_each_counts_once() -> None:
+    house = stocked(1000)
+    made = approved(house, 500)
+    events = shipments(made, 150)
+
+    results = house.post(*events)
+
+    posted = [one for one in results if one.outcome is Outcome.POSTED]
+    refused = [one for one in results if one.outcome is Outcome.REFUSED]
+    assert 80 < len(posted) < 120
+    assert len(posted) + len(refused) == 150
+    assert f"of line 'TEA' of order '{made.order}'" in refused[0].reason
+    assert refused[0].remedy.startswith("report it under a document of its own")
+    again = house.post(*events)
+    assert sorted(one.outcome for one in again) == sorted(
+        [*[Outcome.DUPLICATE] * len(posted), *[Outcome.REFUSED] * len(refused)]
+    )
+    assert figures(house.transfers.get(made.id)) == (len(posted), len(posted), 0, 0)
+    assert quantities(house, KEY) == (1000 - len(posted), 0, 500)
+    house.assert_exact()
+
+
+def test_a_message_that_a_line_has_no_room_for_is_a_case_and_a_person_is_told() -> None:
+    house = stocked(1000)
+    made = approved(house, 500)
+    house.post(*shipments(made, 150), *shipments(made, 50, "w", 10))  # not a hundred bytes are left
+
+    told(house, "transfer_ship", 7, transfer=made.id)
+    house.transfer_watch.run()
+
+    [case] = house.cases.list(CaseStatus.OPEN)
+    assert case.kind is CaseKind.CONFLICT
+    assert "no room for another" in case.title
+    assert "under a document of its own" in case.remedy
+    with pytest.raises(RefusedTransferError, match="no room for another") as refused:
+        house.transfers.ship(made.id, "cat", "s", [Part(TEA, 1)])
+    assert refused.value.is_about_state
+    assert "request what is left as another transfer" in refused.value.remedy
+    made = written_off(house, made)
+    assert made.status is TransferStatus.CLOSED_SHORT
+    assert quantities(house, KEY)[2] == quantities(house, KEY)[0]
+    house.assert_exact()
+
+
+def test_what_takes_a_shipment_back_has_room_where_another_shipment_has_none() -> None:
+    house = stocked(1000)
+    made = approved(house, 500)
+    first = told(house, "transfer_ship", 7, transfer=made.id)
+    house.post(*shipments(made, 150))
+    before = house.transfers.get(made.id).figures().shipped
+
+    undone(house, first)
+
+    assert house.transfers.get(made.id).figures().shipped == before - 7
+    house.assert_exact()
+
+
+def test_shipments_told_before_the_approval_leave_room_for_it() -> None:
+    house = stocked(1000)
+    made = requested(house, 500)
+    posted = [one for one in house.post(*shipments(made, 150)) if one.outcome is Outcome.POSTED]
+
+    house.transfers.approve(made.id, "ben", "a")
+
+    assert quantities(house, KEY) == (1000 - len(posted), 0, 500)
     house.assert_exact()
