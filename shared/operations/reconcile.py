@@ -10,6 +10,8 @@ within tolerance                     nothing; an open case closes
 that the source's latency allows     nothing: posting delay within limits; an open case closes
 younger than the authority's         compared again by the sweep: what explains it may be on its way to us
 latency
+of a total whose source tells of     compared no more, until it states a total again; an open case closes
+bins or lots alone since a day
 any other                            a case, with its likely causes
 ===================================  =====================================================================
 
@@ -42,6 +44,8 @@ from shared.store.registry import Network, Registry
 
 DEFAULT_TOLERANCE = Tolerance(percent_hundredths=50, units=0)
 """Half a per cent of what the ledger says."""
+
+GONE_OVER = "it has told of bins or lots alone since, for more than a day: its last total is compared no more"
 
 LATE = timedelta(seconds=60)
 """How far back a posting may reach as a matter of course: what was said within it will soon be said again."""
@@ -159,7 +163,7 @@ class Reconciler:
         return [verdict for _, verdict in self._judged(recalled)]
 
     def _judged(self, recalled: Sequence[Said]) -> list[tuple[Comparison, Verdict]]:
-        said_by = {said.last: said for said in recalled}
+        said_by = {said.last: said for said in recalled if not said.is_over}
         comparisons = self._view.compare(list(said_by))
         tolerated = self._tolerated([found.observation for found in comparisons])
         judged: list[tuple[Comparison, Verdict]] = []
@@ -183,6 +187,9 @@ class Reconciler:
         differing = [found for found, one in verdicts if one.agrees is False]
         for case in self._cases.which_open(map(_case_of, agreeing)):
             self._cases.close(case, "the numbers agree again", self._clock())
+        over = [said.last for said in recalled if said.is_over]
+        for case in self._cases.which_open(map(_case_of, over)):
+            self._cases.close(case, GONE_OVER, self._clock())
         if only_news:
             differing = [found for found in differing if not self._is_known(found)]
         differing = self._undamped(differing)

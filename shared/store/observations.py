@@ -43,6 +43,9 @@ Subject: TypeAlias = "tuple[StockKey, SourceId, str]"
 TOLD_PLACES = 64
 """Movements of one stock key that are remembered of a source which is not believed."""
 
+GONE_OVER = timedelta(days=1)
+"""How much newer a number of a bin or lot must be for a total to be no more what its source says."""
+
 KEPT = 50
 """Statements of one number that are remembered."""
 
@@ -51,11 +54,15 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 @dataclass(frozen=True, slots=True)
 class Said:
-    """What a source last said, and its statements up to that, oldest first; and whether it waits to be compared."""
+    """What a source last said, and its statements up to that, oldest first; and whether it waits to be compared.
+
+    ``is_over`` is whether it has gone over to numbers of bins or lots since: it told of these alone for ``GONE_OVER``.
+    """
 
     last: Observation
     statements: tuple[Statement, ...]
     waits: bool = False
+    is_over: bool = False
 
 
 class Observations:
@@ -77,7 +84,7 @@ class Observations:
 
         Those in ``agreed`` are what the ledger says itself, and do not wait for a comparison. Those ``withheld`` would have
         counted, were their source live there: they make no promise fresh. Of those in ``partial``, numbers of a bin or a
-        lot, only that the source has spoken is noted.
+        lot, only that the source has spoken is noted, and beside an older total of theirs until when.
         """
         newest: dict[tuple[str, str, str, str], Observation] = {}
         for seen in observations:
@@ -87,6 +94,25 @@ class Observations:
                 newest[subject] = seen
         write_each(self._table, [_update(seen, at, seen in agreed) for seen in newest.values()])
         self._heard([*observations, *partial], withheld)
+        self._gone_over(partial)
+
+    def _gone_over(self, partial: Iterable[Observation]) -> None:
+        """Note beside the totals of some sources that these have told of bins or lots alone for ``GONE_OVER``."""
+        newest: dict[Key, datetime] = {}
+        for seen in partial:
+            key = observation_key(seen.sku, seen.location, seen.source, seen.element)
+            newest[key] = max(seen.as_of, newest.get(key, seen.as_of))
+        totals = self._table.get_many(list(newest)) if newest else {}
+        write_each(
+            self._table,
+            [
+                Update(
+                    key, set={"parts_at": instant(newest[key])}, conditions=(Equals("rank", item["rank"]),)
+                )
+                for key, item in totals.items()
+                if newest[key] - observation(item).as_of >= GONE_OVER and not said(item).is_over
+            ],
+        )
 
     def _heard(self, observations: Iterable[Observation], withheld: Collection[Observation]) -> None:
         """Note how far each source has spoken of each location; not oftener than every ``NOTED_EVERY``."""
@@ -201,7 +227,10 @@ def said(item: Item) -> Said:
         _EPOCH + timedelta(microseconds=numbers[n]): numbers[n + 1] for n in range(0, len(numbers) - 1, 2)
     }
     known[last.as_of] = last.quantity
-    return Said(last, tuple(Statement(known[at], at) for at in sorted(known)), "observed_pk" in item)
+    statements = tuple(Statement(known[at], at) for at in sorted(known))
+    parts_at = item.get("parts_at")
+    is_over = isinstance(parts_at, str) and parse_instant(parts_at) - last.as_of >= GONE_OVER
+    return Said(last, statements, "observed_pk" in item, is_over)
 
 
 def _packed(statements: Sequence[Statement]) -> list[int]:
