@@ -23,7 +23,7 @@ h1 { font-size: 1.5rem; } h2 { font-size: 1.05rem; margin: 2rem 0 .5rem; overflo
 .picture { overflow-x: auto; }
 svg text { font: 12px system-ui, sans-serif; fill: #1c2430; }
 svg .soft { fill: #5b6676; } svg line { stroke: #d9dee6; } svg path { stroke: #5b6676; fill: none; }
-svg circle { fill: #2b6cb0; } svg .confirmed circle { fill: #2f855a; }
+svg circle { fill: #2b6cb0; } svg .confirmed circle { fill: #2f855a; } svg .undone circle { fill: #c53030; }
 table { border-collapse: collapse; font-size: .9rem; } th { text-align: left; color: #5b6676; }
 td, th { padding: .2rem .9rem .2rem 0; border-bottom: 1px solid #d9dee6; vertical-align: top; }
 .notes { color: #5b6676; }
@@ -109,6 +109,7 @@ _BEFORE = {
     "compared": "occurred",
     "pushing": "posted",
     "confirmed": "pushing",
+    "undone": "posted",
 }
 
 

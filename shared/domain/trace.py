@@ -3,7 +3,8 @@
 ::
 
     occurred --> received --> posted --> compared   (what each other system says since)
-                                   '---> pushing --> confirmed   (on each channel)
+                                   |---> pushing --> confirmed   (on each channel)
+                   '---> undone                  (where somebody took it back)
 
 A step's time is counted from the step that handed over to it. Nothing here is measured anew: it is what was stored
 on the way, so a step that nobody remembers any more is missing, and says so where that can be known.
@@ -27,6 +28,7 @@ class Stage(StrEnum):
     COMPARED = "compared"
     PUSHING = "pushing"
     CONFIRMED = "confirmed"
+    UNDONE = "undone"
 
 
 HANDED_BY = {
@@ -84,11 +86,12 @@ class Chain:
 
     @property
     def whole(self) -> timedelta | None:
-        """From the first step to the last confirmation, or to the last step if there is none."""
-        if not self.steps:
+        """From the first step to the last confirmation, or to the last step if there is none; an undoing hands nothing on."""
+        steps = [step for step in self.steps if step.stage is not Stage.UNDONE]
+        if not steps:
             return None
-        ends = [step.at for step in self.steps if step.stage is Stage.CONFIRMED] or [self.steps[-1].at]
-        return max(ends) - self.steps[0].at
+        ends = [step.at for step in steps if step.stage is Stage.CONFIRMED] or [steps[-1].at]
+        return max(ends) - steps[0].at
 
 
 @dataclass(frozen=True, slots=True)

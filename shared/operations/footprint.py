@@ -11,7 +11,7 @@ says what became of it, asks here, by nothing but its key::
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from datetime import timedelta
 from typing import cast
 
@@ -25,6 +25,9 @@ from shared.store.ledger_items import JournalEntry
 from shared.store.table import Item
 
 OURS = SourceId("onecount")
+
+UNDOES, UNDONE_BY, UNDONE_BECAUSE = "undoes", "undone_by", "undone_because"
+"""The references of an event that takes another back: which one, who did it, and why."""
 
 _ANY_COUNTER = frozenset(Counter)
 
@@ -90,6 +93,37 @@ def movements_that_stand(entries: Sequence[JournalEntry]) -> Iterator[Line]:
         back = undo_key(line.event_key)
         if not line.event_key.startswith(UNDONE) and not backs & {back, f"{back}/{sku}"}:
             yield line
+
+
+def retracts(lines: Iterable[Line], name: EventKey) -> bool:
+    """Whether the event of a name, in lines of a journal entry, is the undoing of a count."""
+    return any(
+        line.event_key == name == undo_key(line.of_count) and line.cause is Cause.RETRACTED for line in lines
+    )
+
+
+def done_by(entry: JournalEntry, event: EventKey) -> Sequence[Line]:
+    """Return what an event did in a journal entry.
+
+    A count is undone by an entry of its own, so what comes to stand in its place there is the undoing's work too.
+    """
+    if retracts(entry.lines, event):
+        return entry.lines
+    return [line for line in entry.lines if line.event_key == event]
+
+
+def taken_back(events: Collection[EventKey], sku: Sku) -> dict[EventKey, EventKey]:
+    """Return of the events of one item's journal those that took another back, with that; and that with itself."""
+    found: dict[EventKey, EventKey] = {}
+    for name in events:
+        if name.startswith(UNDONE):
+            base = EventKey(name.removeprefix(UNDONE))
+            whole = EventKey(
+                base.removesuffix(f"/{sku}")
+            )  # of a kit's event each component is taken back by itself
+            base = whole if base not in events and whole in events else base
+            found[name] = found[base] = base
+    return found
 
 
 def _likely_slots(event: Count) -> Iterator[Slot]:

@@ -24,7 +24,7 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any, cast
 
@@ -308,6 +308,8 @@ class Poster:
     ) -> Posting | None:
         """Write what an operator decided about counts of one stock key, once; None when ``record`` is there already.
 
+        ``record`` comes to name the journal entry where what was decided stands, if it moved anything.
+
         Raises
         ------
         NoLongerWaitsError, ChangedSinceSeenError, InstantNeededError, SeenNeededError, PostingContendedError
@@ -319,7 +321,7 @@ class Poster:
             balance = self._ledger.balances([key])[key]
             state = self._ledger.state(balance, events, count_rules(network, key.location))
             posting = fold(state, events, decision)
-            actions = [record, *posting_actions(posting, now)]
+            actions = [_with_entry(record, posting), *posting_actions(posting, now)]
             try:
                 self._table.write([*actions, promise_action(key, posting.available_delta, now)])
             except WriteRefusedError as refused:
@@ -366,6 +368,13 @@ class Poster:
     def _back_off(self, attempt: int) -> None:
         """Wait a random time that doubles with each attempt, 10 ms to about a second."""
         self._pause(random.uniform(0.5, 1) * min(1.0, 0.01 * 2**attempt))  # noqa: S311
+
+
+def _with_entry(record: Put, posting: Posting) -> Put:
+    if not posting.lines:
+        return record
+    named: list[Value] = [[posting.key.sku, posting.key.location, posting.expected_seq]]
+    return replace(record, attributes={**record.attributes, "entries": named})
 
 
 def decision_key(count: EventKey) -> EventKey:

@@ -16,6 +16,7 @@ kept for 90 days and a listing remembers its newest pushes, so an old fact has a
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -23,6 +24,7 @@ from typing import cast
 
 from shared.domain.cases import CaseKind, CaseStatus, case_id
 from shared.domain.events import DemandEffect, instant, parse_instant
+from shared.domain.ledger import Cause, Line
 from shared.domain.listing import KEPT_PUSHES, ListingState, Push
 from shared.domain.network import Channel
 from shared.domain.reservation import OrderLine
@@ -42,12 +44,14 @@ from shared.domain.trace import Chain, Stage, Step, Trace, in_time
 from shared.domain.transfer import order_name
 from shared.operations.apply_message import failed_case
 from shared.operations.dead_letters import push_failed_case
-from shared.operations.footprint import undo_keys
+from shared.operations.footprint import UNDOES, UNDONE_BECAUSE, UNDONE_BY, done_by, undo_keys
 from shared.operations.message_view import EventOutcome, MessageView
+from shared.operations.post import decision_key
 from shared.operations.push import push_case
 from shared.operations.reconcile import drift_case
 from shared.operations.stock_view import StockView
 from shared.operations.transfer_names import misnamed_case_id
+from shared.store.account import UNDONE, entries_of
 from shared.store.cases import Cases
 from shared.store.inbox import Inbox, MessageNotFoundError, StoredMessage, UnreadableMessageError
 from shared.store.layout import event_key
@@ -92,6 +96,17 @@ class _Fact:
     notes: tuple[str, ...] = ()
     transfer: str = ""
     """The transfer that it names."""
+    undoings: tuple[_Undoing, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class _Undoing:
+    """An event that took another back: its own item in the ledger, when it was posted, and what it did where."""
+
+    name: EventKey
+    item: Item
+    at: datetime
+    did: Mapping[StockKey, Sequence[Line]]
 
 
 class Tracer:
@@ -222,44 +237,50 @@ class Tracer:
         item = self._table.get(event_key(key))
         if item is None:
             return None
-        occurred: list[datetime] = []
-        keys: dict[StockKey, dict[Counter, Quantity]] = {}
-        for sku, location, seq in cast("list[tuple[str, str, int]]", item["entries"])[:MOST_KEYS]:
-            at = StockKey(Sku(sku), LocationId(location))
-            for entry in self._ledger.entries(at, seq, seq):
-                lines = [line for line in entry.lines if line.event_key == key]
-                occurred += [line.valid_at for line in lines]
-                moved = keys.setdefault(at, {})
-                for line in lines:
-                    moved[line.slot.counter] = moved.get(line.slot.counter, 0) + line.quantity
-        named = cast("list[tuple[str, str]]", item["refs"])
+        posted_at = parse_instant(cast(str, item["posted_at"]))
+        did = self._did(key, item)
+        is_undoing = key.startswith(UNDONE)
+        undoings = () if is_undoing else tuple(self._undoings(key, item))
+        occurred = [line.valid_at for lines in did.values() for line in lines]
+        named = [(name, of) for name, of in _refs(item) if name not in _OF_UNDOING]
         refs = ", ".join(f"{name} {of}" for name, of in named[:5])
         return _Fact(
             f"{key}{f' ({refs})' if refs else ''}",
             key,
             MessageId(cast(str, item["message_id"])) or None,
             cast(str, item["source"]),
-            min(occurred, default=None),
-            parse_instant(cast(str, item["posted_at"])),
-            tuple((at, _by_counter(moved)) for at, moved in keys.items()),
+            posted_at if is_undoing else min(occurred, default=None),
+            posted_at,
+            tuple((at, _moved(lines)) for at, lines in did.items()),
             (
-                *(() if item["entries"] else ("it is known, and moved nothing when it came",)),
-                *self._undone_by(key, item),
+                *(() if did else ("it is known, and moved nothing when it came",)),
+                *((_takes_back(key, item),) if is_undoing else map(_undone, undoings)),
             ),
             dict(named).get("transfer", ""),
+            undoings,
         )
 
-    def _undone_by(self, key: EventKey, item: Item) -> Iterator[str]:
-        """Say what took an event back, when, who did it and why, as far as that is kept."""
+    def _did(self, key: EventKey, item: Item) -> dict[StockKey, Sequence[Line]]:
+        """Return what an event did to each stock key: when it was posted, and when it was decided about if it waited."""
+        found: defaultdict[StockKey, list[Line]] = defaultdict(list)
+        for name in (key, decision_key(key)):
+            posted = item if name == key else self._table.get(event_key(name)) or {}
+            for at, seq in entries_of(posted)[:MOST_KEYS]:
+                for entry in self._ledger.entries(at, seq, seq):
+                    found[at] += done_by(entry, key)
+            if any(found.values()):
+                break
+        return dict(found)
+
+    def _undoings(self, key: EventKey, item: Item) -> Iterator[_Undoing]:
+        """Yield the events that took an event back: of whole kits, one for each component."""
         names = undo_keys(key, item).values()
         found = self._table.get_many([event_key(name) for name in names])
         for name in names:
             back = found.get(event_key(name))
             if back is not None:
-                refs = dict(cast("list[tuple[str, str]]", back["refs"]))
-                by = f" by {refs['undone_by']}" if "undone_by" in refs else ""
-                because = f": {refs['undone_because']}" if "undone_because" in refs else ""
-                yield f"it was undone{by} at {cast(str, back['posted_at'])}{because} (event {name})"
+                at = parse_instant(cast(str, back["posted_at"]))
+                yield _Undoing(name, back, at, self._did(name, back))
 
     def _of_outcome(self, event: EventOutcome, stored: StoredMessage) -> _Fact:
         """Return what is known of an event of a message: what the ledger holds, else why it holds nothing."""
@@ -274,6 +295,8 @@ class Tracer:
             line = self._orders.lines({event.order_line: event.stock_keys[0]})[event.order_line]
             brought = line.brought.get(event.key)
             posted_at = None if brought is None else brought.posted_at
+        item = self._table.get(event_key(event.key)) if event.outcome == "undone" else None
+        undoings = () if item is None else tuple(self._undoings(event.key, item))
         return _Fact(
             f"{event.what} of {event.code}",
             event.key,
@@ -282,7 +305,8 @@ class Tracer:
             at,
             posted_at,
             tuple((key, _asked(event.what, event.quantity)) for key in event.stock_keys),
-            () if event.outcome == "posted" else (said,),
+            () if event.outcome == "posted" else tuple(map(_undone, undoings)) or (said,),
+            undoings=undoings,
         )
 
     def _of_line(self, line: OrderLine) -> Iterator[_Fact]:
@@ -334,7 +358,8 @@ class Tracer:
     def _followed(self, fact: _Fact) -> Chain:
         steps: list[Step] = []
         notes = list(fact.notes)
-        received_at = None if fact.message is None else self._received(fact.message, notes)
+        is_told = not fact.event.startswith(UNDONE)  # an undoing was told by nobody
+        received_at = self._received(fact.message, notes) if fact.message and is_told else None
         if fact.occurred_at is not None:
             steps.append(Step(Stage.OCCURRED, fact.source, fact.occurred_at, "says when it happened"))
         if received_at is not None:
@@ -354,6 +379,11 @@ class Tracer:
                 )
                 for key, moved in keys
             ] or [Step(Stage.POSTED, "ledger", fact.posted_at, "nothing moved", None, took)]
+        for back in fact.undoings:
+            moved = {key: _moved(lines) for key, lines in back.did.items()}
+            steps += [
+                Step(Stage.UNDONE, "ledger", back.at, f"{key}: {says}", key) for key, says in moved.items()
+            ] or [Step(Stage.UNDONE, "ledger", back.at, "nothing moved")]
         for key, _ in keys:
             steps += self._statements(key, fact)
             if fact.posted_at is not None:
@@ -439,7 +469,7 @@ class Tracer:
         if fact.message is not None:
             kinds = (CaseKind.BAD_MESSAGE, CaseKind.BAD_ROWS, CaseKind.HELD)
             names += [case_id(kind, fact.source, fact.message) for kind in kinds]
-            names.append(failed_case(fact.message))
+            names += [failed_case(fact.message), case_id(CaseKind.UNDO_APPROVAL, fact.message)]
         names += [case_id(kind, fact.event) for kind in _OF_ONE_EVENT]
         elements = self._view.compared_elements()
         for key, _ in fact.keys[:MOST_KEYS]:
@@ -483,12 +513,52 @@ def _asked(what: str, units: Quantity | None) -> str:
     return "" if units is None else f"{-units if what in _ASKS_LESS else units:+d}"
 
 
-def _by_counter(moved: Mapping[Counter, Quantity]) -> str:
+def _moved(lines: Sequence[Line]) -> str:
     """Name each counter that moved: units of one are none of another, so they are never added up."""
-    return (
-        ", ".join(f"{counter} {moved[counter]:+d}" for counter in Counter if counter in moved)
-        or "nothing moved"
-    )
+    own, whole = defaultdict[Counter, Quantity](int), defaultdict[Counter, Quantity](int)
+    for line in lines:
+        whole[line.slot.counter] += line.quantity
+        own[line.slot.counter] += 0 if line.cause is Cause.RESTATED else line.quantity
+    said = [
+        f"{counter} {own[counter]:+d}"
+        + (
+            ""
+            if own[counter] == whole[counter]
+            else f" ({whole[counter]:+d} in all: a count since had seen it)"
+        )
+        for counter in Counter
+        if counter in whole
+    ]
+    return ", ".join(said) or "nothing moved"
+
+
+_OF_UNDOING = frozenset({UNDOES, UNDONE_BY, UNDONE_BECAUSE})
+
+
+def _refs(item: Item) -> list[tuple[str, str]]:
+    return cast("list[tuple[str, str]]", item["refs"])
+
+
+def _takes_back(name: EventKey, item: Item) -> str:
+    """Say what an undoing took back, for whom and why, as far as that is kept."""
+    refs = dict(_refs(item))
+    event = refs.get(UNDOES, name.removeprefix(UNDONE))
+    message = f", which message {item['message_id']} had brought" if item["message_id"] else ""
+    return f"{refs.get(UNDONE_BY, 'it')} took back {event}{message}{_why(item)}"
+
+
+def _undone(back: _Undoing) -> str:
+    """Say what took an event back, when, who did it and why, as far as that is kept, and what it moved."""
+    moved = "; ".join(f"{key}: {_moved(lines)}" for key, lines in back.did.items()) or "nothing"
+    at = instant(back.at)
+    by = dict(_refs(back.item)).get(UNDONE_BY)
+    who = f" by {by}" if by else ""
+    return f"it was undone{who} at {at}, which moved {moved} (event {back.name}){_why(back.item)}"
+
+
+def _why(item: Item) -> str:
+    refs = dict(_refs(item))
+    return f": {refs[UNDONE_BECAUSE]}" if UNDONE_BECAUSE in refs else ""
 
 
 def _events(entries: Sequence[JournalEntry]) -> list[EventKey]:

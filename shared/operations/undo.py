@@ -27,7 +27,7 @@ from itertools import islice
 from typing import cast
 
 from shared.domain.count_decisions import Retraction
-from shared.domain.events import Count, Demand, Leg, Movement, Origin, instant
+from shared.domain.events import Count, Demand, Leg, Movement, Origin, Refs, instant
 from shared.domain.fold import fold
 from shared.domain.ledger import Cause, CountDocument, Line, Slot
 from shared.domain.messages import Message
@@ -35,7 +35,17 @@ from shared.domain.network import Source
 from shared.domain.stock import Counter, EventKey, Quantity, Sku, StockKey
 from shared.operations.count_desk import show_all, tell
 from shared.operations.facts import Fact, Outcome, stock_keys
-from shared.operations.footprint import OURS, lines_of, standing_count, touched, undo_key, undo_keys
+from shared.operations.footprint import (
+    OURS,
+    UNDOES,
+    UNDONE_BECAUSE,
+    UNDONE_BY,
+    lines_of,
+    standing_count,
+    touched,
+    undo_key,
+    undo_keys,
+)
 from shared.operations.fulfilments import moved_kind
 from shared.operations.post import Poster, count_rules
 from shared.operations.resolve import our_order, why_not_posted
@@ -157,7 +167,7 @@ class Undoer:
             steps = self._steps(chunk, source, message, actor, reason, network, done)
             self._foresee(steps, network, done)
             if not dry_run:
-                self._carry_out(steps, network, done)
+                self._carry_out(steps, actor, reason, message, network, done)
         return done
 
     def _steps(
@@ -193,7 +203,7 @@ class Undoer:
             is_component = len(ours[key]) > 1 or item["sku"] not in ours[key] or item["sku"] in components
             for sku, name in ours[key].items():
                 of_sku = [(at, line) for at, line in lines if at.sku == sku and line.cause is Cause.MOVEMENT]
-                back = _compensation(event, name, sku, of_sku, message, actor, reason)
+                back = _compensation(event, name, sku, of_sku, message, _refs(key, actor, reason))
                 steps.movements.append(Fact(back, "undo", is_component=is_component))
             done.events += 1
         return steps
@@ -249,7 +259,9 @@ class Undoer:
                     before = balance.totals[counter]
                     done.moved.append(Moved(key, counter, before, before + change))
 
-    def _carry_out(self, steps: _Steps, network: Network, done: Undone) -> None:
+    def _carry_out(
+        self, steps: _Steps, actor: str, reason: str, message: Message, network: Network, done: Undone
+    ) -> None:
         results = self._poster.post(steps.movements, network) if steps.movements else []
         tell(results, self._poster, self._cases, self._clock())
         for result in results:
@@ -258,7 +270,8 @@ class Undoer:
                 done.kept[result.fact.event.key] = result.reason
         for key, retractions in steps.retractions.items():
             for retraction in retractions:
-                record = _record(retraction, key, self._clock())
+                refs = _refs(retraction.mark.event_key, actor, reason)
+                record = _record(retraction, key, refs, message, self._clock())
                 posting = self._poster.amend(key, network, record, [retraction])
                 show_all(key, posting, self._poster, self._cases, self._clock())
 
@@ -269,35 +282,38 @@ def _compensation(
     sku: Sku,
     lines: Sequence[tuple[StockKey, Line]],
     message: Message,
-    actor: str,
-    reason: str,
+    refs: Refs,
 ) -> Movement:
     """Return the opposite of what an event moved of one item, at the instant and on the leaves where it did."""
     if isinstance(event, Movement):
         kind, order_line = event.kind, event.order_line
     else:  # an order's document, said by who was the authority for movements there
         kind, order_line = moved_kind(event), (our_order(event), event.line)
-    refs = tuple(sorted({**dict(event.origin.refs), "undone_by": actor, "undone_because": reason}.items()))
     return Movement(
         name,
         sku,
         kind,
         tuple(Leg(key.location, -line.quantity, line.slot.counter, line.slot.leaf) for key, line in lines),
         next((line.valid_at for _, line in lines), event.occurred_at),
-        Origin(OURS, message.id, refs),
+        Origin(OURS, message.id, tuple(sorted({**dict(event.origin.refs), **dict(refs)}.items()))),
         order_line,
     )
 
 
-def _record(retraction: Retraction, key: StockKey, now: datetime) -> Put:
+def _refs(undone: EventKey, actor: str, reason: str) -> Refs:
+    """Return what is kept with an event that takes another back: which one, who did it, and why."""
+    return ((UNDOES, undone), (UNDONE_BECAUSE, reason), (UNDONE_BY, actor))
+
+
+def _record(retraction: Retraction, key: StockKey, refs: Refs, message: Message, now: datetime) -> Put:
     return Put(
         event_key(retraction.key),
         {
             "effect": "undo",
             "sku": key.sku,
             "source": OURS,
-            "message_id": "",
-            "refs": [["undoes", retraction.mark.event_key]],
+            "message_id": message.id,
+            "refs": [list(ref) for ref in refs],
             "posted_at": instant(now),
             "entries": [],
         },

@@ -89,6 +89,24 @@ def test_each_step_is_joined_to_the_one_that_handed_over_to_it() -> None:
     assert lanes == ["wms", "onecount", "ledger", "shop"]
 
 
+def test_what_was_undone_is_told_and_drawn_behind_its_posting(bench: Bench, tmp_path: Path) -> None:
+    undone = step("undone", "ledger", says="TEA@east: on_hand -10")
+    note = "it was undone by ann at 2026-11-01T12:05:04.000000Z, which moved TEA@east: on_hand -10"
+    steps = [*STEPS, undone]
+    chain = {**CHAIN, "steps": steps, "notes": [note]}
+    bench.http.answer("GET", "/api/v1/trace", 200, {"chains": [chain], "more": False})
+    file = tmp_path / "trace.html"
+    said = bench.run("trace", "--message", "m1", "--html", str(file)).stdout
+    page = file.read_text(encoding="utf-8")
+    for text in ("undone", "TEA@east: on_hand -10", note):
+        assert text in said
+        assert text in page
+    svg = "{http://www.w3.org/2000/svg}"
+    drawn = ElementTree.fromstring(picture(steps))  # noqa: S314  our own picture
+    assert drawn.find(f".//{svg}g[@class='undone']") is not None
+    assert len(drawn.findall(f".//{svg}path")) == len(STEPS)
+
+
 @pytest.mark.parametrize(
     ("milliseconds", "said"),
     [
