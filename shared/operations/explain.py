@@ -6,33 +6,35 @@ before, and a few other drift cases of the same source. Nothing is written here;
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import datetime, timedelta
 from itertools import islice
+from typing import cast
 
 from shared.domain.cases import Case, CaseKind, Fact
 from shared.domain.drift import Comparison, Observation, parse_formula
 from shared.domain.events import instant
-from shared.domain.ledger import Cause
 from shared.domain.root_cause import (
     Account,
-    Change,
     Explanation,
     Hypothesis,
     Mirror,
-    Nature,
     RootCause,
     Sibling,
+    Undone,
     counted,
     explain,
     is_within_latency,
     mirror_of,
 )
 from shared.domain.stock import EventKey, LocationId, Quantity, Sku, SourceId, StockKey
+from shared.operations.event_changes import changes_of, undone_of
+from shared.operations.footprint import UNDONE_BY
 from shared.operations.stock_view import StockView
+from shared.store.account import UNDONE
 from shared.store.cases import Cases
+from shared.store.layout import event_key
 from shared.store.ledger import Ledger
 from shared.store.ledger_items import JournalEntry
 from shared.store.observations import Observations, Said
@@ -53,6 +55,9 @@ ENTRIES_AT_ONCE = 100
 
 MOST_ORDER_LINES = 200
 """Order lines of one stock key that are read."""
+
+MOST_UNDONE = 20
+"""Events of one stock key that were taken back and are looked at, the newest."""
 
 MOST_MIRRORS = 4
 """Other stock keys of the source, off by about as much the other way, that are looked at."""
@@ -80,6 +85,7 @@ class Explainer:
     def __init__(
         self, table: Table, view: StockView, observations: Observations, cases: Cases, registry: Registry
     ) -> None:
+        self._table = table
         self._ledger = Ledger(table)
         self._orders = Orders(table)
         self._view = view
@@ -93,7 +99,11 @@ class Explainer:
         mirrors = tuple(self._mirrors(said.last, comparison.drift))
         kin = self._kin(account.key)
         events = tuple(
-            line.event_key for entries in kin.values() for entry in entries for line in entry.lines
+            line.event_key
+            for entries in kin.values()
+            for entry in entries
+            for line in entry.lines
+            if not line.event_key.startswith(UNDONE)
         )
         siblings = tuple(self._siblings(said.last, account, kin))
         return explain(replace(account, mirrors=mirrors, kin=events, siblings=siblings))
@@ -139,7 +149,7 @@ class Explainer:
         off = comparison.expected - meaning.evaluate(level)
         since = said.statements[0].as_of - LOOK_BACK
         entries, complete_since = self._entries(key, since)
-        changes = _changes(entries, self._held(key, since), since, seen.as_of + LOOK_AHEAD)
+        until = seen.as_of + LOOK_AHEAD
         statements = [replace(one, quantity=one.quantity - off) for one in said.statements]
         return Account(
             key,
@@ -147,14 +157,29 @@ class Explainer:
             meaning,
             level,
             statements,
-            changes,
+            changes_of(key.sku, entries, self._held(key, since), since, until),
             complete_since,
             timedelta(0) if source is None else source.latency,
             self._packs(seen.sku, seen.as_of),
             self._observations.told(key, seen.source),
             is_counted_by_hand=source is not None and source.counted_by_hand,
             takes_orders=channel is not None,
+            undone=tuple(self._undone(key.sku, entries, since, until)),
         )
+
+    def _undone(
+        self, sku: Sku, entries: Iterable[JournalEntry], since: datetime, until: datetime
+    ) -> Iterator[Undone]:
+        """Yield what was taken back of a stock key, the newest first, with who had reported it and who took it back."""
+        found = list(islice(undone_of(sku, entries, since, until), MOST_UNDONE))
+        keys = [event_key(name) for back in found for name in (back.event, back.name)]
+        items = self._table.get_many(keys) if keys else {}
+        for back in found:
+            told, undoing = items.get(event_key(back.event)), items.get(event_key(back.name))
+            if told is not None and undoing is not None:
+                source = SourceId(cast(str, told["source"]))
+                by = dict(cast("list[tuple[str, str]]", undoing["refs"])).get(UNDONE_BY, "")
+                yield Undone(back.event, back.did, source, by, back.at)
 
     def _entries(self, key: StockKey, since: datetime) -> tuple[list[JournalEntry], datetime | None]:
         """Return journal entries back to an instant, or as far as is read; and from when on nothing is missing."""
@@ -202,7 +227,7 @@ class Explainer:
             since = last.as_of - LOOK_BACK
             other = StockKey(last.sku, last.location)
             held = self._held(other, since) if account.meaning.uses_reservations else ()
-            changes = _changes(entries, held, since, last.as_of)
+            changes = changes_of(other.sku, entries, held, since, last.as_of)
             yield from counted(changes, account.meaning, found.drift)
 
     def _mirrors(self, seen: Observation, drift: Quantity) -> Iterator[Mirror]:
@@ -235,48 +260,6 @@ def _is_opposite(other: Fact, drift: Quantity) -> bool:
     return isinstance(other, int) and other * drift < 0
 
 
-@dataclass(slots=True)
-class _Gathered:
-    """What one event did at one instant, while it is put together from lines and order lines."""
-
-    nature: Nature
-    posted_at: datetime
-    order: str
-    amounts: defaultdict[str, Quantity]
-
-
-def _changes(
-    entries: Iterable[JournalEntry],
-    held: Iterable[tuple[str, datetime, Quantity, EventKey]],
-    since: datetime,
-    until: datetime,
-) -> list[Change]:
-    """Put together what each event did: its journal lines of all leaves, and the units it reserved or let go."""
-    found: dict[tuple[EventKey, datetime], _Gathered] = {}
-    for entry in entries:
-        for line in entry.lines:
-            nature = Nature.COUNT if line.cause in (Cause.COUNT, Cause.RETRACTED) else Nature.MOVEMENT
-            gathered = found.setdefault(
-                (line.event_key, line.valid_at), _Gathered(nature, entry.posted_at, "", defaultdict(int))
-            )
-            gathered.amounts[line.slot.counter] += line.quantity
-    for order, at, quantity, event in held:
-        nature = Nature.RESERVED if quantity > 0 else Nature.RELEASED
-        gathered = found.setdefault((event, at), _Gathered(nature, at, order, defaultdict(int)))
-        gathered.amounts["reserved"] += quantity
-        gathered.order = order
-    return [
-        Change(event, one.nature, at, one.posted_at, dict(one.amounts), one.order)
-        for (event, at), one in sorted(found.items(), key=_when)
-        if since <= at <= until
-    ]
-
-
-def _when(item: tuple[tuple[EventKey, datetime], _Gathered]) -> tuple[datetime, EventKey]:
-    (event, at), _ = item
-    return at, event
-
-
 def explained(case: Case, explanation: Explanation) -> Case:
     """Put the first hypotheses into a case: its title, its remedy, its facts.
 
@@ -288,6 +271,8 @@ def explained(case: Case, explanation: Explanation) -> Case:
         facts["guilty_event"] = first.events[0]
     if first.fault is not None:
         facts["fault_from"], facts["fault_at"] = first.fault[0], instant(first.fault[1])
+    if first.undone_at is not None:
+        facts["undone_at"] = instant(first.undone_at)
     if len(equal) > 1:
         facts["fit_equally"] = len(equal)
     for number, hypothesis in enumerate(explanation.hypotheses[: max(3, len(equal))], start=1):

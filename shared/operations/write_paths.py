@@ -128,6 +128,7 @@ class PathWatch:
                 case.facts.get("cause") in WRITTEN_BY_SOMEBODY
                 and isinstance(sure, int)
                 and sure >= SURE_ENOUGH
+                and "undone_at" not in case.facts  # a count that it told us of, and that was undone here
             ):
                 written[SourceId(str(case.facts["source"]))].append(case)
         for name, found in written.items():

@@ -13,7 +13,7 @@ from shared.domain.items import Item
 from shared.domain.money import parse_money
 from shared.domain.network import Tolerance
 from shared.domain.root_cause import RootCause
-from shared.domain.stock import Sku, SourceId, StockKey
+from shared.domain.stock import MessageId, Sku, SourceId, StockKey
 from shared.operations.explain import NothingSaidError
 from shared.operations.reconcile import drift_case
 from shared.store.observations import KEPT, TOLD_PLACES
@@ -33,6 +33,8 @@ from tests.operations.house import (
     movement,
     network,
 )
+from tests.operations.test_undoing import undo
+from tests.operations.test_waiting_counts import hasty_clocks
 
 SUBJECT = (KEY, ERP, "on_hand")
 
@@ -334,3 +336,95 @@ def test_one_fault_behind_many_differences_explains_the_first_of_them_and_files_
     cases = [case for case in house.cases.list(CaseStatus.OPEN) if case.kind is CaseKind.DRIFT]
     assert len(cases) == 60
     assert sum("cause" in case.facts for case in cases) == 40
+
+
+# ---- what was undone ----------------------------------------------------------------------------------------------
+
+
+def reported(
+    house: House, kind: str, document: str, minute: float, quantity: int, **more: object
+) -> MessageId:
+    """Let the WMS tell of something that happened at a minute, and apply it."""
+    house.clock.now = max(house.clock.now, at(minute))
+    line = {"sku": "TEA", "quantity": quantity, **more}
+    message = house.store("wms", body(kind, document, line, occurred_at=at(minute)))
+    house.settle()
+    return message
+
+
+def drift_of(house: House, source: SourceId) -> Case:
+    return house.cases.get(drift_case(source, KEY, "on_hand"))
+
+
+def undone(house: House, message: MessageId) -> None:
+    house.clock.now = at(300)
+    undo(house, message)
+    house.settle()
+
+
+def test_an_authority_that_still_says_what_its_undone_count_said_is_told_so_and_not_of_a_lost_count() -> None:
+    house = House()
+    reported(house, "count", "GOOD", 0, 2000)
+    undone(house, reported(house, "count", "BAD", 120, 1500))
+    case = drift_of(house, WMS)
+    assert (case.facts["cause"], case.facts["guilty_event"]) == ("manual_override", "wms/BAD/1/count/")
+    assert (case.facts["fault_at"], case.facts["undone_at"]) == (instant(at(120)), instant(at(300)))
+    assert (
+        "wms still holds the number of its own count wms/BAD/1/count/, which was undone by ann at "
+        "2026-11-01 17:00:00" in case.title
+    )
+    assert case.remedy == "correct the number in wms, or have the location counted again"
+
+
+def test_what_moved_since_an_undone_count_does_not_hide_it() -> None:
+    house = House()
+    reported(house, "count", "GOOD", 0, 2000)
+    mistake = reported(house, "count", "BAD", 120, 1500)
+    reported(house, "shipment", "EARLY", 100, 7)  # late: what the count said has seen it already
+    reported(house, "shipment", "S", 130, 40)
+    undone(house, mistake)
+    assert house.on_hand() == 1953
+    assert drift_of(house, WMS).facts["guilty_event"] == "wms/BAD/1/count/"
+
+
+def test_a_corrected_count_that_was_undone_is_named_where_its_first_version_stands_again() -> None:
+    house = House(hasty_clocks())
+    reported(house, "count", "GOOD", 0, 100)
+    house.clock.now = at(125)
+    for version, minute, quantity in (("1", 110, 98), ("2", 120, 50)):
+        told = body(
+            "count", "C", {"sku": "TEA", "quantity": quantity}, occurred_at=at(minute), version=version
+        )
+        mistake = house.store("wms", told)
+        house.settle()
+    undone(house, mistake)
+    assert house.on_hand() == 98
+    case = drift_of(house, WMS)
+    assert (case.facts["drift"], case.facts["cause"]) == (-48, "manual_override")
+    assert case.facts["guilty_event"] == "wms/C/1/count/2"
+
+
+def test_another_system_that_took_over_what_was_undone_since_is_said_not_to_have_heard_of_that() -> None:
+    house = House()
+    reported(house, "receipt", "R-1", 0, 1000)
+    mistake = reported(house, "receipt", "R-2", 10, 50)
+    says(house, 1050, 30)
+    undone(house, mistake)
+    house.clock.advance(hours=1)
+    house.sweep.run()
+    case = drift_of(house, ERP)
+    assert (case.facts["cause"], case.facts["guilty_event"]) == ("missing_event", "wms/R-2/1/receipt/")
+    assert "erp still holds wms/R-2/1/receipt/, which was undone by ann at" in case.title
+    assert case.remedy.startswith("take it back in erp too")
+
+
+def test_after_a_count_was_undone_a_count_that_never_arrived_is_still_named() -> None:
+    house = House()
+    reported(house, "count", "GOOD", 0, 2000)
+    says(house, 2000, 10)
+    undone(house, reported(house, "count", "BAD", 20, 1500))
+    reported(house, "count", "NEW", 310, 1900)
+    reported(house, "shipment", "S", 315, 5)
+    says(house, 1995, 320)
+    case = drift_of(house, ERP)
+    assert (case.facts["cause"], case.facts["guilty_event"]) == ("count_not_propagated", "wms/NEW/1/count/")

@@ -8,6 +8,7 @@ from datetime import timedelta
 import pytest
 
 from shared.domain.cases import Case, CaseKind, CaseStatus, Fact
+from shared.domain.events import instant
 from shared.domain.handoffs import LADDER_MS, DeclaredPath, Times, WritePath, step_of
 from shared.domain.rules import Rules
 from shared.operations.write_paths import PathWatch, WritePaths
@@ -200,6 +201,18 @@ def test_a_source_several_of_whose_numbers_were_set_at_once_is_written_to_by_a_p
         found.append(Case(f"drift:erp:{number}", CaseKind.DRIFT, "t", "r", NOON, NOON, facts))
     watch.drifted(found)
     assert (house.cases.find("undeclared_write_path:erp") is not None) is opened
+
+
+def test_wrong_counts_of_a_source_that_were_undone_are_written_by_nobody_unknown() -> None:
+    house = House()
+    watch = PathWatch(house.traffic, house.cases, house.registry, house.clock)
+    found = []
+    for number in range(3):
+        facts: dict[str, Fact] = {"source": "wms", "sku": f"S{number}", "location": "east", "drift": 3}
+        facts |= {"cause": "manual_override", "confidence": 99, "undone_at": instant(NOON)}
+        found.append(Case(f"drift:wms:{number}", CaseKind.DRIFT, "t", "r", NOON, NOON, facts))
+    watch.drifted(found)
+    assert house.cases.find("undeclared_write_path:wms") is None
 
 
 def test_what_was_declared_for_a_channel_counts_for_the_source_that_speaks_for_it() -> None:

@@ -13,7 +13,7 @@ source *would* have said at each of its statements, had it failed so, and is jud
 ``evidence``       what an explanation is found from: statements, changes, what else is known
 ``timeline``       the ledger's course under the declared meaning; what latency forgives
 ``suspect``        one way to be wrong, with its prior and its prediction for each statement
-``single_events``  lost, doubled, misread, unrecognised by its document, not let go
+``single_events``  lost, doubled, misread, unrecognised by its document, not let go, still held though undone
 ``several_events`` sets, batches, kinds of events; delay; an old batch over newer numbers
 ``numbers``        another meaning or unit, set by hand, another key's, counted in motion
 ``references``     how documents are written
@@ -25,7 +25,7 @@ Time is bounded whatever the length of the history: at most 50 statements and 40
 are looked for among 48, and only suspects that explain the newest statement are judged.
 """
 
-from shared.domain.root_cause.evidence import Account, Change, Mirror, Nature, Sibling
+from shared.domain.root_cause.evidence import Account, Change, Mirror, Nature, Sibling, Undone
 from shared.domain.root_cause.hypothesis import Evidence, Explanation, Hypothesis, RootCause, Sphere
 from shared.domain.root_cause.judge import counted, explain, is_within_latency, mirror_of
 
@@ -40,6 +40,7 @@ __all__ = [
     "RootCause",
     "Sibling",
     "Sphere",
+    "Undone",
     "counted",
     "explain",
     "is_within_latency",

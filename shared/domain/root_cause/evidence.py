@@ -70,6 +70,27 @@ class Mirror:
 
 
 @dataclass(frozen=True, slots=True)
+class Undone:
+    """An event that was taken back, as if it had never been; nothing tells the other systems of that.
+
+    Attributes
+    ----------
+    did
+        What it had done by then, under its own name: to the count that followed it, too.
+    source
+        Who had reported it.
+    by, at
+        Who took it back, where that is known, and when.
+    """
+
+    event: EventKey
+    did: Sequence[Change]
+    source: SourceId
+    by: str
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True)
 class Account:
     """Everything that an explanation is found from.
 
@@ -101,6 +122,8 @@ class Account:
         Whether the source sells: its own orders reach it first.
     siblings
         Newest events of other stock keys, and whether the source has counted them: is its feed alive?
+    undone
+        What was taken back; ``changes`` are as if it had never been.
     """
 
     key: StockKey
@@ -118,3 +141,4 @@ class Account:
     siblings: Sequence[Sibling] = ()
     is_counted_by_hand: bool = False
     takes_orders: bool = False
+    undone: Sequence[Undone] = ()

@@ -70,6 +70,8 @@ class Hypothesis:
         The formula that the number follows, where it follows another than was declared.
     began
         After which statement and by which the fault began, where no event says so.
+    undone_at
+        When the guilty event was undone here, where the source goes on holding it.
     said
         One sentence.
     remedy, confirm
@@ -86,6 +88,7 @@ class Hypothesis:
     partner: StockKey | None = None
     meaning: str = ""
     began: tuple[datetime | None, datetime] | None = None
+    undone_at: datetime | None = None
 
     @property
     def fault(self) -> tuple[str, datetime] | None:

@@ -25,7 +25,14 @@ from shared.domain.root_cause.numbers import (
     widened,
 )
 from shared.domain.root_cause.several_events import delayed, lost_together, overwritten
-from shared.domain.root_cause.single_events import doubled, lost, misread, not_let_go, unrecognised
+from shared.domain.root_cause.single_events import (
+    doubled,
+    lost,
+    misread,
+    not_let_go,
+    still_held,
+    unrecognised,
+)
 from shared.domain.root_cause.suspect import WEIGHTS, Suspect
 from shared.domain.root_cause.telling import tell
 from shared.domain.root_cause.timeline import Effort, Timeline, amount_of, coefficients
@@ -60,6 +67,7 @@ FINDERS: tuple[Callable[[Timeline], Iterator[Suspect]], ...] = (
     misread,
     unrecognised,
     not_let_go,
+    still_held,
     lost_together,
     delayed,
     overwritten,
@@ -72,7 +80,7 @@ FINDERS: tuple[Callable[[Timeline], Iterator[Suspect]], ...] = (
 """All who name suspects."""
 
 
-COUNTED_BY_HAND = (counted_in_motion, on_another_key, in_another_unit)
+COUNTED_BY_HAND = (counted_in_motion, on_another_key, in_another_unit, still_held)
 """Those who name suspects where somebody counted: nothing was handed over that could be lost or doubled."""
 
 

@@ -1,4 +1,4 @@
-"""Suspects that blame one event: lost, doubled, read in another unit, its document not recognised, its units not let go."""
+"""Suspects that blame one event: lost, doubled, misread, its document not recognised, not let go, undone but still held."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from fractions import Fraction
 
-from shared.domain.root_cause.evidence import Change, Nature
+from shared.domain.root_cause.evidence import Change, Nature, Undone
 from shared.domain.root_cause.hypothesis import RootCause
 from shared.domain.root_cause.references import odd_ones, reference_of
 from shared.domain.root_cause.suspect import (
@@ -20,8 +20,8 @@ from shared.domain.root_cause.suspect import (
     net,
     without,
 )
-from shared.domain.root_cause.timeline import Moment, Timeline, coefficients
-from shared.domain.stock import EventKey, Quantity
+from shared.domain.root_cause.timeline import Moment, Timeline, amount_of, coefficients
+from shared.domain.stock import EventKey, Quantity, SourceId
 
 DOUBLED_WITHIN_H = 0.5
 """Half of the events that are counted twice are so within so many hours."""
@@ -38,6 +38,9 @@ OWN_ORDER = 0.1
 
 RARE_TWIN = 0.05
 """How seldom two documents share their number by chance."""
+
+STILL_HELD = 0.5
+"""How likely a source is to go on holding what was undone here: it is not told."""
 
 PACKED_OUT = 0.3
 """How much less often goods that leave are told by the pack than goods that come in."""
@@ -155,6 +158,31 @@ def unrecognised(timeline: Timeline) -> Iterator[Suspect]:
             shifts = [-shift for shift in without(timeline, found)]
             unsettled = (found[0].at, found[0].at + timeline.latency)
             yield Suspect(RootCause.DOCUMENT_REFERENCE, prior, shifts, found, unsettled, odd[event])
+
+
+def still_held(timeline: Timeline) -> Iterator[Suspect]:
+    """Name events that were undone here, and that the source may go on counting.
+
+    What it counted wrong itself, it has set by hand; of what another told, the taking back never arrived.
+    """
+    weights = coefficients(timeline.account.meaning)
+    for undone in timeline.account.undone:
+        moments = tuple(
+            Moment(change, amount) for change in undone.did if (amount := amount_of(change, weights))
+        )
+        counted_it = is_own_count(undone, timeline.account.source)
+        if timeline.account.is_counted_by_hand and not counted_it:
+            continue
+        if fits_newest(timeline, net(moments, timeline.newest)):
+            cause = RootCause.MANUAL_OVERRIDE if counted_it else RootCause.MISSING_EVENT
+            shifts = [-shift for shift in without(timeline, moments)]
+            prior = STILL_HELD / len(timeline.account.undone)
+            yield Suspect(cause, prior, shifts, moments, detail=undone)
+
+
+def is_own_count(undone: Undone, source: SourceId) -> bool:
+    """Whether what was undone is a count that the source itself had taken."""
+    return undone.source == source and undone.did[0].nature is Nature.COUNT
 
 
 def _odd_references(timeline: Timeline) -> dict[EventKey, OddReference]:

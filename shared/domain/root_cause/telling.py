@@ -5,12 +5,14 @@ from __future__ import annotations
 from datetime import datetime
 
 from shared.domain.drift import Formula
+from shared.domain.root_cause.evidence import Nature, Undone
 from shared.domain.root_cause.hypothesis import Evidence, Hypothesis, RootCause
 from shared.domain.root_cause.numbers import Moving, SetByHand
 from shared.domain.root_cause.several_events import OldBatch
-from shared.domain.root_cause.single_events import OddReference, ReadAs
+from shared.domain.root_cause.single_events import OddReference, ReadAs, is_own_count
 from shared.domain.root_cause.suspect import Suspect
 from shared.domain.root_cause.timeline import Timeline
+from shared.domain.stock import SourceId
 
 SHOWN = 8
 """Events that the evidence spells out; the rest are counted."""
@@ -71,11 +73,21 @@ REMEDIES = {
 }
 """What to do about each cause, and what would confirm it."""
 
+OF_OWN_COUNT = (
+    "correct the number in {source}, or have the location counted again",
+    "a second count of the location agrees with the ledger",
+)
+OF_UNDONE = (
+    "take it back in {source} too, or send it the present number: nothing tells it of what is undone here",
+    "this event in {source}'s log, and nothing there that takes it back",
+)
+"""The same where a source still holds what was undone here: its own wrong count, or what it had taken over."""
+
 
 def tell(timeline: Timeline, suspect: Suspect, confidence: int) -> Hypothesis:
     """Put a suspect into words."""
     source = timeline.account.source
-    remedy, confirm = (text.format(source=source) for text in REMEDIES[suspect.cause])
+    remedy, confirm = (text.format(source=source) for text in _advice(suspect, source))
     return Hypothesis(
         suspect.cause,
         confidence,
@@ -87,13 +99,25 @@ def tell(timeline: Timeline, suspect: Suspect, confidence: int) -> Hypothesis:
         suspect.partner,
         suspect.detail.text if isinstance(suspect.detail, Formula) else "",
         (suspect.detail.after, suspect.detail.before) if isinstance(suspect.detail, SetByHand) else None,
+        suspect.detail.at if isinstance(suspect.detail, Undone) else None,
     )
+
+
+def _advice(suspect: Suspect, source: SourceId) -> tuple[str, str]:
+    if isinstance(suspect.detail, Undone):
+        return OF_OWN_COUNT if is_own_count(suspect.detail, source) else OF_UNDONE
+    return REMEDIES[suspect.cause]
 
 
 def _sentence(timeline: Timeline, suspect: Suspect) -> str:
     source, drift, events = timeline.account.source, timeline.drift, suspect.events
     named = ", ".join(events[:2]) + (f" and {len(events) - 2} more" if len(events) > 2 else "")
     match suspect.cause, suspect.detail:
+        case _, Undone(event=event, by=by, at=at) as undone:
+            whose = "its own" if is_own_count(undone, source) else "the"
+            is_count = undone.did[0].nature is Nature.COUNT
+            held = f"the number of {whose} count {event}" if is_count else event
+            return f"{source} still holds {held}, which was undone{f' by {by}' if by else ''} at {_at(at)}"
         case RootCause.DUPLICATE_EVENT, _:
             return f"{source} counted {named} twice"
         case RootCause.MISSING_EVENT, _:
@@ -133,9 +157,8 @@ def _sentence(timeline: Timeline, suspect: Suspect) -> str:
 
 
 def _evidence(timeline: Timeline, suspect: Suspect) -> list[Evidence]:
-    found = [
-        Evidence(f"{m.change.nature} in the ledger", m.at, m.amount, m.event) for m in suspect.moments[:SHOWN]
-    ]
+    where = "that was undone" if isinstance(suspect.detail, Undone) else "in the ledger"
+    found = [Evidence(f"{m.change.nature} {where}", m.at, m.amount, m.event) for m in suspect.moments[:SHOWN]]
     if len(suspect.moments) > SHOWN:
         found.append(Evidence(f"and {len(suspect.moments) - SHOWN} more events"))
     match suspect.detail:
