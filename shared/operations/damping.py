@@ -17,7 +17,7 @@ from collections.abc import Callable, Collection, Iterable, Sequence
 from datetime import datetime
 from typing import Any, cast
 
-from shared.domain.cases import Case, CaseKind, CaseStatus, Fact, case_id
+from shared.domain.cases import Case, CaseKind, Fact, case_id
 from shared.domain.damping import Correction, Damping, is_loop, remembered, swung_at
 from shared.domain.events import Movement, MovementKind, instant, parse_instant
 from shared.domain.stock import WHOLE, Counter, Leaf, LocationId, Quantity, Sku, StockKey, parse_leaf
@@ -71,7 +71,7 @@ class Damper:
     ) -> None:
         """File the loop of a stock key, unless it was closed and none of the leaves just corrected swings on since."""
         case = self._cases.find(loop_case(key))
-        closed_at = None if case is None or case.status is CaseStatus.OPEN else case.updated_at
+        closed_at = None if case is None else case.closed_at
         if any(is_loop(corrections, rule, closed_at) for corrections in touched):
             leaves = [*touched, *self._remembered(key, now - rule.within)]
             loops = [corrections for corrections in leaves if is_loop(corrections, rule, closed_at)]
