@@ -41,7 +41,7 @@ stock         CONFIRMED#source                day#location                 how l
 stock         LOT#sku                         lot                          until when a lot may be sold, its recall
 stock         TRANSFER#id                     ``-``                        a transfer, its lines and what became of them
 stock         SHADOW#kind#id#shard            sku#location                 what a source or channel in shadow came to
-stock         SHADOW#part#source#shard        sku#location#leaf#counter    its last number of a bin or lot
+stock         SHADOW#part#source#shard        digest of what it is of      its last number of a bin or lot
 inbox         MSG#message                     ``-``                        a raw message
 registry      SOURCE, LOCATION, CHANNEL       id                           the declared network
 registry      ROLLOUT                         kind#id                      where it is observed, in shadow, live
@@ -241,7 +241,10 @@ def shadow_key(kind: str, name: str, key: StockKey) -> Key:
 
 def shadow_part_key(source: str, key: StockKey, slot: Slot) -> Key:
     place = f"{_stock(key)}#{part(str(slot.leaf))}#{slot.counter}"
-    return Key(shadow_partition("part", source, shard(key.sku)), place)
+    digest = hashlib.blake2b(
+        place.encode(), digest_size=16
+    ).hexdigest()  # all of it is too long for a sort key
+    return Key(shadow_partition("part", source, shard(key.sku)), digest)
 
 
 def rollout_key(kind: str, name: str) -> Key:

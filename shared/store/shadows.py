@@ -159,7 +159,7 @@ class Shadows:
             yield _key(item), sorted(events, key=lambda one: (one.at, one.event))
 
     def parts(self, source: SourceId) -> Iterator[tuple[StockKey, Withheld]]:
-        """Yield what a source last said of each bin and lot, one stock key after the other."""
+        """Yield what a source last said of each bin and lot, in no order."""
         yield from map(_part, self._items(PART, source))
 
     def _items(self, kind: str, name: str) -> Iterator[Item]:

@@ -15,6 +15,7 @@ from shared.domain.rollout import EVERYTHING, Mode, Rollout, Rule, Scope
 from shared.domain.shadow import Withheld
 from shared.domain.stock import Counter, EventKey, Leaf, LocationId, MessageId, Sku, SourceId, StockKey
 from shared.operations.freshness import FreshnessWatch
+from shared.operations.key_lengths import LONGEST_STOCK_KEY
 from shared.operations.message_view import MessageView
 from shared.operations.promises import Promises
 from shared.operations.rollout_desk import RolloutDesk, RolloutFieldError, Switched
@@ -569,6 +570,14 @@ def test_of_many_bins_none_gives_way_to_another_and_what_comes_late_to_nothing_n
     parts = ShadowDesk(house.stock, house.registry, house.clock).of_source(WMS).parts
 
     assert (len(parts), {one.theirs for one in parts}) == (300, {1})
+
+
+def test_the_longest_names_that_are_taken_fit_what_is_kept_of_a_bin() -> None:
+    house = bins()
+    key, slot = StockKey(Sku("S" * (LONGEST_STOCK_KEY - 4)), EAST), Slot(Leaf("B" * 899), Counter.ON_HAND)
+    said = Withheld(EventKey("c"), "count of on_hand", 3, house.clock(), slot)
+    Shadows(house.stock).withhold(WMS, [(key, said)])
+    assert list(Shadows(house.stock).parts(WMS)) == [(key, said)]
 
 
 def test_the_report_is_not_called_complete_where_more_bins_were_said_than_it_compares() -> None:
