@@ -10,7 +10,7 @@ import pytest
 from shared.domain.cases import CaseKind, CaseStatus
 from shared.domain.listing import KEPT_PUSHES
 from shared.domain.network import Channel, Tolerance
-from shared.domain.stock import ChannelId, EventKey, LocationId, MessageId, Sku, StockKey
+from shared.domain.stock import ChannelId, EventKey, LocationId, MessageId, Sku, SourceId, StockKey
 from shared.domain.trace import Chain, Stage
 from shared.operations.fan_out import Hint, Lane
 from shared.operations.message_view import MessageView
@@ -18,6 +18,7 @@ from shared.operations.reserve import Wanted
 from shared.operations.stock_view import UnknownSkuError
 from shared.operations.trace import MOST_CHAINS, NothingToTraceError, Tracer
 from shared.sources.manual import ManualEntry
+from shared.sources.registry import translator
 from shared.store.inbox import MessageNotFoundError
 from shared.store.layout import message_key
 from shared.store.table import Delete
@@ -386,6 +387,40 @@ def test_both_ends_of_a_transfer_that_was_undone_are_told() -> None:
     [chain] = tracer(house).message(message).chains
     assert posted(chain) == ["TEA@east: on_hand -20", "TEA@west: in_transit +20"]
     assert posted(chain, Stage.UNDONE) == ["TEA@east: on_hand +20", "TEA@west: in_transit -20"]
+
+
+@pytest.mark.parametrize("is_authority_still", [True, False])
+def test_a_fulfilment_that_was_undone_says_so_whoever_is_believed_by_now(is_authority_still: bool) -> None:
+    plain, shopify = network(), SourceId("shopify")
+    theirs = replace(
+        plain, locations={**plain.locations, EAST: replace(plain.locations[EAST], movements=shopify)}
+    )
+    house = House(theirs)
+    told(house, "count", "O", -60, 100)
+    when = {"created_at": at(0).isoformat(), "updated_at": at(0).isoformat()}
+    sent = {
+        "id": 77,
+        "status": "success",
+        "location_id": 77,
+        **when,
+        "line_items": [{"id": 1, "quantity": 3}],
+    }
+    line = {"id": 1, "sku": "TEA", "quantity": 4, "variant_id": 5}
+    order = {"id": 1001, **when, "line_items": [line], "fulfillments": [sent]}
+    message = house.store("shopify", order, x_shopify_topic="orders/updated", delivery="1")
+    house.settle()
+    stored, source = house.inbox.load(message).message, house.registry.network().sources[shopify]
+    reports = list(translator(source.connector).translate(stored, source))
+    house.undoer.undo(reports, source, stored, "ann", "sent twice", dry_run=False)
+    if not is_authority_still:
+        house.declare(plain)
+
+    chain = tracer(house).message(message).chains[-1]
+
+    [note] = [one for one in chain.notes if one.startswith("it was undone by ann at ")]
+    assert "TEA@east: on_hand +3" in note
+    assert note.endswith(": sent twice")
+    assert posted(chain, Stage.UNDONE) == ["TEA@east: on_hand +3"]
 
 
 def test_a_push_names_the_postings_that_it_carried() -> None:
