@@ -49,3 +49,11 @@ class Shop:
     @property
     def believed(self) -> int | None:
         return self.house.listings.states(SHOP, [KEY])[KEY].believed
+
+
+def shop_that_shows_all() -> Shop:
+    """Return a shop whose channel shows its ten units already."""
+    shop = Shop()
+    shop.work()
+    assert shop.shown == 10
+    return shop
