@@ -36,7 +36,7 @@ from tests.operations.house import (
     movement,
     shipment,
 )
-from tests.operations.test_waiting_counts import hasty_clocks
+from tests.operations.waiting_counts import hasty_clocks
 
 BAD = StockKey(Sku("S1"), EAST)
 BIN = Leaf("A-01")

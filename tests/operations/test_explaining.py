@@ -34,7 +34,7 @@ from tests.operations.house import (
     network,
 )
 from tests.operations.test_undoing import undo
-from tests.operations.test_waiting_counts import hasty_clocks
+from tests.operations.waiting_counts import hasty_clocks
 
 SUBJECT = (KEY, ERP, "on_hand")
 

@@ -27,7 +27,7 @@ from shared.store.ledger_items import standing_count
 from shared.store.registry import Network
 from shared.store.tallies import Tallies
 from tests.operations.house import EAST, KEY, ORIGIN, WMS, House, at, count, movement
-from tests.operations.test_waiting_counts import LIMIT, careful, hasty_clocks
+from tests.operations.waiting_counts import LIMIT, careful, hasty_clocks
 
 MESSAGE = Message(ORIGIN.message_id, WMS, b"", at(0), {})
 SHELF, FILES = WMS, SourceId("files")

@@ -18,7 +18,7 @@ from shared.store.layout import balance_key, entry_key, promise_key
 from shared.store.table import Action, Delete, Item, Key, UnknownOutcomeError, Update, WriteConflictError
 from tests.operations.corruptions import APART, BAD, DERIVED, TOLD_ONCE, Corruption, furnished
 from tests.operations.house import House, Interruption, at, count, demand, movement, shipment
-from tests.operations.test_waiting_counts import hasty_clocks
+from tests.operations.waiting_counts import hasty_clocks
 
 
 def rebuilder(house: House) -> Rebuilder:

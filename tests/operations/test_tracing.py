@@ -38,7 +38,7 @@ from tests.operations.house import (
 )
 from tests.operations.scripted_channel import ScriptedChannel
 from tests.operations.test_undoing import undo, versions
-from tests.operations.test_waiting_counts import LIMIT, careful, hasty_clocks
+from tests.operations.waiting_counts import LIMIT, careful, hasty_clocks
 
 
 def tracer(house: House) -> Tracer:

@@ -37,7 +37,7 @@ from tests.operations.house import (
     network,
 )
 from tests.operations.test_kits import kit, post
-from tests.operations.test_waiting_counts import LIMIT, careful, hasty_clocks
+from tests.operations.waiting_counts import LIMIT, careful, hasty_clocks
 
 
 def bins() -> House:
