@@ -18,7 +18,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from shared.domain.ledger import Slot
+from shared.domain.ledger import CountMark, Slot
 from shared.domain.reservation import OrderLine
 from shared.domain.stock import ChannelId, EventKey, Quantity, StockKey
 
@@ -71,7 +71,7 @@ class Prevented:
 class Withheld:
     """An event that a source said and that was not posted: its kind, its units of the stock key, when it happened.
 
-    ``part`` is what it counts where that is a bin or a lot.
+    ``part`` is what it counts where that is a bin or a lot, at a ``version`` of its document.
     """
 
     event: EventKey
@@ -79,6 +79,12 @@ class Withheld:
     units: Quantity
     at: datetime
     part: Slot | None = None
+    version: str = ""
+
+    @property
+    def mark(self) -> CountMark:
+        """Where a count stands in the order in which the ledger has them take each other's place."""
+        return CountMark(self.at, self.version, self.event)
 
 
 def sales_of(lines: Iterable[OrderLine], channel: ChannelId, key: StockKey) -> list[Sale]:

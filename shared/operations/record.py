@@ -183,7 +183,8 @@ def _in_shadow(withheld: Sequence[Fact], source: Source) -> Iterator[tuple[Stock
                 yield key, Withheld(event.key, str(event.effect), event.quantity, event.occurred_at)
             else:
                 part = None if event.leaf == WHOLE else Slot(event.leaf, Counter(event.element))
-                yield key, Withheld(event.key, f"count of {event.element}", event.quantity, event.as_of, part)
+                what = f"count of {event.element}"
+                yield key, Withheld(event.key, what, event.quantity, event.as_of, part, event.version)
 
 
 def unknown_code_cases(unknown: Mapping[Code, int], message: Message, now: datetime) -> list[Case]:

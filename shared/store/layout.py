@@ -137,9 +137,12 @@ def count_partition(key: StockKey, slot: Slot) -> str:
 
 
 def count_key(key: StockKey, slot: Slot, mark: CountMark) -> Key:
-    return Key(
-        count_partition(key, slot), f"{instant(mark.as_of)}#{part(mark.version)}#{part(mark.event_key)}"
-    )
+    return Key(count_partition(key, slot), count_rank(mark))
+
+
+def count_rank(mark: CountMark) -> str:
+    """Write the order of counts as text that sorts alike."""
+    return f"{instant(mark.as_of)}#{part(mark.version)}#{part(mark.event_key)}"
 
 
 def count_document_key(key: StockKey, document: CountDocument) -> Key:

@@ -16,7 +16,7 @@ from typing import Any, cast
 from zlib import crc32
 
 from shared.domain.events import instant, parse_instant
-from shared.domain.ledger import Slot
+from shared.domain.ledger import CountMark, Slot
 from shared.domain.shadow import Numbers, Prevented, Sale, Withheld, sales_of
 from shared.domain.stock import (
     ChannelId,
@@ -30,7 +30,7 @@ from shared.domain.stock import (
     parse_leaf,
 )
 from shared.store.bulk import write_each
-from shared.store.layout import SHARDS, plain, shadow_key, shadow_part_key, shadow_partition
+from shared.store.layout import SHARDS, count_rank, plain, shadow_key, shadow_part_key, shadow_partition
 from shared.store.orders import Orders
 from shared.store.rollouts import CHANNEL, SOURCE
 from shared.store.table import (
@@ -137,15 +137,15 @@ class Shadows:
     def withhold(self, source: SourceId, events: Iterable[tuple[StockKey, Withheld]]) -> None:
         """Note events of a source that were not posted; of each bin and lot its last number by itself."""
         notes: dict[Key, dict[str, Value]] = {}
-        parts: dict[Key, tuple[datetime, Update]] = {}
+        parts: dict[Key, tuple[CountMark, Update]] = {}
         for key, one in events:
             place = f"{_EVENT}{crc32(one.event.encode()) % PLACES}"
             said: list[Value] = [one.event, one.what, one.units, instant(one.at)]
             notes.setdefault(shadow_key(SOURCE, source, key), {})[place] = said
             if one.part is not None:
                 update = _part_update(source, key, one, one.part)
-                if update.key not in parts or parts[update.key][0] < one.at:
-                    parts[update.key] = (one.at, update)
+                if update.key not in parts or parts[update.key][0] < one.mark:
+                    parts[update.key] = (one.mark, update)
         newest = [update for _, update in parts.values()]
         write_each(self._table, [*(Update(at, set=places) for at, places in notes.items()), *newest])
 
@@ -168,8 +168,8 @@ class Shadows:
 
 
 def _part_update(source: SourceId, key: StockKey, one: Withheld, part: Slot) -> Update:
-    """Return the write that keeps a number of a bin or lot, unless one that is as new is kept."""
-    at = instant(one.at)
+    """Return the write that keeps a number of a bin or lot, unless one is kept that stands behind it in the ledger's order."""
+    at, rank = instant(one.at), count_rank(one.mark)
     return Update(
         shadow_part_key(source, key, part),
         set={
@@ -181,8 +181,10 @@ def _part_update(source: SourceId, key: StockKey, one: Withheld, part: Slot) -> 
             "what": one.what,
             "units": one.units,
             "at": at,
+            "version": one.version,
+            "rank": rank,
         },
-        conditions=(AnyOf((AttributeAbsent("at"), LessThan("at", at))),),
+        conditions=(AnyOf((AttributeAbsent("at"), LessThan("at", at), LessThan("rank", rank))),),
     )
 
 
@@ -194,6 +196,7 @@ def _part(item: Item) -> tuple[StockKey, Withheld]:
         cast(int, item["units"]),
         parse_instant(cast(str, item["at"])),
         Slot(parse_leaf(leaf), Counter(counter)),
+        cast(str, item.get("version", "")),
     )
     return StockKey(Sku(sku), LocationId(location)), said
 

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import timedelta
+from itertools import permutations
+
+import pytest
 
 from shared.domain.ledger import Slot
 from shared.domain.rollout import Mode
@@ -150,6 +153,36 @@ def test_of_many_bins_none_gives_way_to_another_and_what_comes_late_to_nothing_n
     parts = ShadowDesk(house.stock, house.registry, house.clock).of_source(WMS).parts
 
     assert (len(parts), {one.theirs for one in parts}) == (300, {1})
+
+
+@pytest.mark.parametrize("told", list(permutations(["1", "2", "3"])))
+def test_of_a_bin_counted_anew_for_the_same_instant_the_newest_version_is_reported(told: list[str]) -> None:
+    house = bins()
+    switch(house, Mode.SHADOW, kind="source", name=WMS)
+    house.clock.advance(minutes=5)
+    counted_at, units = house.clock(), {"1": 40, "2": 50, "3": 45}
+    for version in told:
+        house.clock.advance(minutes=1)
+        line = {"sku": "TEA", "quantity": units[version], "bin": "A"}
+        house.store("wms", body("count", "C", line, occurred_at=counted_at, version=version))
+        house.settle()
+
+    [part] = ShadowDesk(house.stock, house.registry, house.clock).of_source(WMS).parts
+
+    assert (part.theirs, part.at) == (45, counted_at)
+
+
+def test_of_many_numbers_of_a_bin_told_at_once_the_last_in_the_ledgers_order_is_kept() -> None:
+    house = bins()
+    at = house.clock()
+    told = [
+        (KEY, Withheld(EventKey(event), "count of on_hand", units, at, BIN_A, version))
+        for event, units, version in [("a", 1, "2"), ("b", 2, "2"), ("c", 3, "1")]
+    ]
+    for order in permutations(told):
+        shadows = Shadows(bins().stock)
+        shadows.withhold(WMS, order)
+        assert [one.units for _, one in shadows.parts(WMS)] == [2]
 
 
 def test_the_longest_names_that_are_taken_fit_what_is_kept_of_a_bin() -> None:
