@@ -42,6 +42,8 @@ TAKEN_BACK_SIZE = 390_000
 TOGETHER_SIZE = 3_000_000
 """Bytes of all lines of a plan; one transaction holds 4 MB."""
 
+_CALLS_OFF = frozenset({DemandEffect.CANCELLED, DemandEffect.UNFULFILLED})
+
 LineName = tuple[str, str]
 """An order and a line of it."""
 
@@ -125,7 +127,9 @@ def plan_lines(
 
 def _overfull(changed: Sequence[tuple[OrderLine, OrderLine]], facts: Sequence[Fact]) -> str:
     """Name a line that grows beyond ``LINE_SIZE``; what takes back or calls off may go further, to what the table holds."""
-    limit = TAKEN_BACK_SIZE if all(_takes_back(fact.event) for fact in facts) else LINE_SIZE
+    asks_less = sum(_held(line) for _, line in changed) < sum(_held(was) for was, _ in changed)
+    gives_back = all(_takes_back(fact.event, asks_less=asks_less) for fact in facts)
+    limit = TAKEN_BACK_SIZE if gives_back else LINE_SIZE
     together = 0
     for was, line in changed:
         size = line_size(line)
@@ -138,10 +142,15 @@ def _overfull(changed: Sequence[tuple[OrderLine, OrderLine]], facts: Sequence[Fa
     return ""
 
 
-def _takes_back(event: Event) -> bool:
+def _held(line: OrderLine) -> Quantity:
+    return sum(line.holds.values())
+
+
+def _takes_back(event: Event, *, asks_less: bool) -> bool:
+    """Whether an event undoes what another did; of an order, also whether it asks less of the stock than before."""
     if isinstance(event, Movement):
         return sum(leg.quantity for leg in order_legs(event)) > 0
-    return isinstance(event, Demand) and event.effect is DemandEffect.CANCELLED
+    return isinstance(event, Demand) and (asks_less or event.effect in _CALLS_OFF)
 
 
 def _read(orders: Orders, facts: Sequence[Fact]) -> dict[LineName, OrderLine]:

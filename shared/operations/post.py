@@ -469,14 +469,20 @@ def _distinct(facts: Sequence[Fact]) -> tuple[list[Result], list[Fact]]:
     return results, list(first.values())
 
 
+_OF_A_FULL_LINE = "report it under a document of its own that names another order or transfer, or none; what is in the ledger stands"
+_OF_A_FULL_ORDER = (
+    "cancel what is left of the line in the system that sends it, for which there is room, and order it as another line; "
+    "what is in the ledger stands"
+)
+
+
 def _too_large(fact: Fact, overfull: str) -> Result:
     if overfull:
         return Result(
             fact,
             Outcome.REFUSED,
             f"order line: event {fact.event.key} is of {overfull}, and no room for another",
-            remedy="report it under a document of its own that names another order or transfer, or none; what is in the "
-            "ledger stands",
+            remedy=_OF_A_FULL_ORDER if isinstance(fact.event, Demand) else _OF_A_FULL_LINE,
         )
     return Result(
         fact,

@@ -28,7 +28,7 @@ CLOCK_SKEW = timedelta(minutes=10)
 
 
 LINE_SIZE = 320_000
-"""Bytes that a line may grow to; an item of the table holds 400 KB, and what takes back or calls off always fits."""
+"""Bytes that a line may grow to; an item of the table holds 400 KB, and the rest is for what takes back or calls off."""
 
 
 class Orders:

@@ -7,7 +7,6 @@ from contextlib import suppress
 from typing import Any
 
 import pytest
-from tests.operations.open_cases import case_ids
 
 from shared.domain.cases import CaseKind
 from shared.domain.messages import Message
@@ -18,6 +17,7 @@ from shared.store.layout import message_key
 from shared.store.table import Action, Delete, ThrottledError, Update
 from tests.operations.deliveries import body, deliver, receipt
 from tests.operations.house import EAST, NOON, TEA, Crash, House, Interruption
+from tests.operations.open_cases import case_ids
 
 STORY: Sequence[tuple[str, dict[str, Any]]] = [
     ("msg-1", receipt("GR-1")),

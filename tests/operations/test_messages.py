@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from datetime import timedelta
 
 import pytest
-from tests.operations.open_cases import case_ids
 
 from shared.domain.cases import CaseKind, CaseStatus
 from shared.domain.stock import Counter, MessageId, Sku
@@ -17,6 +16,7 @@ from shared.store.registry import Code
 from shared.store.table import Action
 from tests.operations.deliveries import body, deliver, receipt
 from tests.operations.house import ERP, KEY, NOON, TEA, WMS, House, Interruption, at
+from tests.operations.open_cases import case_ids
 
 
 def status(house: House, message: MessageId) -> MessageStatus:

@@ -12,12 +12,27 @@ from typing import Any
 import pytest
 
 from shared.domain.cases import CaseStatus
-from shared.domain.events import Movement, MovementKind
+from shared.domain.events import Movement, MovementKind, instant
 from shared.domain.messages import FETCHED_AT
 from shared.domain.network import Channel, Location
 from shared.domain.stock import SourceId, StockKey
+from shared.operations.facts import Outcome, Result
 from shared.store.registry import Network
-from tests.operations.house import EAST, KEY, NOON, SHOP, TEA, WEST, WMS, House, at, count, movement, network
+from tests.operations.house import (
+    EAST,
+    KEY,
+    NOON,
+    SHOP,
+    TEA,
+    WEST,
+    WMS,
+    House,
+    at,
+    count,
+    demand,
+    movement,
+    network,
+)
 
 AT_WEST = StockKey(TEA, WEST)
 SHOPIFY = SourceId("shopify")
@@ -255,4 +270,29 @@ def test_an_order_with_very_many_refunds_of_one_line_is_read_in_seconds() -> Non
     hear(house, *order(700, refunds=refunds, quantity=1000, current_quantity=1000))
     assert process_time() - began < 5
     assert stands(house)[:2] == (10_000, 10_000 - (1000 - 640))
+    house.assert_exact()
+
+
+def edited(house: House, number: int, units: int) -> Result:
+    """The order's line is edited, which has a long name."""
+    name = f"shop/{number}".ljust(1500, "-")
+    [result] = house.post(demand(name, number, units, ORDER, version=instant(at(number))))
+    return result
+
+
+def test_a_line_that_is_full_takes_what_asks_less_and_says_what_to_do_about_the_rest() -> None:
+    house = House(snapshot_only())
+    house.clock.advance(hours=12)
+    house.post(movement("r", -5, 100))
+    number = 1
+    while (result := edited(house, number, 5 + number % 2)).outcome is Outcome.POSTED:
+        number += 1
+    assert "order line" in result.reason
+    assert "cancel what is left of the line" in result.remedy
+    was = house.available()
+
+    assert edited(house, number + 1, was).outcome is Outcome.REFUSED
+    assert edited(house, number + 2, 0).outcome is Outcome.POSTED
+
+    assert (was < 100, house.available()) == (True, 100)
     house.assert_exact()
