@@ -48,9 +48,13 @@ class ProblemError(CommandError):
 
 
 def _short(line: Mapping[str, Any]) -> str:
-    """Say of a line what was asked for and what may be had; without a location, at all that the channel sells from."""
+    """Say of a line what was asked for and what may be had; without a location, at all that the channel sells from.
+
+    A reservation may have what is promised to its channel (``available_to_promise``), a transfer what is ``available``.
+    """
     where = line["location"] or "all locations of the channel"
-    return f"{line['sku']} at {where}: asked {line['requested']}, may have {line['available_to_promise']}"
+    left = line["available_to_promise"] if "available_to_promise" in line else line["available"]
+    return f"{line['sku']} at {where}: asked {line['requested']}, may have {left}"
 
 
 class Api:

@@ -125,6 +125,16 @@ def test_a_shortfall_of_all_locations_is_not_told_of_one(bench: Bench) -> None:
     assert "  A at all locations of the channel: asked 9, may have 3" in result.stderr
 
 
+def test_a_transfer_that_its_origin_lacks_the_stock_for_is_told_line_by_line(bench: Bench) -> None:
+    line = {"sku": "A", "location": "east", "requested": 9, "available": 3}
+    bench.http.answer("POST", "/api/v1/transfers/t1/approve", 409, {**SHORT, "lines": [line]})
+
+    result = bench.run("transfers", "approve", "t1", "--key", "k")
+
+    assert result.exit_code == 1
+    assert "  A at east: asked 9, may have 3" in result.stderr
+
+
 def test_an_answer_that_is_no_json_is_an_error_too(bench: Bench) -> None:
     bench.http.answer("GET", "/api/v1/dead-letters", 502, b"<html>Bad Gateway</html>")
 
