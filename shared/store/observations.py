@@ -56,7 +56,8 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 class Said:
     """What a source last said, and its statements up to that, oldest first; and whether it waits to be compared.
 
-    ``is_over`` is whether it has gone over to numbers of bins or lots since: it told of these alone for ``GONE_OVER``.
+    ``is_over`` is whether it has gone over to numbers of bins or lots since: the newest of them is newer by ``GONE_OVER``,
+    whatever came first.
     """
 
     last: Observation
@@ -84,7 +85,7 @@ class Observations:
 
         Those in ``agreed`` are what the ledger says itself, and do not wait for a comparison. Those ``withheld`` would have
         counted, were their source live there: they make no promise fresh. Of those in ``partial``, numbers of a bin or a
-        lot, only that the source has spoken is noted, and beside an older total of theirs until when.
+        lot, only that the source has spoken is noted, and beside its total as of when.
         """
         newest: dict[tuple[str, str, str, str], Observation] = {}
         for seen in observations:
@@ -94,23 +95,26 @@ class Observations:
                 newest[subject] = seen
         write_each(self._table, [_update(seen, at, seen in agreed) for seen in newest.values()])
         self._heard([*observations, *partial], withheld)
-        self._gone_over(partial)
+        self._told_of_parts(partial)
 
-    def _gone_over(self, partial: Iterable[Observation]) -> None:
-        """Note beside the totals of some sources that these have told of bins or lots alone for ``GONE_OVER``."""
+    def _told_of_parts(self, partial: Iterable[Observation]) -> None:
+        """Note as of when some sources last told of a bin or a lot, also where they have stated no total yet.
+
+        It stands beside the total, so that whoever reads one reads both, and nothing else decides who has gone over.
+        """
         newest: dict[Key, datetime] = {}
         for seen in partial:
             key = observation_key(seen.sku, seen.location, seen.source, seen.element)
             newest[key] = max(seen.as_of, newest.get(key, seen.as_of))
-        totals = self._table.get_many(list(newest)) if newest else {}
         write_each(
             self._table,
             [
                 Update(
-                    key, set={"parts_at": instant(newest[key])}, conditions=(Equals("rank", item["rank"]),)
+                    key,
+                    set={"parts_at": instant(as_of)},
+                    conditions=(AnyOf((AttributeAbsent("parts_at"), LessThan("parts_at", instant(as_of)))),),
                 )
-                for key, item in totals.items()
-                if newest[key] - observation(item).as_of >= GONE_OVER and not said(item).is_over
+                for key, as_of in newest.items()
             ],
         )
 
@@ -146,7 +150,7 @@ class Observations:
     def of_sku(self, sku: Sku) -> list[Observation]:
         """Return what every source last said of an item, at every location."""
         pk = observation_key(sku, LocationId(""), SourceId(""), "").pk
-        return [observation(item) for item in self._table.query(pk)]
+        return [observation(item) for item in self._table.query(pk) if _has_total(item)]
 
     def find(self, subjects: Collection[Subject]) -> list[Observation]:
         """Return what is known of some subjects: (stock key, source, element)."""
@@ -155,7 +159,7 @@ class Observations:
     def recall(self, subjects: Collection[Subject]) -> list[Said]:
         """Return what is known of some subjects, with what was said before."""
         keys = [observation_key(key.sku, key.location, source, element) for key, source, element in subjects]
-        return [said(item) for item in self._table.get_many(keys).values()]
+        return [said(item) for item in self._table.get_many(keys).values() if _has_total(item)]
 
     def tell(self, movements: Iterable[Movement]) -> None:
         """Note movements by sources that are not believed: they changed their own numbers, and nothing of ours.
@@ -217,6 +221,11 @@ def observation(item: Item) -> Observation:
         parse_instant(cast(str, item["as_of"])),
         cast(str, item["version"]),
     )
+
+
+def _has_total(item: Item) -> bool:
+    """Whether a total was ever stated; else only bins or lots were, and nothing can be read of it."""
+    return "rank" in item
 
 
 def said(item: Item) -> Said:

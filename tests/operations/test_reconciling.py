@@ -15,8 +15,6 @@ from shared.store.registry import Network
 from tests.operations.deliveries import body, deliver
 from tests.operations.house import EAST, ERP, KEY, NOON, TEA, WMS, House, at, cancelled, demand, movement
 
-MINUTES_OF_A_DAY = 24 * 60
-
 
 @pytest.fixture
 def house() -> House:
@@ -106,41 +104,6 @@ def test_a_movement_after_the_observation_opens_nothing(house: House) -> None:
     house.post(movement("later", 6, -100))
     house.settle()
     assert the_case(house) is None
-
-
-def says_of_bins(house: House, document: str, minute: float, **said: int) -> None:
-    lines = [{"sku": "TEA", "quantity": units, "bin": name} for name, units in said.items()]
-    deliver(house, body("count", document, *lines, occurred_at=at(minute)), document, ERP)
-    house.settle()
-
-
-def test_a_total_is_compared_no_more_once_its_system_has_named_bins_alone_for_a_day(house: House) -> None:
-    says(house, 900, 5)
-    house.settle()
-    house.clock.now = at(3 * MINUTES_OF_A_DAY)
-    says_of_bins(house, "B-1", MINUTES_OF_A_DAY, A=600)
-    house.drift_sweep.run()
-    assert the_case(house) is not None, "it may say a total again today"
-
-    says_of_bins(house, "B-2", MINUTES_OF_A_DAY + 5, B=400)
-    house.clock.advance(days=1)
-    house.drift_sweep.run()
-
-    assert (the_case(house), house.reconciler.judge([KEY])) == (None, [])
-    says(house, 950, 2 * MINUTES_OF_A_DAY)
-    house.settle()
-    case = the_case(house)
-    assert case is not None
-    assert case.facts["drift"] == -50
-
-
-def test_a_system_that_says_bins_and_totals_is_compared_by_its_totals(house: House) -> None:
-    for day in range(3):
-        house.clock.now = at(day * MINUTES_OF_A_DAY + 60)
-        says(house, 900, day * MINUTES_OF_A_DAY + 5)
-        says_of_bins(house, f"B-{day}", day * MINUTES_OF_A_DAY + 30, A=600)
-        house.drift_sweep.run()
-        assert the_case(house) is not None
 
 
 def test_an_older_statement_that_arrives_late_changes_nothing(house: House) -> None:
