@@ -6,7 +6,17 @@ from datetime import timedelta
 from typing import Any
 
 from shared.domain.money import Money
-from shared.domain.replenish import Pace, Position, Proposal, ProposedLine, Shortage, Unmet
+from shared.domain.replenish import (
+    LONGEST_PROPOSAL,
+    Excess,
+    Given,
+    Pace,
+    Position,
+    Proposal,
+    ProposedLine,
+    Shortage,
+    Unmet,
+)
 from shared.domain.stock import LocationId, Quantity
 from shared.operations.recommend import Recommended
 
@@ -48,22 +58,14 @@ def _proposal(proposal: Proposal) -> dict[str, Any]:
 
 def _line(line: ProposedLine, hours: int) -> dict[str, Any]:
     excess = line.excess
-    gives = (
-        f"the other has {excess.position.available} available, sells {_rate(excess.position.pace)} and keeps "
-        f"{excess.keeps}, so it can give {excess.units}"
-    )
     return {
         "sku": line.sku,
         "quantity": line.quantity,
         "limited_by": line.limited_by,
         "shortage": _shortage(line.shortage),
-        "excess": {
-            **_position(excess.position),
-            "minimum": excess.minimum,
-            "keeps": excess.keeps,
-            "units": excess.units,
-        },
-        "why": f"{_lacks(line.shortage)} in the {hours} h that it takes; {gives}; {_LIMITS[line.limited_by]}",
+        "excess": _excess(excess),
+        "why": f"{_lacks(line.shortage)} in the {hours} h that it takes; the other {_gives(excess)}; "
+        f"{_LIMITS[line.limited_by]}",
     }
 
 
@@ -72,11 +74,58 @@ _LIMITS = {
     "excess": "it gives all that it can",
     "capacity": "that fills the way's capacity",
 }
+_LIMITS_OF_UNMET = {
+    "shortage": "no more is short in the time that it takes",
+    "capacity": "that fills the way's capacity",
+    "lines": f"one transfer takes no more than {LONGEST_PROPOSAL} SKUs",
+}
 
 
 def _unmet(unmet: Unmet) -> dict[str, Any]:
-    why = f"{_lacks(unmet.shortage)} on the way; no other location has {unmet.units} more to give"
-    return {"sku": unmet.sku, "units": unmet.units, "shortage": _shortage(unmet.shortage), "why": why}
+    asked = "; ".join(
+        f"{one.route.origin} {_gives(one.excess)}"
+        + (f", of which {one.units} go: {ends}" if (ends := _LIMITS_OF_UNMET.get(one.limited_by)) else "")
+        for one in unmet.given
+    )
+    why = f"{_lacks(unmet.shortage)} on the way; {asked or 'no other location carries it'}"
+    return {
+        "sku": unmet.sku,
+        "units": unmet.units,
+        "shortage": _shortage(unmet.shortage),
+        "others": [_given(one) for one in unmet.given],
+        "why": why,
+    }
+
+
+def _given(given: Given) -> dict[str, Any]:
+    return {
+        "from": given.route.origin,
+        "lead_time_h": given.route.lead_time // _HOUR,
+        "quantity": given.units,
+        "limited_by": given.limited_by,
+        "excess": _excess(given.excess),
+    }
+
+
+def _gives(excess: Excess) -> str:
+    """Say what a location can do without, and why it keeps the rest."""
+    at, covers = excess.position, excess.position.pace.within(timedelta(days=excess.cover_days))
+    keeps = (
+        f"its minimum of {excess.minimum}"
+        if excess.minimum > covers
+        else f"{excess.keeps} for {excess.cover_days} days"
+    )
+    return f"has {at.available} available, sells {_rate(at.pace)} and keeps {keeps}, so it can give {excess.units}"
+
+
+def _excess(excess: Excess) -> dict[str, Any]:
+    return {
+        **_position(excess.position),
+        "minimum": excess.minimum,
+        "keeps": excess.keeps,
+        "cover_days": excess.cover_days,
+        "units": excess.units,
+    }
 
 
 def _lacks(shortage: Shortage) -> str:

@@ -84,6 +84,7 @@ class Excess:
     position: Position
     minimum: Quantity
     keeps: Quantity
+    cover_days: int
 
     @property
     def units(self) -> Quantity:
@@ -126,12 +127,23 @@ class Proposal:
 
 
 @dataclass(frozen=True, slots=True)
+class Given:
+    """What one way brings of a SKU, maybe nothing, and what it ends at: ``shortage``, ``excess``, ``capacity``, ``lines``."""
+
+    route: Route
+    excess: Excess
+    units: Quantity
+    limited_by: str
+
+
+@dataclass(frozen=True, slots=True)
 class Unmet:
-    """A shortage, or a part of one, that nothing can be proposed for."""
+    """A shortage, or a part of one, that nothing can be proposed for, and what each way brings of it."""
 
     sku: Sku
     units: Quantity
     shortage: Shortage
+    given: tuple[Given, ...]
 
 
 @dataclass(slots=True)
@@ -152,7 +164,8 @@ def shortage_of(sku: Sku, position: Position, rule: Replenishment, lead_time: ti
 def excess_of(sku: Sku, position: Position, rule: Replenishment) -> Excess:
     """Work out what a location can give of a SKU."""
     minimum = rule.minimum.get(sku, 0)
-    return Excess(position, minimum, max(minimum, position.pace.within(timedelta(days=rule.cover_days))))
+    keeps = max(minimum, position.pace.within(timedelta(days=rule.cover_days)))
+    return Excess(position, minimum, keeps, rule.cover_days)
 
 
 def propose(
@@ -171,24 +184,25 @@ def propose(
     ways = [_Way(route, route.capacity) for route in sorted(rule.routes, key=_rank)]
     unmet, usual = list[Unmet](), Replenishment(rule.cover_days)
     for sku in sorted(needs, key=lambda one: (_lasts(needs[one]), one)):
-        taken, most = 0, None
+        given, taken, most = list[Given](), 0, None
         for way in ways:
             shortage = shortage_of(sku, needs[sku], rule, way.route.lead_time)
             if most is None or shortage.units > most.units:
                 most = shortage
             giver = givers.get(StockKey(sku, way.route.origin))
-            if shortage.units > taken and giver is not None:
+            if shortage.units and giver is not None:
                 excess = excess_of(sku, giver, kept.get(way.route.origin, usual))
-                taken += _take(way, sku, shortage, excess, taken)
+                given.append(_take(way, sku, shortage, excess, taken))
+                taken += given[-1].units
         if most is not None and most.units > taken:
-            unmet.append(Unmet(sku, most.units - taken, most))
+            unmet.append(Unmet(sku, most.units - taken, most, tuple(given)))
     proposals = [
         Proposal(way.route, destination, tuple(way.lines), _worth(way, prices)) for way in ways if way.lines
     ]
     return proposals, unmet
 
 
-def _take(way: _Way, sku: Sku, shortage: Shortage, excess: Excess, taken: Quantity) -> Quantity:
+def _take(way: _Way, sku: Sku, shortage: Shortage, excess: Excess, taken: Quantity) -> Given:
     limits = {"shortage": shortage.units - taken, "excess": excess.units}
     if way.left is not None:
         limits["capacity"] = way.left
@@ -198,7 +212,7 @@ def _take(way: _Way, sku: Sku, shortage: Shortage, excess: Excess, taken: Quanti
     if units > 0:
         way.lines.append(ProposedLine(sku, units, shortage, excess, limited_by))
         way.left = None if way.left is None else way.left - units
-    return max(0, units)
+    return Given(way.route, excess, max(0, units), limited_by)
 
 
 def _rank(route: Route) -> tuple[int, str, Decimal, timedelta, str]:

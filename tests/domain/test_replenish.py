@@ -66,6 +66,9 @@ def test_the_giver_keeps_what_it_sells_itself_and_its_minimum() -> None:
     [proposal], [unmet] = proposed({TEA: sells(50, 0)}, givers)
     assert (proposal.lines[0].quantity, proposal.lines[0].limited_by) == (10, "excess")
     assert (unmet.sku, unmet.units) == (TEA, 50)
+    [east] = unmet.given
+    assert (east.route.origin, east.excess.keeps, east.excess.cover_days) == (EAST, 30, 10)
+    assert (east.units, east.limited_by) == (10, "excess")
 
     own = {EAST: Replenishment(1, {TEA: 35})}
     proposals, _ = proposed({TEA: sells(50, 0)}, givers, kept=own)
@@ -93,6 +96,7 @@ def test_what_runs_out_first_is_served_first() -> None:
 
     assert quantities(proposals) == {(EAST, MUG): 24, (EAST, TEA): 6}
     assert (unmet.sku, unmet.units) == (TEA, 45)
+    assert [(one.units, one.limited_by) for one in unmet.given] == [(6, "capacity")]
 
 
 def test_what_it_costs_is_compared_with_what_the_units_are_worth() -> None:

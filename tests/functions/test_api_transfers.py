@@ -226,13 +226,42 @@ def test_a_recommendation_says_its_numbers_and_is_requested_like_any_transfer(tw
         100,
     )
     assert "0 available, 0 incoming, 0 in transit, 0 on open transfers, against 12" in line["why"]
-    assert [(one["sku"], one["units"]) for one in said["unmet"]] == [("MUG", 3)]
+    [unmet] = said["unmet"]
+    assert (unmet["sku"], unmet["units"]) == ("MUG", 3)
+    [east] = unmet["others"]
+    assert (east["from"], east["quantity"], east["limited_by"]) == ("east", 0, "excess")
+    assert (east["excess"]["available"], east["excess"]["keeps"], east["excess"]["cover_days"]) == (0, 0, 10)
+    assert unmet["why"].endswith(
+        "east has 0 available, sells 0.0 a day and keeps 0 for 10 days, so it can give 0"
+    )
     assert api("GET /v1/transfers").body["transfers"] == []
 
     made = api("POST /v1/transfers", proposal["request"], scopes="operator", Idempotency_Key="k").body
     assert (made["status"], made["lead_time_h"]) == ("requested", 48)
     again = api("GET /v1/transfers/recommendations", query={"location": "west"}).body
     assert again["recommendations"] == []
+
+
+def test_what_another_location_keeps_for_itself_is_said_where_it_gives_none(two_sites: Aws) -> None:
+    declared = two_sites.registry.network(fresh=True)
+    east, west = LocationId("east"), LocationId("west")
+    rule = Replenishment(10, {Sku("TEA"): 12}, (Route(east, timedelta(hours=48)),))
+    keeps = Replenishment(21, {Sku("TEA"): 180})
+    places = {
+        **declared.locations,
+        west: Location(west, replenish=rule),
+        east: replace(declared.locations[east], replenish=keeps),
+    }
+    two_sites.registry.declare(replace(declared, locations=places))
+
+    said = api("GET /v1/transfers/recommendations", query={"location": "west"}).body
+
+    [unmet] = said["unmet"]
+    assert (
+        "east has 100 available, sells 0.0 a day and keeps its minimum of 180, so it can give 0"
+        in unmet["why"]
+    )
+    assert unmet["others"][0]["excess"]["minimum"] == 180
 
 
 def test_a_location_that_is_replenished_from_nowhere_says_what_to_declare(two_sites: Aws) -> None:
