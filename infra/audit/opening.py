@@ -242,9 +242,11 @@ def _opened(
     is_workbook: bool = False,
 ) -> Opened:
     number, header = rows[at]
-    above = sum(1 for _, cells in rows[:at] if any(cells))
-    said = "no header: columns are numbered" if header[0] == "#1" else f"header in row {number}"
-    said += f", after {above} rows that are no table" if above else ""
+    is_numbered = header[0] == "#1"  # which is a row put in, with the number of the row before it
+    above = number if is_numbered else number - 1
+    said = "no header: columns are numbered" if is_numbered else f"header in row {number}"
+    if above:
+        said += f", after {above} {'row that is' if above == 1 else 'rows that are'} no table"
     sample = tuple(
         tuple((*cells, *[""] * width)[:width])
         for _, cells in rows[at + 1 :]

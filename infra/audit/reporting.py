@@ -13,7 +13,7 @@ from infra.audit.proof import Role
 from infra.audit.reading import Export
 from infra.audit.slices import split_key
 from infra.audit.tally import Example, Tally
-from infra.audit.wording import REMEDIES, Wording, whose
+from infra.audit.wording import Wording, remedy, whose
 
 _LIMITS = {
     1_000,
@@ -133,7 +133,7 @@ class _Writer:
             tally.priced,
             tuple(evidence),
             tuple(alternatives),
-            REMEDIES[of.kind],
+            remedy(of),
             tuple(_shown(example, example.note) for example in tally.shown()),
         )
 

@@ -11,7 +11,7 @@ from infra.audit.deviations import Fact
 from infra.audit.explanations import Explanation, Kind
 from infra.audit.findings import percent
 
-REMEDIES = {
+_REMEDIES = {
     Kind.PACK_FACTOR: "see in which unit each system keeps these items; declare the pack in one place (item master)",
     Kind.DEFINITION: "the numbers mean different things: declare what each system's number means, and compare like with like",
     Kind.PLACE_LEFT_OUT: "decide whether that place is sellable, and have every system count it or none",
@@ -27,6 +27,17 @@ REMEDIES = {
     Kind.MISSING: "see whether these items were never created there, or were deactivated",
     Kind.UNEXPLAINED: "no pattern: a lost or doubled event, a manual change, a count not passed on; compare histories",
 }
+
+
+_REMEDY_OF_HIGHER = (
+    "a buffer lowers a number: see whether the others take one off, or what this system adds to every item; declare it, "
+    "so that it is no difference"
+)
+
+
+def remedy(of: Explanation) -> str:
+    """Say what to look at."""
+    return _REMEDY_OF_HIGHER if of.kind is Kind.OFFSET and of.offset > 0 else _REMEDIES[of.kind]
 
 
 def whose(of: Explanation, systems: Sequence[str]) -> str:

@@ -142,9 +142,27 @@ def _oversold_case(key: StockKey, short: Quantity, waiting: list[Cover], now: da
     return Case(
         case_id(CaseKind.OVERSOLD, key.sku, key.location),
         CaseKind.OVERSOLD,
-        f"{key.sku} at {key.location} owes {short} more than it has; {len(waiting)} order lines wait",
-        "bring stock in, move the orders to another location, or cancel; what arrives covers them in this order",
+        *_said(key, short, len(waiting)),
         now,
         now,
         {"sku": key.sku, "location": key.location, "exposure": short, "lines": len(waiting), **orders},
     )
+
+
+def _said(key: StockKey, short: Quantity, waiting: int) -> tuple[str, str]:
+    """Say what is short, and what can be done about it: where no order waits, nobody can be moved or called off."""
+    if waiting:
+        lines = "1 order line waits" if waiting == 1 else f"{waiting} order lines wait"
+        return (
+            f"{key.sku} at {key.location} owes {short} more than it has; {lines}",
+            "bring stock in, move the orders to another location, or cancel; what arrives covers them in this order",
+        )
+    title = (
+        f"{key.sku} at {key.location} is {short} below zero, and no order waits for it: "
+        "more left, or is on hold or damaged, than the ledger knew of"
+    )
+    remedy = (
+        f"have {key.sku} counted at {key.location}, or find the receipt that is missing; "
+        "see its journal for what took it below zero, and undo that if it was wrong"
+    )
+    return title, remedy

@@ -243,6 +243,7 @@ def test_what_is_owed_and_not_there_is_a_case_that_names_who_waits_and_stock_res
     house.order_watch.run()
     [case] = house.cases.list(CaseStatus.OPEN)
     assert (case.kind, case.facts["exposure"], case.facts["lines"]) == ("oversold", 3, 1)
+    assert case.title == "TEA at east owes 3 more than it has; 1 order line waits"
     assert case.facts["order_1"] == "shop/3 line 11: 3 of 3 missing"
     assert [(c.line.order, c.covered) for c in house.order_watch.backorders(KEY)] == [
         ("shop/2", 3),
@@ -259,6 +260,22 @@ def test_what_is_owed_and_not_there_is_a_case_that_names_who_waits_and_stock_res
     house.settle()
     house.order_watch.run()
     assert house.open_cases() == []
+
+
+def test_what_is_below_zero_while_no_order_waits_is_no_matter_of_orders() -> None:
+    house = House()
+    house.clock.advance(hours=1)
+    house.post(movement("r", -5, 6))
+    house.post(movement("gone", 1, -9))
+    house.settle()
+
+    house.order_watch.run()
+
+    [case] = house.cases.list(CaseStatus.OPEN)
+    assert (case.kind, case.facts["exposure"], case.facts["lines"]) == ("oversold", 3, 0)
+    assert "TEA at east is 3 below zero, and no order waits for it" in case.title
+    assert "orders" not in case.remedy
+    assert case.remedy.startswith("have TEA counted at east")
 
 
 def test_an_order_with_very_many_refunds_of_one_line_is_read_in_seconds() -> None:

@@ -83,13 +83,26 @@ def test_lines_above_the_header_totals_and_rows_without_a_code_are_no_stock(fold
     report = look([plain(folder, ["A-1"]), file(folder, "erp.csv", content)])
 
     read = report.files[1]
-    assert "header in row 4, after 2 rows that are no table" in read.taken
+    assert "header in row 4, after 3 rows that are no table" in read.taken
     assert read.rows == 1
     assert read.aside == (
         "1 row set aside: no SKU (row 6: ' | 4')",
         "1 row set aside: a total (row 8: 'Gesamt | 9')",
         "1 row set aside: no quantity, which is not zero (row 7: 'A-2')",
     )
+
+
+@pytest.mark.parametrize(
+    ("above", "said"),
+    [
+        ("", "header in row 1"),
+        ("Stock report\n", "header in row 2, after 1 row that is no table"),
+        ("Stock report\n\n", "header in row 3, after 2 rows that are no table"),
+    ],
+)
+def test_every_row_above_the_header_is_counted_an_empty_one_too(folder: Path, above: str, said: str) -> None:
+    report = look([plain(folder, ["A-1"]), file(folder, "erp.csv", f"{above}sku,qty\nA-1,1\n")])
+    assert said in report.files[1].taken
 
 
 def test_a_quote_that_is_never_closed_costs_its_own_row(folder: Path) -> None:

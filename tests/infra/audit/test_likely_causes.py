@@ -66,6 +66,26 @@ def test_two_explanations_that_fit_equally_are_both_shown(tmp_path: Path) -> Non
     assert cause.alternatives == ("fits equally: definition mismatch: shop leaves out 'damaged' (wms)",)
 
 
+@pytest.mark.parametrize(
+    ("offset", "title", "remedy"),
+    [
+        (-5, "lower (a safety stock or buffer?)", "look for a safety stock or channel buffer"),
+        (5, "higher", "a buffer lowers a number: see whether the others take one off"),
+    ],
+)
+def test_a_system_that_is_higher_is_not_told_to_look_for_a_buffer_of_its_own(
+    tmp_path: Path, offset: int, title: str, remedy: str
+) -> None:
+    paths = [export(tmp_path, f"{name}.csv", "sku,qty", stock(40)) for name in ("wms", "erp")]
+    rows = [(sku, value + offset) for sku, value in stock(40)]
+
+    cause = named(look([*paths, export(tmp_path, "shop.csv", "sku,qty", rows)]), "constant_offset", "shop")
+
+    assert cause is not None
+    assert cause.title == f"constant offset: shop is exactly 5 {title}"
+    assert cause.remedy.startswith(remedy)
+
+
 def test_what_two_columns_say_together_is_found(tmp_path: Path) -> None:
     rows = [(sku, value, 3 + at, 50 + 5 * at) for at, (sku, value) in enumerate(stock(12))]
     wms = export(tmp_path, "wms.csv", "sku,on hand,reserved,damaged", rows)
