@@ -116,15 +116,18 @@ class Explainer:
         NothingSaidError
         """
         for said in self._observations.recall([(key, source, element)]):
-            for comparison in self._view.compare([said.last]):
+            for comparison in self._view.compare([said]):
                 return comparison, self.explain(said, comparison)
-        raise NothingSaidError(f"{source} has said nothing of {element} of {key} that could be compared")
+        raise NothingSaidError(
+            f"{source} has said nothing of {element} of {key} that could be compared: no number whose meaning is declared, "
+            "or no total since it told of bins or lots alone"
+        )
 
     def of_key(self, key: StockKey) -> list[tuple[Comparison, Explanation]]:
         """Explain every source's difference at one stock key; sources that agree are left out."""
         subjects = [(key, source, element) for source, element in self._view.compared_elements()]
         recalled = {said.last: said for said in self._observations.recall(subjects)}
-        compared = self._view.compare(list(recalled))
+        compared = self._view.compare(recalled.values())
         return [(one, self.explain(recalled[one.observation], one)) for one in compared if one.drift]
 
     def is_posting_delay(self, said: Said, comparison: Comparison) -> bool:
@@ -221,7 +224,7 @@ class Explainer:
     ) -> Iterator[Sibling]:
         """Say of the newest events of other stock keys whether the source has counted them."""
         recalled = self._observations.recall([(other, seen.source, seen.element) for other in kin])
-        for found in self._view.compare([said.last for said in recalled]):
+        for found in self._view.compare(recalled):
             last = found.observation
             entries = kin[StockKey(last.sku, last.location)]
             since = last.as_of - LOOK_BACK
@@ -245,7 +248,7 @@ class Explainer:
             and (facts["sku"], facts["location"]) != (seen.sku, seen.location)
         ]
         recalled = self._observations.recall(opposite[:MOST_MIRRORS]) if opposite else []
-        comparisons = {c.observation: c for c in self._view.compare([said.last for said in recalled])}
+        comparisons = {c.observation: c for c in self._view.compare(recalled)}
         for said in recalled:
             if said.last in comparisons:
                 yield mirror_of(self.account(said, comparisons[said.last]))

@@ -163,8 +163,8 @@ class Reconciler:
         return [verdict for _, verdict in self._judged(recalled)]
 
     def _judged(self, recalled: Sequence[Said]) -> list[tuple[Comparison, Verdict]]:
-        said_by = {said.last: said for said in recalled if not said.is_over}
-        comparisons = self._view.compare(list(said_by))
+        said_by = {said.last: said for said in recalled}
+        comparisons = self._view.compare(recalled)
         tolerated = self._tolerated([found.observation for found in comparisons])
         judged: list[tuple[Comparison, Verdict]] = []
         for found in comparisons:

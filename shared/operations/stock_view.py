@@ -24,7 +24,7 @@ from shared.operations.promises import Promises
 from shared.store.layout import SHARDS, balance_key, count_partition, promise_key
 from shared.store.ledger import Ledger, LedgerMovedError
 from shared.store.listings import Listings, Paces, Silence
-from shared.store.observations import Observations
+from shared.store.observations import Observations, Said
 from shared.store.orders import Orders
 from shared.store.promises import READS, allotted, with_allotments
 from shared.store.registry import Network, Registry
@@ -104,9 +104,9 @@ class StockView:
         UnknownSkuError
         """
         network = self._registry.network()
-        observations = self._observations.of_sku(sku)
+        recalled = self._observations.of_sku(sku)
         balances = self._ledger.balances(StockKey(sku, location) for location in network.locations)
-        seen_at = {observation.location for observation in observations}
+        seen_at = {said.last.location for said in recalled}
         kit = self._promises.kits([sku]).get(sku, ())
         parts = self._ledger.balances(
             StockKey(c.sku, location) for c in kit for location in network.locations
@@ -116,9 +116,9 @@ class StockView:
         if not keys and not self._registry.is_item(sku):
             raise _unknown(sku)
         if as_of is not None:
-            observations = [observation for observation in observations if observation.as_of <= as_of]
+            recalled = [said for said in recalled if said.last.as_of <= as_of]
         locations = tuple(
-            self._location(key, as_of, [o for o in observations if o.location == key.location])
+            self._location(key, as_of, [said for said in recalled if said.last.location == key.location])
             for key in keys
         )
         channels = None if as_of is not None else tuple(self._channels(sku, network))
@@ -164,11 +164,15 @@ class StockView:
         )
         return {**_named(dict.fromkeys(Counter, 0), 0), "available": available}
 
-    def compare(self, observations: Sequence[Observation]) -> list[Comparison]:
-        """Put observations beside the ledger as of their own instants; those of undeclared meaning are left out."""
+    def compare(self, recalled: Iterable[Said]) -> list[Comparison]:
+        """Put what sources last said beside the ledger as of their own instants.
+
+        Left out is what has no declared meaning, and the total of a source that has gone over to bins or lots: whoever
+        compares, explains or shows does it through here, and all of them compare it no more.
+        """
         network = self._registry.network()
         meant: list[tuple[Observation, Formula]] = []
-        for seen in observations:
+        for seen in (said.last for said in recalled if not said.is_over):
             source = network.sources.get(seen.source)
             meaning = None if source is None else source.meaning.get(seen.element)
             if meaning is None:
@@ -262,11 +266,9 @@ class StockView:
                 continue
         return self.quantities(key, as_of)
 
-    def _location(
-        self, key: StockKey, as_of: datetime | None, observations: list[Observation]
-    ) -> LocationStock:
+    def _location(self, key: StockKey, as_of: datetime | None, recalled: list[Said]) -> LocationStock:
         counted = self._counted(key, as_of)
-        comparisons = self.compare(observations)
+        comparisons = self.compare(recalled)
         quantities = self.quantities(key, as_of)
         place = self._registry.network().locations.get(key.location)
         grain = Grain.LOCATION if place is None else place.grain

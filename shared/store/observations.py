@@ -147,10 +147,10 @@ class Observations:
         heard = self._table.query(heard_key(source, LocationId("")).pk)
         return {LocationId(plain(cast(str, item["sk"]))) for item in heard}
 
-    def of_sku(self, sku: Sku) -> list[Observation]:
+    def of_sku(self, sku: Sku) -> list[Said]:
         """Return what every source last said of an item, at every location."""
         pk = observation_key(sku, LocationId(""), SourceId(""), "").pk
-        return [observation(item) for item in self._table.query(pk) if _has_total(item)]
+        return [said(item) for item in self._table.query(pk) if _has_total(item)]
 
     def find(self, subjects: Collection[Subject]) -> list[Observation]:
         """Return what is known of some subjects: (stock key, source, element)."""

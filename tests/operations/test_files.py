@@ -147,7 +147,7 @@ def test_the_longest_prefix_wins() -> None:
     house.declare(Network({**declared.sources, inner.id: inner}, declared.locations, declared.channels))
     house.ingester.ingest(drop(house, NAME, rows(("TEA", 40)), prefix="files/in/"))
     house.settle()
-    assert [seen.source for seen in house.observations.of_sku(TEA)] == ["inner"]
+    assert [said.last.source for said in house.observations.of_sku(TEA)] == ["inner"]
 
 
 def test_a_file_that_is_gone_is_an_error_and_later_a_case() -> None:

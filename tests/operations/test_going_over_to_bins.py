@@ -8,8 +8,11 @@ from itertools import permutations
 
 import pytest
 
+from shared.domain.root_cause import Explanation
+from shared.domain.stock import Sku, StockKey
+from shared.operations.explain import NothingSaidError
 from tests.operations.deliveries import body, deliver
-from tests.operations.house import ERP, KEY, House, at, count, movement
+from tests.operations.house import EAST, ERP, KEY, House, at, count, movement
 from tests.operations.test_reconciling import says, the_case
 
 MINUTES_OF_A_DAY = 24 * 60
@@ -105,3 +108,53 @@ def test_bins_told_before_any_total_are_no_statement_of_it(house: House) -> None
     assert house.observations.of_sku(KEY.sku) == []
     assert house.observations.find([(KEY, ERP, "on_hand")]) == []
     assert house.view.item(KEY.sku).locations[0].comparisons == ()
+
+
+def test_a_total_that_is_compared_no_more_is_neither_shown_nor_explained_until_a_newer_one_is_stated(
+    house: House,
+) -> None:
+    def shown() -> list[tuple[int, int]]:
+        compared = house.view.item(KEY.sku).locations[0].comparisons
+        return [(one.observation.quantity, one.drift) for one in compared if one.observation.source == ERP]
+
+    says(house, 900, 5)
+    house.settle()
+    assert (shown(), len(house.explainer.of_key(KEY))) == ([(900, -100)], 1)
+
+    house.clock.now = at(3 * MINUTES_OF_A_DAY)
+    says_of_bins(house, "B-1", 2 * MINUTES_OF_A_DAY, A=600)
+
+    assert (shown(), house.explainer.of_key(KEY)) == ([], [])
+    with pytest.raises(NothingSaidError, match="no total since it told of bins or lots alone"):
+        house.explainer.of_subject(KEY, ERP, "on_hand")
+
+    says(house, 950, 2 * MINUTES_OF_A_DAY + 5)
+    house.settle()
+    assert (shown(), len(house.explainer.of_key(KEY))) == ([(950, -50)], 1)
+
+
+@pytest.mark.parametrize("goes_over", [False, True])
+def test_a_total_that_is_compared_no_more_is_no_evidence_about_another_item(
+    goes_over: bool,
+) -> None:
+    def explanation(*, beside: bool) -> Explanation:
+        house = House()
+        house.clock.now = at(3 * MINUTES_OF_A_DAY)
+        mug = StockKey(Sku("MUG"), EAST)
+        for key in (KEY, mug):
+            house.post(movement(f"wms/GR-{key.sku}/1/receipt/", 0, 1000, key=key))
+        house.post(movement("wms/S-1/1/shipment/", 20, -13), movement("wms/S-2/1/shipment/", 21, -7, key=mug))
+        for minute, units in [(10, 1000), (25, 1000)]:
+            says(house, units, minute)
+        told: list[tuple[str, int, dict[str, object]]] = [
+            (f"M-{minute}", minute, {"quantity": units}) for minute, units in [(10, 1000), (25, 993)]
+        ]
+        if goes_over:
+            told.append(("M-B", 25 + MINUTES_OF_A_DAY, {"quantity": 1, "bin": "A"}))
+        for name, minute, line in told if beside else told[2:]:
+            tell(house, name, at(minute), {**line, "sku": "MUG"})
+        house.settle()
+        _, found = house.explainer.of_subject(KEY, ERP, "on_hand")
+        return found
+
+    assert (explanation(beside=True) == explanation(beside=False)) is goes_over

@@ -173,7 +173,9 @@ def test_a_count_by_someone_without_authority_is_an_observation() -> None:
     house.settle()
 
     assert house.on_hand() == 10
-    assert [(seen.source, seen.quantity) for seen in house.observations.of_sku(KEY.sku)] == [(ERP, 7)]
+    assert [(said.last.source, said.last.quantity) for said in house.observations.of_sku(KEY.sku)] == [
+        (ERP, 7)
+    ]
 
 
 def test_a_movement_by_someone_without_authority_changes_nothing_and_is_noted() -> None:

@@ -112,7 +112,7 @@ def test_an_older_statement_that_arrives_late_changes_nothing(house: House) -> N
     says(house, 900, 5)
     house.settle()
     assert the_case(house) is None
-    assert [seen.quantity for seen in house.observations.of_sku(TEA)] == [1000]
+    assert [said.last.quantity for said in house.observations.of_sku(TEA)] == [1000]
 
 
 def test_an_older_and_a_newer_statement_in_one_batch_leave_the_newer_ones_verdict(house: House) -> None:
