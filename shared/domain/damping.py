@@ -15,8 +15,8 @@ are put from one to another, and told by counts of both, correct each of them on
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from itertools import pairwise
 
@@ -24,6 +24,9 @@ from shared.domain.stock import WHOLE, Leaf, Quantity
 
 KEPT = 12
 """Corrections of one leaf that are remembered: each has a memory of its own, so that no bin makes another's forgotten."""
+
+APART = timedelta(microseconds=1)
+"""What lies at least between two corrections of one leaf, so that those posted at one instant keep their order."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +46,15 @@ class Correction:
     who: str
     event: str
     leaf: Leaf = WHOLE
+
+
+def in_turn(new: Iterable[Correction], known: Iterable[Correction]) -> Iterator[Correction]:
+    """Yield new corrections of one leaf, given in the order in which they happened, each behind the last and the known."""
+    free = max((one.at + APART for one in known), default=None)
+    for one in new:
+        at = one.at if free is None else max(one.at, free)
+        yield replace(one, at=at)
+        free = at + APART
 
 
 def remembered(

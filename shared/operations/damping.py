@@ -18,10 +18,11 @@ from datetime import datetime
 from typing import Any, cast
 
 from shared.domain.cases import Case, CaseKind, Fact, case_id
-from shared.domain.damping import Correction, Damping, is_loop, remembered, swung_at
+from shared.domain.damping import Correction, Damping, in_turn, is_loop, remembered, swung_at
 from shared.domain.events import Movement, MovementKind, instant, parse_instant
 from shared.domain.stock import WHOLE, Counter, Leaf, LocationId, Quantity, Sku, StockKey, parse_leaf
 from shared.operations.facts import Outcome, Result
+from shared.operations.measure import happened_at
 from shared.store.bulk import write_each
 from shared.store.cases import Cases
 from shared.store.layout import corrections_key
@@ -42,10 +43,13 @@ class Damper:
         self._clock = clock
 
     def corrected(self, results: Iterable[Result]) -> None:
-        """Note what posting corrected; a stock key whose corrections swing becomes a case."""
+        """Note what posting corrected; a stock key whose corrections swing becomes a case.
+
+        What was posted together, as the lines of one message are, stands in the order in which it happened, and was told.
+        """
         now = self._clock()
         new: defaultdict[tuple[StockKey, Leaf], list[Correction]] = defaultdict(list)
-        for result in results:
+        for result in sorted(results, key=lambda one: happened_at(one.fact.event)):
             event = result.fact.event
             if result.outcome is Outcome.POSTED:
                 for key, leaf, units in _corrections(result):
@@ -58,7 +62,8 @@ class Damper:
         looping: defaultdict[StockKey, list[Sequence[Correction]]] = defaultdict(list)
         for (key, leaf), corrections in new.items():
             at = corrections_key(key, leaf)
-            kept = remembered(_read(found.get(at)), corrections, now - rule.within)
+            known = _read(found.get(at))
+            kept = remembered(known, in_turn(corrections, known), now - rule.within)
             updates.append(Update(at, set={"corrections": [_row(one) for one in kept]}))
             if is_loop(kept, rule):
                 looping[key].append(kept)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from datetime import timedelta
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -14,7 +15,7 @@ from shared.domain.events import instant
 from shared.domain.rules import Rules
 from shared.operations.damping import loop_case
 from tests.operations.deliveries import body
-from tests.operations.house import KEY, NOON, House, at
+from tests.operations.house import KEY, NOON, House, at, movement
 from tests.operations.test_undoing import bins
 
 
@@ -69,6 +70,47 @@ def test_counts_that_are_a_little_off_one_way_and_the_other_are_no_loop() -> Non
     for number, quantity in enumerate((100, 97, 99, 96, 100, 98, 101)):
         counted(house, number, quantity)
     assert loops(house) == []
+
+
+def adjusted_in_one_message(*units: int) -> House:
+    house = House()
+    counted(house, 0, 100)
+    lines = [{"sku": "TEA", "quantity": quantity} for quantity in units]
+    house.store("wms", body("adjustment", "J", *lines, occurred_at=house.clock()))
+    house.settle()
+    return house
+
+
+def test_a_loop_within_one_message_is_seen_in_the_order_of_its_lines() -> None:
+    title = "TEA@east was corrected 12 times by wms, back and forth: +0 in all"
+    assert loops(adjusted_in_one_message(*[3, -3] * 6)) == [title]
+
+
+def test_a_message_that_takes_back_all_at_once_what_it_added_is_no_loop() -> None:
+    assert loops(adjusted_in_one_message(3, 3, 3, -3, -3, -3)) == []
+
+
+@pytest.mark.parametrize("step", [1, -1])
+def test_corrections_that_are_posted_together_stand_in_the_order_in_which_they_happened(step: int) -> None:
+    house = House()
+    counted(house, 0, 100)
+    house.clock.advance(hours=2)
+    units = [3, -3, 3, -3, 5, 5]
+    told = [movement(f"wms/J{number}/1/adjustment/", number, n) for number, n in enumerate(units, start=10)]
+    house.damper.corrected(house.post(*told[::step]))
+    [case] = [c for c in house.cases.list(CaseStatus.OPEN) if c.kind is CaseKind.CORRECTION_LOOP]
+    said = [str(case.facts[f"correction_{number}"]).split()[2] for number in range(1, 7)]
+    assert (said, case.facts["swings"]) == (["+3", "-3", "+3", "-3", "+5", "+5"], 3)
+
+
+def test_what_is_posted_later_at_the_same_instant_stands_behind_what_is_known() -> None:
+    house = House()
+    counted(house, 0, 100)
+    for number, units in enumerate([-3, 3, -3, 3]):
+        line = {"sku": "TEA", "quantity": units}
+        house.store("wms", body("adjustment", f"J{9 - number}", line, occurred_at=house.clock()))
+        house.settle()
+    assert loops(house) == ["TEA@east was corrected 4 times by wms, back and forth: +0 in all"]
 
 
 def test_adjustments_count_as_corrections_and_receipts_do_not() -> None:
