@@ -18,7 +18,7 @@ from shared.domain.items import Component
 from shared.domain.ledger import Slot
 from shared.domain.listing import ListingState
 from shared.domain.network import Channel, Grain
-from shared.domain.rollout import ALL_LIVE, Mode
+from shared.domain.rollout import Mode
 from shared.domain.stock import WHOLE, ChannelId, Counter, Leaf, LocationId, Quantity, Sku, SourceId, StockKey
 from shared.operations.promises import Promises
 from shared.store.layout import SHARDS, balance_key, count_partition, promise_key
@@ -28,6 +28,7 @@ from shared.store.observations import Observations, Said
 from shared.store.orders import Orders
 from shared.store.promises import READS, allotted, with_allotments
 from shared.store.registry import Network, Registry
+from shared.store.rollouts import CHANNEL
 from shared.store.table import MAX_ACTIONS, Item, Table
 
 log = logging.getLogger(__name__)
@@ -52,7 +53,7 @@ class LocationStock:
 class ChannelStock:
     """What one channel may sell of a stock key, what it was last known to show, and whether it takes nothing now.
 
-    ``mode`` is how far its rollout is there: unless it is live nothing is sent to it.
+    ``mode`` is how far its rollout is there at this moment: unless it is live nothing is sent to it.
     """
 
     channel: ChannelId
@@ -293,10 +294,13 @@ class StockView:
             channel = network.channels[listing.channel]
             keys = [StockKey(sku, location) for location in channel.locations]
             states = self._listings.states(channel.id, keys)
+            rollout = self._registry.rollouts.of(
+                CHANNEL, channel.id
+            )  # as a push asks for it, not as remembered
             for key in keys:
                 promised = self.promise_of(channel, key)
                 silence = silences.get(channel.id)
-                mode = (channel.rollout or ALL_LIVE).mode_at(key.sku, key.location)
+                mode = rollout.mode_at(key.sku, key.location)
                 yield ChannelStock(channel.id, key.location, promised, states[key], silence, mode)
 
 

@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from datetime import UTC, datetime
 
 import pytest
 
 from functions.apply_messages.handler import handle as apply_messages
-from shared.domain.network import Grain
+from shared.domain.network import Grain, Listing
+from shared.domain.rollout import Mode, Scope
+from shared.domain.stock import ChannelId, Sku
+from shared.store.rollouts import CHANNEL
 from tests.functions.calls import api, webhook
 from tests.functions.conftest import EAST, WMS, Aws
 
 SHADOW = {"mode": "shadow"}
+NOON = datetime(2026, 11, 2, 12, 0, tzinfo=UTC)
 
 
 def test_a_switch_is_shown_with_who_made_it(aws: Aws) -> None:
@@ -103,3 +108,18 @@ def test_a_report_of_what_is_not_declared_is_refused(aws: Aws) -> None:
 
 def test_where_all_is_live_nothing_is_reported(aws: Aws) -> None:
     assert api("GET /v1/shadow-report").body == {"sources": [], "channels": []}
+
+
+def test_stock_shows_the_mode_of_a_channel_the_moment_after_another_environment_switched_it(aws: Aws) -> None:
+    aws.registry.add_listings([Listing(ChannelId("shop"), Sku("TEA"), "9001")])
+    assert modes_shown() == {"live"}
+
+    aws.registry.rollouts.change(
+        CHANNEL, "shop", lambda known: known.switched(Scope(), Mode.SHADOW), "ann", NOON
+    )
+
+    assert modes_shown() == {"shadow"}
+
+
+def modes_shown() -> set[str]:
+    return {one["mode"] for one in api("GET /v1/stock", query={"sku": "TEA"}).body["channels"]}
