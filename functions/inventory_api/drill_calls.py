@@ -59,6 +59,7 @@ def drill_view(found: Drill) -> Json:
         "name": found.name,
         "minutes": found.lasting // timedelta(minutes=1),
         "events_last_day": found.seen.last_day,
+        "known_minutes": found.known_for // timedelta(minutes=1),
         "looked_at": found.looked_at,
         "is_complete": found.is_complete,
         "units": {risk: dict(zip(("usual", "busiest"), found.units(risk), strict=True)) for risk in Risk},

@@ -82,6 +82,8 @@ def _told(found: Mapping[str, Any]) -> Iterator[str]:
     if not at_risk:
         yield "  nothing is at risk, as far as is known"
         return
+    if found["known_minutes"] < found["minutes"]:
+        yield f"  known are only {found['known_minutes']} minutes: so little has no usual beside the busiest"
     yield ""
     rows = [
         (

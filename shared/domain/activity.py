@@ -60,7 +60,7 @@ class Activity:
     until: datetime
     sold: tuple[Sold, ...] = ()
     changes: tuple[Change, ...] = ()
-    shipped: tuple[Moment, ...] = ()
+    shipped: tuple[Change, ...] = ()
     is_complete: bool = True
     opened_at: datetime | None = None
 

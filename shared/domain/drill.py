@@ -11,6 +11,8 @@ or was counted
 nobody confirms counts    once they are staler than declared, channels withhold their declared share
 ========================  =======================================================================================
 
+What people entered by hand, and what we posted ourselves, is no source's to tell: it goes on.
+
 Each is reckoned twice: as it **usually** would be, and for the **busiest** stretch of that length that is known.
 """
 
@@ -21,9 +23,10 @@ from dataclasses import dataclass, replace
 from datetime import timedelta
 from enum import StrEnum
 
-from shared.domain.activity import Activity, Moment, Pace, pace
+from shared.domain.activity import Activity, Change, Moment, Pace, pace
 from shared.domain.availability import Standing, promise
-from shared.domain.network import Channel
+from shared.domain.handoffs import OURSELVES
+from shared.domain.network import MANUAL, Channel
 from shared.domain.stock import ChannelId, Quantity, StockKey
 
 
@@ -71,12 +74,14 @@ class Stand:
     def went(self, lasting: timedelta, counts: bool, movements: bool) -> Pace:
         """Return how fast it shrinks by what such a source says, but for what orders had taken before."""
         gone = [Moment(one.at, -one.units) for one in self._said(counts, movements) if one.units < 0]
-        shipped = [Moment(one.at, -one.units) for one in self.activity.shipped] if movements else []
+        orders = (one for one in self.activity.shipped if movements and is_told(one))
+        shipped = [Moment(one.at, -one.units) for one in orders]
         found = self._pace([*gone, *shipped], lasting)
         return Pace(max(0, found.usual), max(0, found.busiest))
 
     def _said(self, counts: bool, movements: bool) -> Iterator[Moment]:
-        return (one for one in self.activity.changes if (counts if one.kind == COUNTED else movements))
+        changes = (one for one in self.activity.changes if is_told(one))
+        return (one for one in changes if (counts if one.kind == COUNTED else movements))
 
     def _pace(self, moments: Iterator[Moment] | list[Moment], lasting: timedelta) -> Pace:
         return pace(moments, lasting, self.activity.known_for)
@@ -84,6 +89,14 @@ class Stand:
 
 COUNTED = "count"
 """The kind of a change that a count brought."""
+
+_BY_HAND = (f"{MANUAL.id}/", f"{OURSELVES}/")
+"""How the keys of events begin that no system outside told us of."""
+
+
+def is_told(change: Change) -> bool:
+    """Whether a source told of a change: nobody entered it by hand, and we did not post it ourselves."""
+    return not change.event.startswith(_BY_HAND)
 
 
 def channel_silent(

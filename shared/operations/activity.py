@@ -11,7 +11,7 @@ from collections.abc import Callable, Collection, Iterator, Sequence
 from datetime import datetime, timedelta
 from itertools import islice
 
-from shared.domain.activity import Activity, Change, Moment, Sold
+from shared.domain.activity import Activity, Change, Sold
 from shared.domain.drill import COUNTED
 from shared.domain.ledger import Cause
 from shared.domain.openings import Firsts, firsts_of, is_opening, standing
@@ -36,6 +36,9 @@ MOST_LINES = 500
 
 MOST_ENTRIES = 300
 """Journal entries of one stock key that are read, the newest."""
+
+SHIPPED = "shipment"
+"""The kind of a change by which units left for an order."""
 
 _PAGE = 100
 
@@ -82,7 +85,7 @@ class ActivityReader:
         lines = list(islice((line for line in changed if not line.is_of_a_transfer), MOST_LINES + 1))
         sold = [one for line in lines[:MOST_LINES] for one in _sold(line, key) if one.at >= since]
         shipped = [
-            Moment(one.at, one.quantity)
+            Change(one.at, one.quantity, SHIPPED, one.event_key)
             for line in lines[:MOST_LINES]
             for one in line.shipments.values()
             if one.at >= since and one.location in ("", key.location)

@@ -46,6 +46,9 @@ class Drill:
         What went through the handoff in the last 24 hours.
     looked_at, is_complete
         How many stock keys were looked at, and whether those are all that the outage concerns.
+    known_for
+        How long the one of them has been known that is known longest: where that is shorter than the outage, the usual is
+        the busiest.
     """
 
     kind: str
@@ -55,6 +58,7 @@ class Drill:
     seen: Seen
     looked_at: int
     is_complete: bool
+    known_for: timedelta
 
     def units(self, risk: Risk) -> tuple[Quantity, Quantity]:
         """Return how many units one risk is about: usually, and at most."""
@@ -80,13 +84,16 @@ class DrillDesk:
         listed = self._registry.listings(name, dict.fromkeys(key.sku for key in keys))
         sold = [key for key in keys if key.sku in listed]
         states = Listings(self._table).states(name, sold)
+        stands = list(self._stands(sold))
         rows = [
             row
-            for stand in self._stands(sold)
+            for stand in stands
             if (row := channel_silent(stand, channel, states[stand.key].believed, lasting)) is not None
         ]
         seen = self._traffic.seen(OURSELVES, name)
-        return Drill("channel", name, lasting, _ranked(rows), seen, len(sold), is_complete)
+        return Drill(
+            "channel", name, lasting, _ranked(rows), seen, len(sold), is_complete, _known_for(stands)
+        )
 
     def of_source(self, name: SourceId, lasting: timedelta, most: int = MOST_KEYS) -> Drill:
         """Play that nothing of a source arrives for a while."""
@@ -99,13 +106,12 @@ class DrillDesk:
         places = dict.fromkeys([*believed, *(demand.locations if demand else ())])
         keys, is_complete = self._reader.keys(places, most)
         stale_in = self._stale_in(source, believed)
+        stands = list(self._stands(keys))
         rows = [
-            row
-            for stand in self._stands(keys)
-            for row in self._of_key(stand, source, demand, network, stale_in, lasting)
+            row for stand in stands for row in self._of_key(stand, source, demand, network, stale_in, lasting)
         ]
         seen = self._traffic.seen(name, OURSELVES)
-        return Drill("source", name, lasting, _ranked(rows), seen, len(keys), is_complete)
+        return Drill("source", name, lasting, _ranked(rows), seen, len(keys), is_complete, _known_for(stands))
 
     def _of_key(
         self,
@@ -148,6 +154,10 @@ class DrillDesk:
             if said is not None:
                 found[location] = parse_instant(said) + source.freshness - self._clock()
         return found
+
+
+def _known_for(stands: Sequence[Stand]) -> timedelta:
+    return max((stand.activity.known_for for stand in stands), default=timedelta(0))
 
 
 def _ranked(rows: Sequence[AtRisk]) -> tuple[AtRisk, ...]:

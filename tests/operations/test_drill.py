@@ -12,6 +12,7 @@ from shared.domain.drill import AtRisk, Risk
 from shared.domain.network import Channel
 from shared.domain.stock import ChannelId, SourceId
 from shared.operations.drill import Drill, DrillDesk
+from shared.sources.manual import ManualEntry
 from shared.store.registry import Network
 from tests.operations.house import EAST, KEY, NOON, SHOP, WMS, House, at, count, demand, movement, network
 from tests.operations.test_undoing import told, undo
@@ -97,6 +98,26 @@ def test_where_nobody_says_what_moved_losses_are_promised_still_and_receipts_not
 
     # 2 available; the busiest hour loses 9 and sells 3: all that is promised may be gone
     assert (only(drill, Risk.OVERSOLD).busiest, only(drill, Risk.NOT_PROMISED).busiest) == (2, 9)
+
+
+def test_what_people_entered_by_hand_is_not_lost_with_a_source() -> None:
+    house = house_of(2)
+    house.post(movement("wms/GR-1/1/receipt/1", -35, 9))
+    house.post(movement("onecount/transfer/T1/TEA/received/call", -30, 40))
+    house.post(movement("onecount/transfer/T2/TEA/lost/call", -29, -20))
+    house.manual_desk.enter(ManualEntry("adjustment", "TEA", "east", 70, "ann", "found"), "k1")
+    house.manual_desk.enter(ManualEntry("count", "TEA", "east", 150, "ann", "counted"), "k2")
+
+    drill = desk(house).of_source(WMS, HOUR)
+
+    assert only(drill, Risk.NOT_PROMISED).busiest == 9
+    assert drill.units(Risk.OVERSOLD) == (0, 0)
+
+
+def test_how_long_is_known_is_said() -> None:
+    house = house_of(2, (-90, 3, "shop"))
+    assert desk(house).of_source(WMS, HOUR).known_for == timedelta(hours=10)
+    assert desk(house).of_channel(SHOP, HOUR).known_for == timedelta(hours=10)
 
 
 def test_neither_the_opening_stock_nor_what_was_undone_or_counted_already_arrives() -> None:

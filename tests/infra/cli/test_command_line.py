@@ -160,6 +160,7 @@ DRILL = {
     "name": "shop",
     "minutes": 60,
     "events_last_day": 40,
+    "known_minutes": 20,
     "looked_at": 2,
     "is_complete": False,
     "units": {
@@ -543,6 +544,15 @@ def test_a_wrong_command_line_exits_with_2(bench: Bench) -> None:
     assert bench.run("reserve", "--channel", "shop").exit_code == 2
     assert bench.run("reserve", "--channel", "shop", "--line", "A=0", "--key", "k").exit_code == 2
     assert bench.run("push", "--channel", "shop").exit_code == 2
+
+
+@pytest.mark.parametrize(("known", "is_said"), [(59, True), (60, False)])
+def test_a_drill_says_where_less_is_known_than_the_outage_lasts(
+    bench: Bench, known: int, is_said: bool
+) -> None:
+    bench.http.answer("GET", "/api/v1/drills/outage", 200, {**DRILL, "known_minutes": known})
+    said = bench.run("drill", "outage", "shop", "--as", "channel").output
+    assert (f"known are only {known} minutes" in said) is is_said
 
 
 def test_a_table_lines_numbers_up_to_the_right_and_shows_nothing_as_a_dash() -> None:
