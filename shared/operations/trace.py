@@ -19,7 +19,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime
 
-from shared.domain.cases import CaseKind, CaseStatus, case_id
+from shared.domain.cases import Case, CaseKind, CaseStatus, case_id
 from shared.domain.events import instant
 from shared.domain.listing import KEPT_PUSHES, ListingState, Push
 from shared.domain.network import Channel
@@ -172,7 +172,8 @@ class Tracer:
         steps = _push_steps(channel, key, push, None)
         notes = () if facts else ("it carried no posting that is remembered: a rule, or a sale, changed it",)
         about = f"push {push.generation} of {key} to {channel}"
-        head = Chain(about, "", "", in_time(steps), notes, self._case_states(_push_cases(channel, key)))
+        cases = self._cases_since(_push_cases(channel, key), _begin(steps))
+        head = Chain(about, "", "", in_time(steps), notes, _shown(cases))
         return Trace((head, *self._all(facts[: MOST_CHAINS - 1])), len(facts) >= MOST_CHAINS)
 
     def sku(self, sku: Sku, location: LocationId | None) -> Trace:
@@ -241,8 +242,11 @@ class Tracer:
             steps += self._statements(key, fact)
             if fact.posted_at is not None:
                 steps += self._pushes(key, fact.posted_at, notes)
-        cases = self._case_states(self._case_names(fact))
-        return Chain(fact.about, fact.event, fact.message or "", in_time(steps), tuple(notes), cases)
+        cases = [
+            *self._cases.find_many(_own_cases(fact)),
+            *self._cases_since(self._cases_of_keys(fact), _begin(steps)),
+        ]
+        return Chain(fact.about, fact.event, fact.message or "", in_time(steps), tuple(notes), _shown(cases))
 
     def _received(self, message: MessageId, notes: list[str]) -> datetime | None:
         try:
@@ -316,14 +320,9 @@ class Tracer:
 
     # ---- cases ----------------------------------------------------------------------------------------------
 
-    def _case_names(self, fact: TracedFact) -> list[str]:
-        """Name every case that can be open about a fact: their ids are made from what they are about."""
+    def _cases_of_keys(self, fact: TracedFact) -> list[str]:
+        """Name every case that can be open about the stock keys of a fact, whatever it came from."""
         names: list[str] = []
-        if fact.message is not None:
-            kinds = (CaseKind.BAD_MESSAGE, CaseKind.BAD_ROWS, CaseKind.HELD)
-            names += [case_id(kind, fact.source, fact.message) for kind in kinds]
-            names += [failed_case(fact.message), case_id(CaseKind.UNDO_APPROVAL, fact.message)]
-        names += [case_id(kind, fact.event) for kind in _OF_ONE_EVENT]
         elements = self._view.compared_elements()
         for key, _ in fact.keys[:MOST_KEYS]:
             names.append(case_id(CaseKind.OVERSOLD, key.sku, key.location))
@@ -334,9 +333,30 @@ class Tracer:
                 names += _push_cases(channel, key)
         return names
 
-    def _case_states(self, names: Sequence[str]) -> tuple[tuple[str, str, str], ...]:
-        found = self._cases.find_many(dict.fromkeys(names))
-        return tuple((case.id, str(case.status), case.title) for case in found)
+    def _cases_since(self, names: Iterable[str], begin: datetime | None) -> Iterator[Case]:
+        """Yield the cases of some names, but for those that were over before a chain began: they are of other facts."""
+        for case in self._cases.find_many(dict.fromkeys(names)):
+            over = None if case.status is CaseStatus.OPEN else case.closed_at or case.updated_at
+            if begin is None or over is None or over >= begin:
+                yield case
+
+
+def _own_cases(fact: TracedFact) -> list[str]:
+    """Name every case that can be about a fact itself, or its message: their ids are made from what they are about."""
+    names = [case_id(kind, fact.event) for kind in _OF_ONE_EVENT]
+    if fact.message is not None:
+        kinds = (CaseKind.BAD_MESSAGE, CaseKind.BAD_ROWS, CaseKind.HELD)
+        names += [case_id(kind, fact.source, fact.message) for kind in kinds]
+        names += [failed_case(fact.message), case_id(CaseKind.UNDO_APPROVAL, fact.message)]
+    return names
+
+
+def _begin(steps: Iterable[Step]) -> datetime | None:
+    return min((step.at for step in steps), default=None)
+
+
+def _shown(cases: Iterable[Case]) -> tuple[tuple[str, str, str], ...]:
+    return tuple((case.id, str(case.status), case.title) for case in cases)
 
 
 _OF_ONE_EVENT = (CaseKind.COUNT_APPROVAL, CaseKind.COUNT_SUSPENDED, CaseKind.ADJUSTMENT_APPROVAL)

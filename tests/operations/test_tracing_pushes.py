@@ -125,3 +125,38 @@ def test_two_channels_are_followed_each_by_itself() -> None:
         if step.stage is Stage.PUSHING and step.took
     }
     assert began == {"shop": timedelta(seconds=3), "market": timedelta(seconds=7)}
+
+
+def test_a_case_that_was_over_before_a_fact_happened_is_not_of_its_chain() -> None:
+    house, channel = House(), ScriptedChannel(levels={TEA: 0})
+    house.list_on(SHOP, "TEA")
+    channel.answers.append("refused")
+    first = told(house, "receipt", "GR-1", -1, 30)
+    pushed(house, channel)
+    refused = "push_refused:shop:TEA:east"
+    house.clock.advance(minutes=10)
+    assert house.cases.close(refused, "the channel took it", house.clock())
+    house.clock.advance(minutes=10)
+
+    later = told(house, "receipt", "GR-2", 21, 4)
+
+    [chain] = tracer(house).message(first).chains
+    assert [name for name, _, _ in chain.cases] == [refused]
+    [chain] = tracer(house).message(later).chains
+    assert chain.cases == ()
+
+
+def test_a_push_does_not_name_a_case_that_was_over_before_it_began() -> None:
+    house, channel = House(), ScriptedChannel(levels={TEA: 0})
+    house.list_on(SHOP, "TEA")
+    told(house, "receipt", "GR-1", -1, 30)
+    channel.answers.append("refused")
+    pushed(house, channel)
+    assert house.cases.close("push_refused:shop:TEA:east", "the shop lists it now", house.clock())
+    house.clock.advance(minutes=10)
+    told(house, "receipt", "GR-2", 11, 4)
+    pushed(house, channel)
+
+    [head, *_] = tracer(house).push(SHOP, KEY, None).chains
+
+    assert head.cases == ()
