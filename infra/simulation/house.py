@@ -58,6 +58,7 @@ from shared.operations.reserve import ReservationBusyError, Reserver
 from shared.operations.set_aside import SetAside
 from shared.operations.stock_view import StockView
 from shared.operations.sweep import Sweep, SweepError
+from shared.operations.unbinned_stock import UnbinnedWatch
 from shared.operations.undo import Undoer
 from shared.operations.verify import Verifier
 from shared.operations.write_paths import PathWatch
@@ -208,8 +209,9 @@ class House:
         poster = Poster(stock, clock, pause)
         traffic = Traffic(stock, clock)
         damper = Damper(stock, self.cases, self.registry, clock)
+        unbinned = UnbinnedWatch(stock, self.cases, self.registry, clock)
         recorder = Recorder(
-            poster, observations, self.cases, self.registry, traffic, damper, Shadows(stock), clock
+            poster, observations, self.cases, self.registry, traffic, damper, unbinned, Shadows(stock), clock
         )
         self.receiver = Receiver(self.inbox, self.registry, SimulatedSecrets(), clock, 1_000_000)
         self.applier = MessageApplier(self.inbox, self.registry, recorder, self.cases, clock)
@@ -241,9 +243,10 @@ class House:
             self.cases,
             self.registry,
             self.alerts,
+            unbinned,
             clock,
         )
-        self.count_desk = CountDesk(poster, self.registry, self.cases, clock)
+        self.count_desk = CountDesk(poster, self.registry, self.cases, unbinned, clock)
         self.case_desk = CaseDesk(
             self.cases, self.inbox, self.registry, self.sweep, self.lanes, self.count_desk, clock
         )

@@ -42,6 +42,7 @@ class CaseKind(StrEnum):
     COUNT_APPROVAL = "count_approval"
     COUNT_SUSPENDED = "count_suspended"
     COUNT_DISPUTED = "count_disputed"
+    UNBINNED_STOCK = "unbinned_stock"
     DRIFT = "drift"
     MESSAGE_FAILED = "message_failed"
     PUSH_FAILED = "push_failed"

@@ -108,6 +108,7 @@ _UNITS: Mapping[CaseKind, Callable[[Mapping[str, Fact]], Quantity | None]] = {
     CaseKind.ADJUSTMENT_APPROVAL: _size("quantity"),
     CaseKind.CHANNEL_EDITED: _size("units"),
     CaseKind.CORRECTION_LOOP: _size("units"),
+    CaseKind.UNBINNED_STOCK: _size("units"),
     CaseKind.UNDO_APPROVAL: _size("units"),
     CaseKind.ADJUSTMENT_APPROVAL: _size("quantity"),
     CaseKind.COUNT_APPROVAL: _between("quantity", "known"),

@@ -115,6 +115,7 @@ DUE_WITHIN: Mapping[CaseKind, timedelta] = {
     CaseKind.COUNT_APPROVAL: 8 * _HOUR,
     CaseKind.COUNT_SUSPENDED: 8 * _HOUR,
     CaseKind.COUNT_DISPUTED: 24 * _HOUR,
+    CaseKind.UNBINNED_STOCK: 8 * _HOUR,
     CaseKind.ORDER_DISPUTED: 8 * _HOUR,
     CaseKind.POSTING_DELAY: 8 * _HOUR,
     # units are on the way for too long, or came out of nowhere

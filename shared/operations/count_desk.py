@@ -25,6 +25,7 @@ from shared.domain.ledger import Cause, Posting, Why
 from shared.domain.stock import EventKey, LocationId, Quantity, Sku, StockKey
 from shared.operations.facts import Note, NoteKind, Outcome, Result
 from shared.operations.post import Poster, decision_key, waiting_note
+from shared.operations.unbinned_stock import UnbinnedWatch
 from shared.store.cases import Cases
 from shared.store.layout import event_key
 from shared.store.registry import Registry
@@ -44,11 +45,11 @@ def tell(results: Iterable[Result], poster: Poster, cases: Cases, now: datetime)
     for result in results:
         is_repeated = result.outcome is Outcome.DUPLICATE
         for note in result.notes:
-            if note.kind is not NoteKind.DISPUTED:
+            if note.kind in (NoteKind.WAITS, NoteKind.SETTLED):
                 show(note.key, note.count, poster, cases, now, is_repeated=is_repeated)
-            elif is_repeated:
+            elif note.kind is NoteKind.DISPUTED and is_repeated:
                 cases.file_once(_disputed(note, now))  # it may have been decided since
-            else:
+            elif note.kind is NoteKind.DISPUTED:
                 cases.file(_disputed(note, now))
 
 
@@ -141,8 +142,14 @@ class CountDesk:
     """Carries out decisions about counts that wait."""
 
     def __init__(
-        self, poster: Poster, registry: Registry, cases: Cases, clock: Callable[[], datetime]
+        self,
+        poster: Poster,
+        registry: Registry,
+        cases: Cases,
+        unbinned: UnbinnedWatch,
+        clock: Callable[[], datetime],
     ) -> None:
+        self._unbinned = unbinned
         self._poster = poster
         self._registry = registry
         self._cases = cases
@@ -191,6 +198,7 @@ class CountDesk:
         record = _record(key, decision, actor, reason, self._clock())
         with self._case_kept_true(case, key, decision):
             posting = self._poster.amend(key, self._registry.network(), record, (), decision)
+        self._unbinned.told(self._poster.notes_about(decision_key(decision.count)))
         # The case is closed last: as long as it is open, somebody comes back to it after a crash.
         show_all(key, posting, self._poster, self._cases, self._clock(), decision.count)
         verdict = "accepted" if decision.accept else "rejected"

@@ -50,6 +50,7 @@ class NoteKind(StrEnum):
     WAITS = "waits"
     SETTLED = "settled"
     DISPUTED = "disputed"
+    PART_CORRECTED = "part_corrected"
 
 
 @dataclass(frozen=True, slots=True)

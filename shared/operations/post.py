@@ -33,6 +33,7 @@ from shared.domain.events import Count, Demand, Movement, instant
 from shared.domain.fold import fold
 from shared.domain.ledger import NO_RULES, Posting, Rules, Waiting
 from shared.domain.stock import WHOLE, EventKey, Leaf, LocationId, Quantity, Sku, StockKey
+from shared.domain.stock import Counter as StockCounter
 from shared.operations.allotments import Allotments
 from shared.operations.facts import (
     Fact,
@@ -344,6 +345,11 @@ class Poster:
         decision = self._table.get(event_key(decision_key(count)))
         return decision is not None and decision["effect"] == "reject"
 
+    def notes_about(self, event: EventKey) -> list[Note]:
+        """Return what was noted with an event, or a decision, when it was posted."""
+        item = self._table.get(event_key(event))
+        return [] if item is None else _notes(item)
+
     def foresee(self, key: StockKey, network: Network, decision: Decision) -> Posting:
         """Say what a decision about a count would write now, and write nothing.
 
@@ -371,10 +377,14 @@ class Poster:
 
 
 def _with_entry(record: Put, posting: Posting) -> Put:
+    """Name in a decision's record the journal entry that it made, and what an operator must hear of it."""
     if not posting.lines:
         return record
     named: list[Value] = [[posting.key.sku, posting.key.location, posting.expected_seq]]
-    return replace(record, attributes={**record.attributes, "entries": named})
+    told: dict[str, Value] = {"entries": named}
+    if notes := notes_of(posting):
+        told["notes"] = _rows(notes)
+    return replace(record, attributes={**record.attributes, **told})
 
 
 def decision_key(count: EventKey) -> EventKey:
@@ -423,7 +433,11 @@ def notes_of(posting: Posting) -> list[Note]:
             "other_says": other[1],
         }
         notes.append(Note(NoteKind.DISPUTED, one[0], key, facts))
-    return notes
+    return notes + [
+        Note(NoteKind.PART_CORRECTED, count.mark.event_key, key, {"units": count.variance})
+        for count in (posting.counts if posting.expected_seq else ())
+        if count.variance and count.slot.leaf != WHOLE and count.slot.counter is StockCounter.ON_HAND
+    ]
 
 
 def _busiest(facts: Iterable[Fact]) -> StockKey:
@@ -445,10 +459,12 @@ def _event_put(fact: Fact, entries: Sequence[Value], notes: Sequence[Note], now:
         "entries": entries,
     }
     if notes:
-        written["notes"] = [
-            [note.kind, note.count, note.key.sku, note.key.location, dict(note.facts)] for note in notes
-        ]
+        written["notes"] = _rows(notes)
     return Put(event_key(event.key), written, (Absent(),))
+
+
+def _rows(notes: Iterable[Note]) -> list[Value]:
+    return [[note.kind, note.count, note.key.sku, note.key.location, dict(note.facts)] for note in notes]
 
 
 def _notes(item: Item) -> list[Note]:

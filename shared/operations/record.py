@@ -29,6 +29,7 @@ from shared.operations.measure import Unmeasured
 from shared.operations.post import Outcome, Poster, Result
 from shared.operations.resolve import Resolution, observation_of, resolve, tally
 from shared.operations.transfer_names import tell_misnamed
+from shared.operations.unbinned_stock import UnbinnedWatch
 from shared.sources.contract import Fault, Report
 from shared.store.cases import Cases
 from shared.store.observations import Observations
@@ -59,11 +60,13 @@ class Recorder:
         registry: Registry,
         traffic: Traffic,
         damper: Damper,
+        unbinned: UnbinnedWatch,
         shadows: Shadows,
         clock: Callable[[], datetime],
     ) -> None:
         self._shadows = shadows
         self._damper = damper
+        self._unbinned = unbinned
         self.traffic = traffic
         self._poster = poster
         self._observations = observations
@@ -117,6 +120,7 @@ class Recorder:
             self._cases.file(case)
         misnamed = tell_misnamed(self._poster.misnamed(results), message, self._cases, now)
         tell_of_counts(results, self._poster, self._cases, now)
+        self._unbinned.posted(results)
         settled = self._settled_meanwhile(resolution, source)
         if settled:
             # Mapped between our look-up and our filing: whoever mapped it did not see this message parked.

@@ -23,6 +23,7 @@ from shared.operations.ingest import RESERVE_S, FileIngester, FileUnfinishedErro
 from shared.operations.post import PostingContendedError
 from shared.operations.reconcile import Reconciler
 from shared.operations.release import Releaser
+from shared.operations.unbinned_stock import UnbinnedWatch
 from shared.store.cases import Cases
 from shared.store.inbox import Inbox, MessageNotFoundError, MessageStatus, UnreadableMessageError
 from shared.store.registry import Registry
@@ -70,9 +71,11 @@ class Sweep:
         cases: Cases,
         registry: Registry,
         alerts: AlertDesk,
+        unbinned: UnbinnedWatch,
         clock: Callable[[], datetime],
     ) -> None:
         self._alerts = alerts
+        self._unbinned = unbinned
         self._releaser = Releaser(cases, inbox, registry, self.apply_again, clock)
         self._inbox = inbox
         self._applier = applier
@@ -102,6 +105,7 @@ class Sweep:
             "escalated_cases": lambda _: self._alerts.escalate(),
             "digests": lambda _: self._alerts.digest(),
             "loops_at_rest": lambda _: self._reconciler.settle_loops(),
+            "totals_known_again": lambda _: self._unbinned.settle(),
             "dead_letters": lambda _: self._desk.file(),
         }
         found: dict[str, int] = {}

@@ -151,6 +151,7 @@ class House(Pipeline):
             self.cases,
             self.registry,
             self.alerts,
+            self.unbinned,
             now,
         )
 
@@ -163,7 +164,7 @@ class House(Pipeline):
 
     @cached_property
     def count_desk(self) -> CountDesk:
-        return CountDesk(self.poster, self.registry, self.cases, now)
+        return CountDesk(self.poster, self.registry, self.cases, self.unbinned, now)
 
     @cached_property
     def undo_guard(self) -> UndoGuard:

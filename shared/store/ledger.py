@@ -52,7 +52,6 @@ from shared.domain.stock import (
     Leaf,
     Quantity,
     StockKey,
-    parse_leaf,
 )
 from shared.store.layout import (
     balance_key,
@@ -201,14 +200,16 @@ class Ledger:
 
         The rest of the location's total is on none. What is posted meanwhile may be in some and not yet in others.
         """
+        leaves: dict[Leaf, dict[Counter, Quantity]] = {}
+        for slot, clock in self.leaf_clocks(key).items():
+            lies = clock.balance if at is None else self._as_of(key, slot, clock, at)
+            leaves.setdefault(slot.leaf, {})[slot.counter] = lies
+        return leaves
+
+    def leaf_clocks(self, key: StockKey) -> dict[Slot, Clock]:
+        """Return the clocks of each bin or lot that was ever named; what is posted meanwhile may be in some only."""
         found = self._table.query(balance_key(key).pk, prefix="LEAF#")
-        return {
-            parse_leaf(cast(str, item["leaf"])): {
-                slot.counter: clock.balance if at is None else self._as_of(key, slot, clock, at)
-                for slot, clock in clocks_of(item).items()
-            }
-            for item in found
-        }
+        return {slot: clock for item in found for slot, clock in clocks_of(item).items()}
 
     def parts_as_of(
         self, key: StockKey, asked: Collection[tuple[Slot, datetime]]

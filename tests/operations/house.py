@@ -65,6 +65,7 @@ from shared.operations.stock_view import StockView
 from shared.operations.sweep import Sweep
 from shared.operations.transfer_watch import TransferWatch
 from shared.operations.transfers import TransferDesk
+from shared.operations.unbinned_stock import UnbinnedWatch
 from shared.operations.undo import Undoer
 from shared.operations.verify import Verifier
 from shared.operations.write_paths import PathWatch
@@ -302,6 +303,7 @@ class House:
         self.poster = Poster(self.stock, self.clock, lambda _: None)
         self.traffic = Traffic(self.stock, self.clock)
         self.damper = Damper(self.stock, self.cases, self.registry, self.clock)
+        self.unbinned = UnbinnedWatch(self.stock, self.cases, self.registry, self.clock)
         self.recorder = Recorder(
             self.poster,
             self.observations,
@@ -309,6 +311,7 @@ class House:
             self.registry,
             self.traffic,
             self.damper,
+            self.unbinned,
             Shadows(self.stock),
             self.clock,
         )
@@ -352,9 +355,10 @@ class House:
             self.cases,
             self.registry,
             self.alerts,
+            self.unbinned,
             self.clock,
         )
-        self.count_desk = CountDesk(self.poster, self.registry, self.cases, self.clock)
+        self.count_desk = CountDesk(self.poster, self.registry, self.cases, self.unbinned, self.clock)
         self.case_desk = CaseDesk(
             self.cases, self.inbox, self.registry, self.sweep, self.lanes, self.count_desk, self.clock
         )
