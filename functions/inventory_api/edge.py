@@ -204,7 +204,7 @@ def _answer(declared: Call, function: Function, given: Mapping[str, str]) -> Ans
     except ReferenceChangedError as error:
         return problem(changed_meanwhile(f"somebody else just mapped {error}"))
     except NotPossibleError as error:
-        return problem(Problem(409, "not_possible", "Not possible", str(error)))
+        return problem(Problem(409, "not_possible", "Not possible", str(error), error.remedy))
     except UnreadableMessageError as error:
         remedy = "see its case; restore the inbox from its backup if the message is needed"
         return problem(Problem(500, "unreadable_message", "Unreadable message", str(error), remedy))

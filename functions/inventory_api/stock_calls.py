@@ -64,13 +64,13 @@ def _item(asked: Asked[Any], sku: Sku) -> Answer:
 
 @call("GET /v1/stock/<sku>/journal", READERS, query=("location", "cursor", "limit"))
 def get_item_journal(asked: Asked[Any]) -> Answer:
-    """List what made an item's balance at a location, newest first."""
+    """List what made an item's balance at a location, newest first; an entry without lines changed no number."""
     return _journal(asked, Sku(asked.path["sku"]))
 
 
 @call("GET /v1/journal", READERS, query=("sku", "location", "cursor", "limit"))
 def get_journal(asked: Asked[Any]) -> Answer:
-    """List what made an item's balance at a location, newest first."""
+    """List what made an item's balance at a location, newest first; an entry without lines changed no number."""
     return _journal(asked, Sku(asked.query.required("sku")))
 
 

@@ -280,7 +280,7 @@ def _said_plainly() -> Iterator[None]:
         detail = "others keep changing the transfer or its stock just now; nothing is done twice"
         raise RefusedError(Problem(503, "busy", "Busy", detail, "repeat the same request shortly")) from error
     except SamePersonError as error:
-        raise NotPossibleError(str(error)) from error
+        raise NotPossibleError(str(error), error.remedy) from error
     except WriteOffNotAllowedError as error:
         remedy = "have an approver close it; what has arrived can be received before"
         raise RefusedError(

@@ -9,6 +9,7 @@ import click
 
 from infra.cli.console import CommandError, Session, brief, command, fields, table
 from infra.cli.pages import more, pages
+from shared.domain.cases import RETRIED
 
 _ACTIONS = ("show", "retry", "map", "approve", "reject", "ignore", "assign", "comment", "escalate")
 _STATES = ("open", "resolved", "ignored")
@@ -194,8 +195,8 @@ def case(session: Session, /, case_id: str, action: str, **given: Any) -> None:
     lines = _case(done["case"])
     if "needs" in done:
         lines.append(f"noted; it still needs {done['needs']}")
-    if "replayed" in done:
-        lines.append(f"tried again: {done['replayed']}")
+    if done.get("replayed") or action == "retry":
+        lines.append(f"messages taken up again: {done['replayed']}")
     session.show(done, lines)
 
 
@@ -246,7 +247,8 @@ def _case(found: Mapping[str, Any]) -> list[str]:
     if "exposure" in found:
         head["at risk"] = _exposure(found["exposure"])
     facts = {f"  {name}": value for name, value in found.get("facts", {}).items()}
-    closing = {"resolution": found["resolution"]} if found.get("resolution") else {}
+    how = found.get("resolution")
+    closing = {"resolution": "what waited was taken up again" if how == RETRIED else how} if how else {}
     deeds = [f"{brief(d['at'])} {d['by']}: {d['action']}  {d['why']}" for d in found.get("deeds", ())]
     return [*fields(head | facts | closing), *deeds]
 

@@ -20,6 +20,8 @@ from infra.cli.console import CommandError
 TIMEOUT_S = 35.0
 """API Gateway gives up after 29 seconds."""
 
+TOKEN_VARIABLE = "ONECOUNT_TOKEN"  # noqa: S105 - the name of a variable, not a token
+
 
 @dataclass(frozen=True, slots=True)
 class Answer:
@@ -29,6 +31,10 @@ class Answer:
     body: bytes
 
 
+_REFUSED_TOKEN = (
+    f"see that the token in {TOKEN_VARIABLE} is of this target's issuer and has not run out; for the local runtime "
+    "unset it, or mint one with `onecount token`"
+)
 _BROKEN_OFF = "repeat the command: what was done stays done, and it goes on from there"
 
 Send: TypeAlias = "Callable[[str, str, Mapping[str, str], bytes | None], Answer]"
@@ -42,7 +48,8 @@ class ProblemError(CommandError):
         self.status = status
         self.problem = problem
         title, detail = problem.get("title") or f"HTTP {status}", problem.get("detail")
-        remedy = str(problem.get("remedy") or (_BROKEN_OFF if status >= 500 else ""))
+        ours = _BROKEN_OFF if status >= 500 else _REFUSED_TOKEN if status == 401 else ""
+        remedy = str(problem.get("remedy") or ours)
         details = [_short(line) for line in problem.get("lines") or ()]
         super().__init__(f"{title}: {detail}" if detail else str(title), remedy, details)
 

@@ -22,6 +22,15 @@ _QUANTITIES = (
 )
 _ON_LEAVES = ("on_hand", "quality_hold", "damaged")
 
+_NO_LINE: Mapping[str, Any] = {
+    "counter": "-",
+    "leaf": "-",
+    "quantity": 0,
+    "cause": "no line",
+    "event_key": "-",
+}
+"""Stands for an entry that changed no number; left out, its number would look like one that is missing."""
+
 
 @command("stock")
 @click.argument("sku")
@@ -139,7 +148,10 @@ def _confirmed(channel: Mapping[str, Any]) -> str | None:
 def journal(
     session: Session, sku: str, location: str, limit: int, cursor: str | None, everything: bool
 ) -> None:
-    """List every line that made a balance, newest first."""
+    """List every line that made a balance, newest first.
+
+    An entry without lines changed no number: a count that waits, or was decided.
+    """
     api = session.target.api
     entries, behind = pages(
         lambda size, at: api.get("journal", sku=sku, location=location, limit=size, cursor=at),
@@ -159,7 +171,7 @@ def journal(
             line["event_key"],
         )
         for e in entries
-        for line in e["lines"]
+        for line in e["lines"] or ({**_NO_LINE, "valid_at": e["posted_at"]},)
     ]
     headers = ("seq", "valid at", "posted at", "counter", "leaf", "quantity", "cause", "event")
     session.show(

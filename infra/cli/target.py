@@ -8,7 +8,7 @@ door                local runtime                    deployed stage
 ==================  ===============================  =====================================================
 addresses, names    ``.onecount/runtime.json``       outputs of ``Onecount-{stage}-Data`` and ``-Api``
 AWS clients         dummy credentials, loopback      the machine's AWS credentials and region
-token of the API    minted by the local issuer       the environment variable ``ONECOUNT_TOKEN``
+token of the API    ``ONECOUNT_TOKEN``, else minted  the environment variable ``ONECOUNT_TOKEN``
 ==================  ===============================  =====================================================
 """
 
@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, Protocol
 
 from infra.cli.console import CommandError
-from infra.cli.http_door import Api, Send, send
+from infra.cli.http_door import TOKEN_VARIABLE, Api, Send, send
 from shared.operations.fan_out import Lanes
 from shared.runtime.aws import ManagedSecrets
 from shared.runtime.queues import SqsLanes
@@ -38,7 +38,6 @@ if TYPE_CHECKING:
 
 LOCAL = "local"
 ROOT = Path(__file__).resolve().parents[2]
-TOKEN_VARIABLE = "ONECOUNT_TOKEN"  # noqa: S105 - the name of a variable, not a token
 
 _SUBJECT = "onecount-cli"
 _TOKEN_LIFETIME = timedelta(minutes=15)
@@ -146,7 +145,7 @@ def _local() -> Target:
         LOCAL,
         clients,
         info.outputs,
-        api=Api(info.api_url, lambda: mint(SCOPES, _SUBJECT), send),
+        api=Api(info.api_url, lambda: local_token(mint, SCOPES), send),
         webhooks_url=info.webhook_url.removesuffix("/{source}"),
         mint=mint,
     )
@@ -227,8 +226,17 @@ def _outputs(formation: Any, stack: str, stage: str) -> dict[str, str]:
     return {output["OutputKey"]: output["OutputValue"] for output in described.get("Outputs", [])}
 
 
+def local_token(mint: Mint, scopes: Sequence[str]) -> str:
+    """Return the token of the environment, so that a second person can be named; without one, mint our own."""
+    return _said_token() or mint(scopes, _SUBJECT)
+
+
+def _said_token() -> str:
+    return os.environ.get(TOKEN_VARIABLE, "").strip()
+
+
 def _token_of_environment() -> str:
-    token = os.environ.get(TOKEN_VARIABLE, "").strip()
+    token = _said_token()
     if not token:
         raise CommandError(
             f"the API of a deployed stage needs a token, and {TOKEN_VARIABLE} is not set",

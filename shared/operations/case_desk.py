@@ -77,7 +77,11 @@ class Handled:
 
 
 class NotPossibleError(ValueError):
-    """The action does not fit the case: says why, and what does."""
+    """The action does not fit the case: says why, and what does; ``remedy`` where more is to be said of that."""
+
+    def __init__(self, reason: str, remedy: str = "") -> None:
+        self.remedy = remedy
+        super().__init__(reason)
 
 
 REOPENED_ANEW = 5
@@ -336,7 +340,7 @@ class CaseDesk:
         try:
             return self._four_eyes.approve(case, actor, state, units)
         except SamePersonError as error:
-            raise NotPossibleError(str(error)) from error
+            raise NotPossibleError(str(error), error.remedy) from error
         except ApprovedMeanwhileError as error:
             raise NotPossibleError(
                 "somebody else decided at the same moment; look at the case again"

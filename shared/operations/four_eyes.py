@@ -17,7 +17,12 @@ from shared.store.registry import Registry
 
 
 class SamePersonError(ValueError):
-    """One person cannot be both pairs of eyes."""
+    """One person cannot be both pairs of eyes; ``remedy`` says how another person's are lent."""
+
+    remedy = (
+        "have another approver repeat it with a bearer token of their own, on the command line in ONECOUNT_TOKEN: "
+        "where it is deployed from your issuer, locally from `onecount token --scope approver --subject NAME`"
+    )
 
 
 class ApprovedMeanwhileError(Exception):

@@ -143,6 +143,8 @@ def test_above_the_four_eyes_amount_another_person_must_approve(two_sites: Aws) 
     own = act(name, "approve", scopes="approver operator", subject="ann")
     assert (own.status, own.body["type"]) == (409, "urn:onecount:problem:not_possible")
     assert "60 units" in own.body["detail"]
+    assert "ONECOUNT_TOKEN" in own.body["remedy"]
+    assert "onecount token --scope approver" in own.body["remedy"]
     assert act(name, "approve", scopes="approver", subject="ben").status == 200
 
 

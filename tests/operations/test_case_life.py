@@ -324,8 +324,9 @@ def test_an_approval_counts_for_what_was_seen_and_for_nothing_else() -> None:
 def test_who_requested_a_change_does_not_approve_it() -> None:
     house, case = careful(FourEyes(units=0))
     house.cases.amend(case, {"requested_by": "ann"}, NOON)
-    with pytest.raises(NotPossibleError, match="ann has requested it"):
+    with pytest.raises(NotPossibleError, match="ann has requested it") as refused:
         house.case_desk.approve_count(case, "ann", seen=100)
+    assert "ONECOUNT_TOKEN" in refused.value.remedy
     assert house.case_desk.approve_count(case, "ben", seen=100) is True
 
 

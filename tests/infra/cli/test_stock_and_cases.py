@@ -64,6 +64,17 @@ def test_the_journal_lists_every_line_with_its_event(bench: Bench) -> None:
     assert result.stdout.splitlines()[-1].split()[-1] == "wms/A"
 
 
+def test_an_entry_that_changes_no_number_is_listed_so_that_none_seems_to_be_missing(bench: Bench) -> None:
+    bare = {"posted_at": "2026-11-02T12:00:00Z", "lines": []}
+    entries = [{**bare, "seq": 2}, {**bare, "seq": 1}]
+    bench.http.answer("GET", "/api/v1/journal", 200, {"entries": entries, "cursor": None})
+
+    said = bench.run("journal", "A", "--location", "east").stdout.splitlines()
+
+    assert [line.split()[0] for line in said[-2:]] == ["2", "1"]
+    assert all("no line" in line for line in said[-2:])
+
+
 def test_the_journal_is_read_page_by_page_up_to_the_limit(bench: Bench) -> None:
     entry = {"seq": 0, "posted_at": "2026-11-02T12:00:00Z", "lines": []}
     bench.http.answer(
@@ -135,6 +146,16 @@ def test_a_transfer_that_its_origin_lacks_the_stock_for_is_told_line_by_line(ben
     assert "  A at east: asked 9, may have 3" in result.stderr
 
 
+def test_a_token_that_is_refused_says_where_it_came_from(bench: Bench) -> None:
+    bench.http.answer("GET", "/api/v1/dead-letters", 401, {"message": "Unauthorized"})
+
+    result = bench.run("dead-letters")
+
+    assert result.exit_code == 1
+    assert "error: Unauthorized" in result.stderr
+    assert "ONECOUNT_TOKEN" in result.stderr
+
+
 def test_an_answer_that_is_no_json_is_an_error_too(bench: Bench) -> None:
     bench.http.answer("GET", "/api/v1/dead-letters", 502, b"<html>Bad Gateway</html>")
 
@@ -152,11 +173,30 @@ def test_a_case_is_mapped_and_an_action_gets_what_it_needs_and_nothing_else(benc
     result = bench.run("case", case, "map", "--sku", "A")
 
     assert result.exit_code == 0
-    assert "tried again: 2" in result.stdout
+    assert "messages taken up again: 2" in result.stdout
     assert json.loads(bench.http.asked[-1].body) == {"sku": "A"}
     assert bench.run("case", case, "map").exit_code == 2
     assert bench.run("case", case, "ignore").exit_code == 2
     assert bench.run("case", case, "retry", "--sku", "A").exit_code == 2
+
+
+def test_approving_what_no_message_waits_for_speaks_of_none(bench: Bench) -> None:
+    case = bench.unknown_code("erp", "sku", "X 1")
+    said = {"case": bench.json("case", case), "replayed": 0}
+    bench.http.answer("POST", f"/api/v1/cases/{case}/approve", 200, said)
+
+    assert "again" not in bench.run("case", case, "approve").stdout
+
+
+def test_a_case_whose_messages_went_on_says_so_and_not_that_somebody_retried(bench: Bench) -> None:
+    case = bench.unknown_code("erp", "sku", "X 1")
+    closed = {**bench.json("case", case), "status": "resolved", "resolution": "retried"}
+    bench.http.answer("POST", f"/api/v1/cases/{case}/approve", 200, {"case": closed, "replayed": 1})
+
+    said = bench.run("case", case, "approve").stdout
+
+    assert "what waited was taken up again" in said
+    assert "retried" not in said
 
 
 def test_a_case_is_assigned_and_commented_with_what_each_needs(bench: Bench) -> None:

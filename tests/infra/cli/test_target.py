@@ -6,7 +6,7 @@ import io
 import json
 import socket
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
@@ -17,8 +17,8 @@ from botocore.stub import Stubber
 from moto import mock_aws
 
 from infra.cli.console import CommandError
-from infra.cli.http_door import Api, ProblemError, send
-from infra.cli.target import TOKEN_VARIABLE, deployed
+from infra.cli.http_door import TOKEN_VARIABLE, Api, ProblemError, send
+from infra.cli.target import deployed, local_token
 from shared.domain.stock import ChannelId, Sku
 from shared.operations.fresh_look import queue_fresh_look
 
@@ -126,6 +126,19 @@ def test_the_api_of_a_deployed_stage_wants_a_token_from_the_environment(
 
     with pytest.raises(CommandError, match=TOKEN_VARIABLE):
         deployed("dev", clients).api.get("cases")
+
+
+def test_locally_the_token_of_the_environment_goes_before_one_of_its_own_minting(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def mint(scopes: Sequence[str], subject: str) -> str:
+        return f"{subject} may {' '.join(scopes)}"
+
+    monkeypatch.setenv(TOKEN_VARIABLE, " anns \n")
+    assert local_token(mint, ["admin"]) == "anns"
+
+    monkeypatch.setenv(TOKEN_VARIABLE, "")
+    assert local_token(mint, ["admin"]) == "onecount-cli may admin"
 
 
 @pytest.fixture
