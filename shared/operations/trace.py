@@ -240,7 +240,7 @@ class Tracer:
             ] or [Step(Stage.UNDONE, "ledger", back.at, "nothing moved")]
         for key, _ in keys:
             steps += self._statements(key, fact)
-            if fact.posted_at is not None:
+            if fact.posted_at is not None and fact.available.get(key) != 0:
                 steps += self._pushes(key, fact.posted_at, notes)
         cases = [
             *self._cases.find_many(_own_cases(fact)),

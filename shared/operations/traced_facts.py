@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import cast
 
@@ -12,6 +12,7 @@ from shared.domain.events import DemandEffect, instant, parse_instant
 from shared.domain.ledger import Cause, Line
 from shared.domain.reservation import OrderLine
 from shared.domain.stock import (
+    AVAILABLE_SIGN,
     Counter,
     EventKey,
     LocationId,
@@ -49,6 +50,8 @@ class TracedFact:
     transfer: str = ""
     """The transfer that it names."""
     undoings: tuple[Undoing, ...] = ()
+    available: Mapping[StockKey, Quantity] = field(default_factory=dict)
+    """By how much it changed what is available, where that is known: what changed nothing is carried by no push."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,6 +98,7 @@ class TracedFacts:
             ),
             dict(named).get("transfer", ""),
             undoings,
+            {at: _freed(lines) for at, lines in did.items()},
         )
 
     def _did(self, key: EventKey, item: Item) -> dict[StockKey, Sequence[Line]]:
@@ -128,10 +132,13 @@ class TracedFacts:
             return replace(posted, message=stored.message.id, notes=notes)
         at = None if event.at is None else parse_instant(event.at)
         posted_at = None
+        did = _Did(tuple((key, _asked(event.what, event.quantity)) for key in event.stock_keys))
         if event.order_line is not None and event.stock_keys:
             line = self._orders.lines({event.order_line: event.stock_keys[0]})[event.order_line]
             brought = line.brought.get(event.key)
             posted_at = None if brought is None else brought.posted_at
+            if at is not None and event.key in line.applied:
+                did = _did_to(line, event.key, at, did)
         item = self._table.get(event_key(event.key)) if event.outcome == "undone" else None
         undoings = () if item is None else tuple(self._undoings(event.key, item))
         return TracedFact(
@@ -141,9 +148,10 @@ class TracedFacts:
             stored.message.source,
             at,
             posted_at,
-            tuple((key, _asked(event.what, event.quantity)) for key in event.stock_keys),
+            did.says,
             () if event.outcome == "posted" else tuple(map(_undone, undoings)) or (said,),
             undoings=undoings,
+            available=did.available,
         )
 
     def of_line(self, line: OrderLine) -> Iterator[TracedFact]:
@@ -164,6 +172,8 @@ class TracedFacts:
         for at, what, document, said in rows:
             brought = line.brought.get(said.event_key)
             place = LocationId(said.location) if said.location else line.place.location
+            asked = _Did(((StockKey(line.stock_key.sku, place), _asked(what, said.quantity)),))
+            did = _did_to(line, said.event_key, at, asked)
             yield TracedFact(
                 f"order {line.order}, line {line.line}: {what} {said.quantity} ({document or 'no document id'})",
                 said.event_key,
@@ -171,12 +181,63 @@ class TracedFacts:
                 line.channel or "",
                 at,
                 None if brought is None else brought.posted_at,
-                ((StockKey(line.stock_key.sku, place), _asked(what, said.quantity)),),
+                did.says,
+                available=did.available,
             )
         for said in sorted(line.shipments.values(), key=lambda one: one.at):
             fact = self.posted(said.event_key)
             if fact is not None:
-                yield replace(fact, about=f"order {line.order}, line {line.line}: shipped {said.quantity}")
+                about = f"order {line.order}, line {line.line}: shipped {said.quantity}"
+                yield replace(fact, about=about, available=_beside(line, said.event_key, fact.available))
+
+
+@dataclass(frozen=True, slots=True)
+class _Did:
+    """What a document of an order did to each stock key, in words and, where that is known, to what is available."""
+
+    says: tuple[tuple[StockKey, str], ...]
+    available: Mapping[StockKey, Quantity] = field(default_factory=dict)
+
+
+def _held_by(line: OrderLine, event: EventKey) -> dict[StockKey, Quantity]:
+    """Return by how much an event changed what a line holds, and where."""
+    changes = defaultdict[StockKey, Quantity](int)
+    for held in line.history:
+        if held.event_key == event:
+            changes[StockKey(line.stock_key.sku, held.location)] += held.quantity
+    return {key: units for key, units in changes.items() if units}
+
+
+def _did_to(line: OrderLine, event: EventKey, at: datetime, asked: _Did) -> _Did:
+    """Return what a document changed of what a line holds, which may be less than it asked.
+
+    Of a kit, whose components hold the units, what it asked; as of one of several documents of one instant, whose
+    changes are one.
+    """
+    documents = (line.versions, line.cancellations, line.shipments)
+    at_once = {one.event_key for kind in documents for one in kind.values() if one.at == at}
+    if line.kit or at_once - {event}:
+        return asked
+    changes = _held_by(line, event)
+    if changes:
+        says = tuple((key, f"{units:+d}") for key, units in changes.items())
+        return _Did(says, {key: -units for key, units in changes.items()})
+    held = sum(one.quantity for one in line.history if one.at <= at)
+    nothing = f"nothing moved: the line held {held} then"
+    return _Did(tuple((key, nothing) for key, _ in asked.says), {key: 0 for key, _ in asked.says})
+
+
+def _beside(
+    line: OrderLine, event: EventKey, available: Mapping[StockKey, Quantity]
+) -> dict[StockKey, Quantity]:
+    """Return what a shipment changed of what is available, beside what its order line held for it."""
+    released = _held_by(line, event)
+    return {key: units - released.get(key, 0) for key, units in available.items()}
+
+
+def _freed(lines: Sequence[Line]) -> Quantity:
+    """Return by how much journal lines change what is available."""
+    return sum(AVAILABLE_SIGN[line.slot.counter] * line.quantity for line in lines)
 
 
 _ASKS_LESS = frozenset({DemandEffect.CANCELLED, DemandEffect.FULFILLED})

@@ -30,7 +30,7 @@ from tests.operations.house import (
     shipment,
 )
 from tests.operations.scripted_channel import ScriptedChannel
-from tests.operations.tracing import pushed, stages, told, tracer
+from tests.operations.tracing import posted, pushed, stages, told, tracer
 
 
 def test_a_receipt_is_followed_from_the_shelf_to_the_shop_with_the_time_of_each_handoff() -> None:
@@ -146,6 +146,49 @@ def test_a_transfer_is_followed_by_its_id_and_what_was_ordered_comes_before_its_
         ("cancelled 20 (release)", "TEA@east: -20"),
     ]
     assert tracer(house).order(f"transfer/{asked.id}").chains == chains
+
+
+def test_what_closes_a_transfer_that_has_left_released_nothing_and_was_followed_by_no_push() -> None:
+    house, channel = House(), ScriptedChannel(levels={TEA: 0})
+    house.list_on(SHOP, "TEA")
+    house.post(movement("R", -60, 30))
+    house.settle()
+    pushed(house, channel)
+    asked = house.transfers.request("ann", "r", EAST, LocationId("west"), [(TEA, 20)], "west runs out", None)
+    house.transfers.approve(asked.id, "ben", "a")
+    house.settle()
+    pushed(house, channel)
+    house.clock.advance(minutes=1)
+    house.transfers.ship(asked.id, "cat", "s")
+    house.clock.advance(minutes=1)
+    house.transfers.close(asked.id, "ben", "c", "the lorry burnt", accept_loss=True, may_write_off=True)
+    house.post(movement("R2", 3, 5))
+    house.settle()
+    pushed(house, channel)
+
+    ordered, released, left = tracer(house).order(asked.id).chains
+
+    assert ordered.steps[-1].says == "took 10"
+    assert released.about.endswith("cancelled 20 (release)")
+    assert posted(released) == ["TEA@east: nothing moved: the line held 0 then"]
+    assert {step.stage for chain in (released, left) for step in chain.steps}.isdisjoint(
+        {Stage.PUSHING, Stage.CONFIRMED}
+    )
+    assert (released.notes, left.notes) == ((), ())
+
+
+def test_a_cancellation_beyond_what_is_left_says_what_it_released() -> None:
+    house = House()
+    house.clock.advance(minutes=3)
+    house.post(movement("R", -60, 10))
+    house.post(demand("ordered", 0, 6, "1001"))
+    house.post(shipment("shipped", 1, 4, "1001"))
+    house.post(cancelled("cancelled", 2, 6, "1001"))
+
+    [_, release, _] = tracer(house).order("1001").chains
+
+    assert release.about.endswith("cancelled 6 (cancel)")
+    assert posted(release) == ["TEA@east: -2"]
 
 
 def test_an_item_shows_its_newest_postings_and_says_that_there_are_more() -> None:
