@@ -12,6 +12,8 @@ younger than the authority's         compared again by the sweep: what explains 
 latency
 of a total whose source tells of     compared no more, until it states a total again; an open case closes
 bins or lots alone since a day
+of a source that is declared no      compared no more; an open case closes with the next sweep
+more
 any other                            a case, with its likely causes
 ===================================  =====================================================================
 
@@ -46,6 +48,8 @@ DEFAULT_TOLERANCE = Tolerance(percent_hundredths=50, units=0)
 """Half a per cent of what the ledger says."""
 
 GONE_OVER = "it has told of bins or lots alone since, for more than a day: its last total is compared no more"
+
+UNDECLARED = "its source is no longer declared, so what it said is compared no more"
 
 LATE = timedelta(seconds=60)
 """How far back a posting may reach as a matter of course: what was said within it will soon be said again."""
@@ -227,6 +231,18 @@ class Reconciler:
             else:
                 self._damper.fold(_case(found, self._clock()), keys[seen])
         return kept
+
+    def settle_undeclared(self) -> int:
+        """Close the cases of sources that are declared no more, of which nothing is compared any more; return how many."""
+        if not self._undeclared(self._registry.network()):
+            return 0
+        gone = self._undeclared(self._registry.network(fresh=True))
+        return sum(self._cases.close(name, UNDECLARED, self._clock()) for name in gone)
+
+    def _undeclared(self, network: Network) -> list[str]:
+        declared = {case_id(CaseKind.DRIFT, source) for source in network.sources}
+        names = self._cases.names_open_of(CaseKind.DRIFT)
+        return [name for name in names if ":".join(name.split(":")[:2]) not in declared]
 
     def settle_loops(self) -> int:
         """Close the cases of stock keys that nobody corrects back and forth any more; return how many."""

@@ -105,6 +105,7 @@ class Sweep:
             "escalated_cases": lambda _: self._alerts.escalate(),
             "digests": lambda _: self._alerts.digest(),
             "loops_at_rest": lambda _: self._reconciler.settle_loops(),
+            "drift_of_undeclared_sources": lambda _: self._reconciler.settle_undeclared(),
             "totals_known_again": lambda _: self._unbinned.settle(),
             "dead_letters": lambda _: self._desk.file(),
         }

@@ -385,6 +385,14 @@ class Cases:
                 if (case := _case(item)).status is CaseStatus.OPEN:
                     yield case
 
+    def names_open_of(self, kind: CaseKind, limit: int = 10_000) -> Iterator[str]:
+        """Yield the ids of the open cases of a kind; read through an index that may lag, and no case itself."""
+        prefix = f"{case_key(kind).pk}:"
+        for number in range(SHARDS):
+            for key in self._table.query_index("by_status", f"{CaseStatus.OPEN}#{number}", limit=limit):
+                if key.pk.startswith(prefix):
+                    yield f"{kind}:{key.pk.removeprefix(prefix)}"
+
     def oldest_open(self, limit: int) -> tuple[tuple[Case, ...], bool]:
         """Return about the ``limit`` oldest open cases, and whether these are all; the index read may lag behind."""
         return self._some_open(limit, newest=False)

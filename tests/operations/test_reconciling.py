@@ -10,7 +10,7 @@ from shared.domain.cases import Case, CaseStatus
 from shared.domain.drift import Observation
 from shared.domain.network import Location, Source
 from shared.domain.stock import Sku, SourceId, StockKey
-from shared.operations.reconcile import drift_case
+from shared.operations.reconcile import UNDECLARED, drift_case
 from shared.store.registry import Network
 from tests.operations.deliveries import body, deliver
 from tests.operations.house import EAST, ERP, KEY, NOON, TEA, WMS, House, at, cancelled, demand, movement
@@ -60,6 +60,27 @@ def test_the_case_follows_the_numbers_and_closes_when_they_agree(house: House) -
 
     says(house, 1000, 7)
     house.settle()
+    assert the_case(house) is None
+
+
+def test_the_case_of_a_source_that_is_declared_no_more_closes_and_says_so(house: House) -> None:
+    says(house, 900, 5)
+    house.settle()
+    kept = the_case(house)
+    assert kept is not None
+    house.sweep.run()
+    assert house.cases.get(kept.id).status is CaseStatus.OPEN
+    house.registry.undeclare(Network({ERP: house.registry.network().sources[ERP]}, {}, {}))
+    house.clock.advance(minutes=1)
+
+    assert house.sweep.run()["drift_of_undeclared_sources"] == 1
+
+    gone = house.cases.get(kept.id)
+    assert (gone.status, gone.resolution) == (CaseStatus.RESOLVED, UNDECLARED)
+    house.post(movement("more", 6, 1))
+    house.settle()
+    house.sweep.run()
+    assert house.cases.get(kept.id).occurrences == gone.occurrences
     assert the_case(house) is None
 
 
