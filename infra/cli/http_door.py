@@ -48,8 +48,7 @@ class ProblemError(CommandError):
         self.status = status
         self.problem = problem
         title, detail = problem.get("title") or f"HTTP {status}", problem.get("detail")
-        ours = _BROKEN_OFF if status >= 500 else _REFUSED_TOKEN if status == 401 else ""
-        remedy = str(problem.get("remedy") or ours)
+        remedy = str(problem.get("remedy") or (_BROKEN_OFF if status >= 500 else ""))
         details = [_short(line) for line in problem.get("lines") or ()]
         super().__init__(f"{title}: {detail}" if detail else str(title), remedy, details)
 
@@ -116,11 +115,11 @@ class Api:
         if body is not None:
             headers["Content-Type"] = "application/json"
         url = "/".join([self._base, "v1", *(quote(part, safe="") for part in path)]) + query
-        return answered(self._send(method, url, headers, body))
+        return answered(self._send(method, url, headers, body), {401: _REFUSED_TOKEN})
 
 
-def answered(answer: Answer) -> dict[str, Any]:
-    """Return an answer's JSON object.
+def answered(answer: Answer, remedies: Mapping[int, str] | None = None) -> dict[str, Any]:
+    """Return an answer's JSON object; ``remedies`` are, by status, what is known better here than there.
 
     Raises
     ------
@@ -140,7 +139,9 @@ def answered(answer: Answer) -> dict[str, Any]:
         }
         raise ProblemError(answer.status, said)
     if answer.status >= 300:
-        raise ProblemError(answer.status, {"title": said.get("message"), **said})
+        known = (remedies or {}).get(answer.status)
+        better = {} if known is None else {"remedy": known}
+        raise ProblemError(answer.status, {"title": said.get("message"), **said, **better})
     return said
 
 

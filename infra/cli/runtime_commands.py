@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -10,6 +11,7 @@ import click
 
 from infra.cli.console import CommandError, Session, command, fields, table
 from infra.cli.network_commands import checked
+from infra.cli.target import ROOT
 
 if TYPE_CHECKING:
     from infra.local.runtime_info import RuntimeInfo
@@ -42,6 +44,7 @@ def up(session: Session, network: Path | None, remove: bool) -> None:
 
 
 def _addresses(info: RuntimeInfo, network: Path) -> list[str]:
+    onecount = shlex.quote(str(ROOT / ".venv" / "bin" / "onecount"))
     return [
         *fields(
             {
@@ -53,8 +56,8 @@ def _addresses(info: RuntimeInfo, network: Path) -> list[str]:
         ),
         "",
         "try:",
-        f'  curl -H "Authorization: Bearer $(.venv/bin/onecount token --scope viewer)" "{info.api_url}/v1/cases"',
-        f"  .venv/bin/onecount apply {network}",
+        f'  curl -H "Authorization: Bearer $({onecount} token --scope viewer)" "{info.api_url}/v1/cases"',
+        f"  {onecount} apply {shlex.quote(str(network))}",
     ]
 
 

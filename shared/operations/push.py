@@ -543,7 +543,7 @@ class Pusher:
     def _refused(self, key: StockKey, outcome: Refused, state: ListingState) -> None:
         facts: dict[str, Fact] = {"channel": self._channel.id, "code": outcome.code}
         title = f"{self._channel.id} refuses the quantity of {key.sku} at {key.location}: {outcome.reason}"
-        self._file(CaseKind.PUSH_REFUSED, key, title, outcome.remedy, facts)
+        self._file(CaseKind.PUSH_REFUSED, key, title, f"{outcome.remedy}; then retry this case", facts)
         self._listings.trouble(self._channel.id, key)
         self._listings.settle(self._channel.id, {key: state})
 

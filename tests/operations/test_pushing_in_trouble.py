@@ -79,6 +79,8 @@ def test_a_listing_that_the_channel_does_not_track_is_a_case() -> None:
     shop = Shop(shown=None)
     shop.work()
     assert shop.house.open_cases() == ["push_refused"]
+    [case] = shop.house.cases.list(CaseStatus.OPEN)
+    assert case.remedy.endswith("; then retry this case")
     shop.channel.levels[TEA] = 0
     shop.house.post(movement("r", 1, 5))
     shop.work()

@@ -147,7 +147,9 @@ def test_a_transfer_that_its_origin_lacks_the_stock_for_is_told_line_by_line(ben
 
 
 def test_a_token_that_is_refused_says_where_it_came_from(bench: Bench) -> None:
-    bench.http.answer("GET", "/api/v1/dead-letters", 401, {"message": "Unauthorized"})
+    bench.http.answer(
+        "GET", "/api/v1/dead-letters", 401, {"title": "Unauthorized", "remedy": "send a header"}
+    )
 
     result = bench.run("dead-letters")
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from infra.cli.target import ROOT
 from tests.infra.cli.arrange import NETWORK, Bench
 
 
@@ -22,6 +23,13 @@ def test_the_hint_names_the_file_that_was_deployed(bench: Bench) -> None:
 
     assert f"onecount apply {mine}\n" in bench.run("up", "--network", mine).stdout
     assert bench.json("up", "--network", mine)["network"] == mine
+
+
+def test_the_hint_can_be_pasted_in_any_folder(bench: Bench) -> None:
+    said = bench.run("up").stdout
+
+    assert f"  {ROOT}/.venv/bin/onecount apply " in said
+    assert f"$({ROOT}/.venv/bin/onecount token --scope viewer)" in said
 
 
 def test_a_file_with_mistakes_is_refused_before_anything_is_deployed(bench: Bench) -> None:
