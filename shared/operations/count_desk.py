@@ -103,7 +103,7 @@ def show_all(
     """Do so for every count that a posting made wait, or settled, ``but`` one.
 
     Without a posting, because it was made by somebody who may have been cut short behind it, for every count of the
-    stock key that has such a case; and only then are the cases of decided ones closed.
+    stock key that waits or has such a case; and only then are the cases of decided ones closed.
     """
     if posting is not None:
         for count in (*posting.settled, *(count.mark.event_key for count in posting.began_to_wait)):
@@ -117,6 +117,8 @@ def show_all(
     ]
     for _, count in here:
         show(key, count, poster, cases, now)
+    for one in poster.waiting(key):
+        show(key, one.mark.event_key, poster, cases, now, is_repeated=True)
     for case, count in here:
         if count != but and poster.is_known(decision_key(count)):
             cases.close(case, "the count was decided", now)

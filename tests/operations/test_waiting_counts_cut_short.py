@@ -186,3 +186,26 @@ def test_a_decision_cut_short_is_told_to_the_end_although_another_that_goes_on_w
         house.case_desk.approve_count(newest, "ann", seen=100)
 
     assert house.open_cases() == []
+
+
+def test_a_version_that_waits_again_after_a_rejection_that_was_cut_short_has_a_case_again() -> None:
+    """Seed 4294 of the simulation: whoever came back to the rejection looked at open cases, not at what waits."""
+    house = House(careful(approve_beyond=LIMIT))
+    tell(house, moved("receipt", "R1", 0, 90), counted("C1", 5, 60, version="1"))
+    tell(house, counted("C1", 5, 5, version="2"))
+    newest = case_of(house, CaseKind.COUNT_APPROVAL)
+
+    def crash(_n: int, _actions: Sequence[Action]) -> None:
+        raise Crash
+
+    house.stock.faults = Interruption(after=crash)
+    with pytest.raises(Crash):
+        house.case_desk.reject_count(newest, "typing error", "ann")
+    house.stock.faults = None
+    house.case_desk.reject_count(newest, "typing error", "ann")
+
+    case = house.cases.get(case_of(house, CaseKind.COUNT_APPROVAL))
+    assert (case.facts["quantity"], case.facts["known"]) == (60, 90)
+    assert case.id != newest
+    assert house.on_hand() == 90
+    house.assert_exact()
