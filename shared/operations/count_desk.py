@@ -43,14 +43,20 @@ LOOKS = 10
 def tell(results: Iterable[Result], poster: Poster, cases: Cases, now: datetime) -> None:
     """File and close the cases that posting came to; telling it again changes nothing."""
     for result in results:
-        is_repeated = result.outcome is Outcome.DUPLICATE
-        for note in result.notes:
-            if note.kind in (NoteKind.WAITS, NoteKind.SETTLED):
-                show(note.key, note.count, poster, cases, now, is_repeated=is_repeated)
-            elif note.kind is NoteKind.DISPUTED and is_repeated:
-                cases.file_once(_disputed(note, now))  # it may have been decided since
-            elif note.kind is NoteKind.DISPUTED:
-                cases.file(_disputed(note, now))
+        tell_notes(result.notes, poster, cases, now, is_repeated=result.outcome is Outcome.DUPLICATE)
+
+
+def tell_notes(
+    notes: Iterable[Note], poster: Poster, cases: Cases, now: datetime, *, is_repeated: bool
+) -> None:
+    """Do so for what was noted with one event, now or when it was posted by somebody who may have been cut short."""
+    for note in notes:
+        if note.kind in (NoteKind.WAITS, NoteKind.SETTLED):
+            show(note.key, note.count, poster, cases, now, is_repeated=is_repeated)
+        elif note.kind is NoteKind.DISPUTED and is_repeated:
+            cases.file_once(_disputed(note, now))  # it may have been decided since
+        elif note.kind is NoteKind.DISPUTED:
+            cases.file(_disputed(note, now))
 
 
 def show(

@@ -348,7 +348,7 @@ class Poster:
     def notes_about(self, event: EventKey) -> list[Note]:
         """Return what was noted with an event, or a decision, when it was posted."""
         item = self._table.get(event_key(event))
-        return [] if item is None else _notes(item)
+        return [] if item is None else notes_in(item)
 
     def foresee(self, key: StockKey, network: Network, decision: Decision) -> Posting:
         """Say what a decision about a count would write now, and write nothing.
@@ -467,7 +467,8 @@ def _rows(notes: Iterable[Note]) -> list[Value]:
     return [[note.kind, note.count, note.key.sku, note.key.location, dict(note.facts)] for note in notes]
 
 
-def _notes(item: Item) -> list[Note]:
+def notes_in(item: Item) -> list[Note]:
+    """Return what was noted with an event that is in the ledger."""
     return [
         Note(NoteKind(kind), EventKey(count), StockKey(Sku(sku), LocationId(location)), facts)
         for kind, count, sku, location, facts in cast("list[list[Any]]", item.get("notes", []))
@@ -513,7 +514,7 @@ def _known_events(refused: WriteRefusedError) -> dict[EventKey, tuple[str, list[
     return {
         EventKey(refusal.action.key.pk.removeprefix("EVENT#")): (
             cast(str, refusal.found["effect"]),
-            _notes(refusal.found),
+            notes_in(refusal.found),
         )
         for refusal in refused.refusals
         if refusal.found is not None and refusal.action.key.pk.startswith("EVENT#")

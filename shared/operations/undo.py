@@ -33,8 +33,8 @@ from shared.domain.ledger import Cause, CountDocument, Line, Slot
 from shared.domain.messages import Message
 from shared.domain.network import Source
 from shared.domain.stock import Counter, EventKey, Quantity, Sku, StockKey
-from shared.operations.count_desk import show_all, tell
-from shared.operations.facts import Fact, Outcome, stock_keys
+from shared.operations.count_desk import show_all, tell, tell_notes
+from shared.operations.facts import Fact, Note, Outcome, stock_keys
 from shared.operations.footprint import (
     OURS,
     UNDOES,
@@ -47,7 +47,7 @@ from shared.operations.footprint import (
     undo_keys,
 )
 from shared.operations.fulfilments import moved_kind
-from shared.operations.post import Poster, count_rules
+from shared.operations.post import Poster, count_rules, notes_in
 from shared.operations.resolve import our_order, why_not_posted
 from shared.sources.contract import Fault, Report
 from shared.store.cases import Cases
@@ -106,6 +106,8 @@ class _Steps:
 
     movements: list[Fact] = field(default_factory=list)
     retractions: dict[StockKey, list[Retraction]] = field(default_factory=dict)
+    noted: list[Note] = field(default_factory=list)
+    """What was noted with events that are undone already: whoever undid them may have been cut short before saying it."""
 
     def of(self, key: StockKey) -> list[Movement | Retraction]:
         here = [
@@ -195,6 +197,9 @@ class Undoer:
                 continue
             if all(event_key(name) in undone for name in ours[key].values()):
                 done.already += 1
+                steps.noted += [
+                    note for name in ours[key].values() for note in notes_in(undone[event_key(name)])
+                ]
                 continue
             event, lines = events[key], lines_of(self._ledger, key, item)
             if isinstance(event, Count):
@@ -262,6 +267,7 @@ class Undoer:
     def _carry_out(
         self, steps: _Steps, actor: str, reason: str, message: Message, network: Network, done: Undone
     ) -> None:
+        tell_notes(steps.noted, self._poster, self._cases, self._clock(), is_repeated=True)
         results = self._poster.post(steps.movements, network) if steps.movements else []
         tell(results, self._poster, self._cases, self._clock())
         for result in results:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import replace
 
 import pytest
@@ -16,6 +17,7 @@ from shared.store.table import Action, UnknownOutcomeError
 from tests.domain import oracle
 from tests.operations.house import EAST, KEY, Crash, House, Interruption, at
 from tests.operations.open_cases import case_of
+from tests.operations.test_undoing import undo
 from tests.operations.waiting_counts import LIMIT, careful, counted, hasty_clocks, moved, tell
 
 
@@ -208,4 +210,32 @@ def test_a_version_that_waits_again_after_a_rejection_that_was_cut_short_has_a_c
     assert (case.facts["quantity"], case.facts["known"]) == (60, 90)
     assert case.id != newest
     assert house.on_hand() == 90
+    house.assert_exact()
+
+
+@pytest.mark.parametrize("closed", [0, 1, 2])
+def test_an_undo_that_was_cut_short_closes_every_case_that_it_settled_when_it_is_repeated(
+    closed: int,
+) -> None:
+    """Seed 1887 of the simulation: what had been undone was passed over, with what nobody had been told of yet."""
+    house = House(careful(approve_beyond=LIMIT))
+    house.clock.now = at(120)
+    tell(house, moved("receipt", "R0", -10, 10))
+    message = house.store(*moved("receipt", "R1", 0, 100))
+    house.applier.apply(message)
+    tell(house, counted("C1", 5, 10), counted("C2", 6, 10))
+    assert house.open_cases().count(CaseKind.COUNT_APPROVAL) == 2
+
+    def crash(number: int, _actions: Sequence[Action]) -> None:
+        if number == closed:
+            raise Crash
+
+    house.cases_table.faults = Interruption(before=crash)
+    with suppress(Crash):
+        undo(house, message)
+    house.cases_table.faults = None
+    undo(house, message)
+
+    assert CaseKind.COUNT_APPROVAL not in house.open_cases()
+    assert house.on_hand() == 10
     house.assert_exact()
