@@ -11,10 +11,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, cast
 
 from shared.operations.receive import Receiver
-from shared.runtime.aws import (
-    ManagedSecrets,
-    S3Archive,
-)
+from shared.runtime.aws import ManagedSecrets, S3Archive
 from shared.runtime.settings import Settings
 from shared.store.cases import Cases
 from shared.store.dynamodb import DynamoTable, client_config
