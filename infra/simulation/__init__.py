@@ -14,10 +14,12 @@ fails again, and its workload can be shortened until only what matters is left.
 ``house``        the real operations, wired as in ``shared/runtime/wiring`` over these
 ``workload``     what the outside world does, drawn from the seed
 ``world``        plays it as senders, shoppers, callers and operators do; ``wire`` is how they write
+``transfers``    transfers in some histories, drawn apart; ``transfer_world`` plays them
 ``oracle``       what must come of it, known without the ledger
 ``auditor``      compares the two at every commit
 ``claims``       the same for reservations and what is set aside: all or none, and for whom
 ``counts``       the same for counts that wait: which may, what an approver sees, whether a decision fits
+``transfer_audit``  the same for transfers: a document shows what the ledger has of it; ``transfer_inspection`` at the end
 ``verdicts``     the invariants by number
 ``inspection``   compares everything once all is quiet
 ``history``      one seed from its first delivery to its verdict

@@ -18,6 +18,7 @@ from infra.simulation.network import network
 from infra.simulation.oracle import Counted, LineName, Moved, Oracle, SlotName, line_of, promised
 from infra.simulation.scheduler import Scheduler
 from infra.simulation.tables import Change
+from infra.simulation.transfer_audit import TransferAuditor
 from infra.simulation.verdicts import Invariant, Violation
 from shared.channels.contract import Offer
 from shared.domain.network import Channel
@@ -49,6 +50,7 @@ class Auditor:
         self.oracle = oracle
         self.counts = CountAuditor(oracle)
         self.claims = ClaimAuditor(oracle)
+        self.transfers = TransferAuditor(oracle)
         self.skus = skus
         self._channels = tuple(network().channels.values())
         self._scheduler = scheduler
@@ -77,6 +79,7 @@ class Auditor:
         touched: set[StockKey] = set()
         changed: list[SlotName] = []
         counted: set[SlotName] = set()
+        self.transfers.foretell(changes)
         for change in changes:
             if change.key.pk.startswith("EVENT#"):
                 changed += self._event(change)
@@ -111,6 +114,7 @@ class Auditor:
                 touched.update(self._line(change))
         self._sums(touched, balances, promises)
         self.claims.check(changes)
+        self.transfers.check(changes, self.claims.set_aside)
         for key in promises:
             known = (self._scheduler.us, sum(self._parts[key].values()), self.claims.set_aside[key])
             self.promised[key].append(known)
@@ -151,6 +155,8 @@ class Auditor:
         if fact is None:
             raise Violation(Invariant.ONCE, f"event {key} names message {message}, which never said it")
         slots = self.oracle.post(fact)
+        if isinstance(fact, Moved):
+            self.transfers.moved(fact)
         self.say(f"posted {_said(fact)}")
         return slots
 
@@ -161,6 +167,8 @@ class Auditor:
         applied = cast("Mapping[str, object]", item["applied"])
         if name[0].startswith("reservation/"):
             self.claims.learn(name, stock_key, item)
+        elif name[0].startswith("transfer/"):
+            self.transfers.learn(name, stock_key, item)
         for key in applied:
             if key not in self.oracle.demands:
                 raise Violation(

@@ -24,8 +24,9 @@ from infra.simulation.network import EAST, MARKET, SHOP, SKUS, WMS, count_rules,
 from infra.simulation.oracle import Oracle
 from infra.simulation.scheduler import Scheduler
 from infra.simulation.tables import Change
+from infra.simulation.transfers import with_transfers
 from infra.simulation.verdicts import Invariant, Violation
-from infra.simulation.workload import ReportLine, Step, Webhook, Workload, workload
+from infra.simulation.workload import ReportLine, Step, Transfer, Webhook, Workload, workload
 from infra.simulation.world import World
 from shared.domain.stock import ChannelId, StockKey
 from shared.operations.reserve import MOST_LINES
@@ -81,6 +82,7 @@ class History:
             strict=strict,
             explains=self._random.random() < EXPLAINED,
             most_lines=self._random.choice((1, 2, MOST_LINES)),
+            has_transfers=any(isinstance(step, Transfer) for step in drawn.steps),
         )
         self.world.open(self.house, self.auditor)
         self._listen()
@@ -243,7 +245,8 @@ def play(
 
 def drawn(seed: int) -> Workload:
     """Return the whole workload of a seed."""
-    return workload(Random(f"{seed}/workload"))  # noqa: S311 - replayed by seed, guards nothing
+    usual = workload(Random(f"{seed}/workload"))  # noqa: S311 - replayed by seed, guards nothing
+    return with_transfers(Random(f"{seed}/ways"), usual)  # noqa: S311 - likewise
 
 
 def shortest(seed: int, fails: Callable[[Workload], Verdict], budget: int = 300) -> tuple[Workload, Verdict]:

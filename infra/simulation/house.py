@@ -51,6 +51,7 @@ from shared.operations.order_watch import OrderWatch
 from shared.operations.post import Poster, PostingContendedError
 from shared.operations.promises import Promises
 from shared.operations.push import Pusher
+from shared.operations.rebuild import Rebuilder
 from shared.operations.receive import Receiver
 from shared.operations.reconcile import Reconciler
 from shared.operations.record import Recorder
@@ -58,6 +59,8 @@ from shared.operations.reserve import ReservationBusyError, Reserver
 from shared.operations.set_aside import SetAside
 from shared.operations.stock_view import StockView
 from shared.operations.sweep import Sweep, SweepError
+from shared.operations.transfer_watch import TransferWatch
+from shared.operations.transfers import TransferDesk
 from shared.operations.unbinned_stock import UnbinnedWatch
 from shared.operations.undo import Undoer
 from shared.operations.verify import Verifier
@@ -147,7 +150,8 @@ class House:
     """Everything that runs, over fresh tables; ``channels`` are built by whoever knows the outside world.
 
     ``strict`` is what is declared about counts; ``explains`` says whether the causes of a drift are looked for
-    too; ``most_lines`` is how many lines of a reservation one transaction takes.
+    too; ``most_lines`` is how many lines of a reservation one transaction takes; without ``has_transfers`` nobody
+    looks after any, for looking costs and finds nothing.
     """
 
     def __init__(
@@ -159,11 +163,13 @@ class House:
         strict: Strictness,
         explains: bool,
         most_lines: int,
+        has_transfers: bool,
     ) -> None:
         self.scheduler = scheduler
         self.chaos = chaos
         self._explains = explains
         self._most_lines = most_lines
+        self._has_transfers = has_transfers
         self.stock = self._table("stock", "dirty", "by_location", "order_lines", "observed", "expiring")
         self.inbox_table = self._table("inbox", "pending")
         self.cases_table = self._table("cases", "by_status")
@@ -251,7 +257,10 @@ class House:
             self.cases, self.inbox, self.registry, self.sweep, self.lanes, self.count_desk, clock
         )
         self.undoer = Undoer(stock, self.registry, poster, self.cases, clock)
+        self.transfers = TransferDesk(stock, self.registry, poster, clock, pause)
+        self.transfer_watch = TransferWatch(stock, self.registry, self.cases, self.transfers, clock)
         self.verifier = Verifier(self.stock)
+        self.rebuilder = Rebuilder(self.stock, clock, pause)
 
     # ---- transports ---------------------------------------------------------------------------------------------
 
@@ -379,12 +388,14 @@ class House:
             self.scheduler.actor = None
 
     def expire_once(self) -> None:
-        """Give back the reservations whose time is over, as the schedule does each minute."""
+        """Give back the reservations whose time is over and look after orders and transfers, as the schedule does each minute."""
         self.scheduler.actor = Actor("expire_reservations", self.scheduler.seconds + 58)
         try:
             self.reserver.expire_due()
             self.reserver.gather_idle()
             self.order_watch.run()
+            if self._has_transfers:
+                self.transfer_watch.run()
         except (Crash, TableError, ReservationBusyError):
             self.chaos.strike("expiry cut short")
         finally:

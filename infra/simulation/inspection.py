@@ -12,6 +12,7 @@ from infra.simulation.auditor import Auditor
 from infra.simulation.house import House
 from infra.simulation.network import SHOPFRONT
 from infra.simulation.oracle import SlotName, promised
+from infra.simulation.transfer_inspection import inspect_transfers
 from infra.simulation.verdicts import Invariant, Violation
 from shared.domain.cases import CaseKind, CaseStatus
 from shared.domain.stock import WHOLE, ChannelId, Counter, Quantity, StockKey
@@ -27,6 +28,8 @@ def inspect(house: House, auditor: Auditor, random: Random) -> None:
     """Raise the first violation that is left when nothing moves any more."""
     for check in (_messages, _history, _decisions, _verified, _reservations, _unconfirmed):
         check(house, auditor)
+    if auditor.transfers.documents:
+        inspect_transfers(house, auditor)
     _history_as_read(house, auditor, random)
     for channel, key, shown, must in wrong_listings(house, auditor):
         raise Violation(

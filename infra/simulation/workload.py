@@ -148,6 +148,36 @@ class Level:
 
 
 @dataclass(frozen=True, slots=True)
+class TransferCall:
+    """Something that is said of a transfer ``after`` so many seconds, at each of ``times`` under the same name.
+
+    Without ``lines`` all is meant that can be; ``ago`` is how many seconds before it happened, where that is said. What
+    begins with ``tell`` a system says in a message; ``misname`` is a message that names a transfer which there is none of.
+    """
+
+    after: float
+    action: str
+    name: str
+    times: tuple[float, ...]
+    lines: tuple[tuple[Sku, Quantity], ...] = ()
+    ago: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Transfer:
+    """Somebody requests a transfer under a key, at each of ``asked``; what becomes of it are ``calls``."""
+
+    at: float
+    key: str
+    origin: LocationId
+    destination: LocationId
+    lines: tuple[tuple[Sku, Quantity], ...]
+    lead_time_h: int | None
+    asked: tuple[float, ...]
+    calls: tuple[TransferCall, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Operator:
     """An operator maps codes, retries cases, redrives dead letters, or replays old messages."""
 
@@ -157,7 +187,17 @@ class Operator:
 
 
 Step = (
-    Webhook | Nonsense | Snapshot | Sale | Reservation | SettingAside | Meddling | Outage | Level | Operator
+    Webhook
+    | Nonsense
+    | Snapshot
+    | Sale
+    | Reservation
+    | SettingAside
+    | Meddling
+    | Outage
+    | Level
+    | Transfer
+    | Operator
 )
 
 

@@ -40,6 +40,7 @@ from infra.simulation.network import (
 )
 from infra.simulation.oracle import Counted, Demanded, Moved
 from infra.simulation.scheduler import Scheduler
+from infra.simulation.transfer_world import TransferPeople
 from infra.simulation.verdicts import Invariant, Violation
 from infra.simulation.wire import (
     Order,
@@ -63,6 +64,7 @@ from infra.simulation.workload import (
     SettingAside,
     Snapshot,
     Step,
+    Transfer,
     Webhook,
 )
 from shared.channels.contract import FetchedOrder
@@ -114,6 +116,7 @@ class World:
         """Meet the house, once it is built."""
         self.house = house
         self.auditor = auditor
+        self._transfer_people = TransferPeople(self)
 
     def channels(self, registry: Registry, auditor: Auditor, reads_back: bool) -> dict[Any, ChannelModel]:
         """Build the channels' models, and map what the shop calls its items."""
@@ -156,6 +159,8 @@ class World:
                 self._outage(step)
             case Level():
                 self._level(step)
+            case Transfer():
+                self._transfer_people.play(step)
             case Operator():
                 self._act("operator", 28, lambda: self._operate(step))
 
@@ -183,6 +188,12 @@ class World:
             self.scheduler.actor = name
             self.scheduler.sleep(min(300.0, 0.5 * 2**attempt))
             self.scheduler.actor = None
+
+    def call(self, function: str, times: Sequence[float], job: Callable[[], object]) -> None:
+        """Let callers make the same call at each of some times from now, each until it came to its end."""
+        self.duplicates += len(times) - 1
+        for delay in times:
+            self.scheduler.after(delay, lambda: self._until_done(function, 28, job, 5))
 
     # ---- webhooks -----------------------------------------------------------------------------------------------
 
@@ -221,10 +232,14 @@ class World:
             document = f"{step.document}/{number}"
             return Counted(key, at, here, counter, line.quantity, step.version, document)
         legs = legs_of(step.type, here, line.quantity, extra)
-        if any(MOVEMENTS[leg.stock_key.location] != step.source for leg in legs):
+        is_sent = step.type == "transfer_ship"  # who ships also says what is on its way elsewhere
+        own = [leg for leg in legs if not (is_sent and leg.counter is Counter.IN_TRANSIT)]
+        if any(MOVEMENTS[leg.stock_key.location] != step.source for leg in own):
             return None
         order_line = (extra["order"], extra["order_line"]) if "order" in extra else None
-        shipped = line.quantity if step.type == "shipment" and order_line else 0
+        if "transfer" in extra:
+            order_line = (f"transfer/{extra['transfer']}", sku)
+        shipped = line.quantity if step.type in ("shipment", "transfer_ship") and order_line else 0
         return Moved(key, at, legs, order_line, shipped)
 
     def _nonsense(self, step: Nonsense) -> None:
@@ -460,9 +475,7 @@ class World:
             except (ReservationNotFoundError, ReservationBusyError):
                 return
 
-        self.duplicates += len(step.asked) - 1
-        for delay in step.asked:
-            self.scheduler.after(delay, lambda: self._until_done("inventory_api", 28, ask, 5))
+        self.call("inventory_api", step.asked, ask)
         for delay in step.released_after:
             self.scheduler.after(delay, lambda: self._until_done("inventory_api", 28, release, 5))
         if step.shipped_after is not None:

@@ -20,13 +20,23 @@ from shared.domain import fold as folding
 from shared.domain import journal_draft, ledger
 from shared.domain.availability import Standing, promise
 from shared.domain.count_decisions import Decision
-from shared.domain.events import Count
+from shared.domain.events import Count, Movement, MovementKind
 from shared.domain.messages import Message
 from shared.domain.network import Source
 from shared.domain.reservation import OrderLine
-from shared.domain.stock import EventKey, Quantity, StockKey
+from shared.domain.stock import Counter, EventKey, Quantity, StockKey
 from shared.operations import allotments as hot
-from shared.operations import count_desk, fan_out, placing, post, record, reserve, resolve, undo
+from shared.operations import (
+    count_desk,
+    fan_out,
+    placing,
+    post,
+    record,
+    reserve,
+    resolve,
+    transfer_lines,
+    undo,
+)
 from shared.operations import push as pushing
 from shared.operations.apply_message import MessageApplier
 from shared.operations.facts import NoteKind
@@ -371,6 +381,35 @@ def released_twice() -> list[Replacement]:
     return [(reserve, "line_put", put), (reserve, "as_read", lambda *_: ())]
 
 
+# ---- transfers ----------------------------------------------------------------------------------------------------
+
+
+def transfer_judged_only_when_asked() -> list[Replacement]:
+    """What two people receive at once is not judged again in the transaction that moves it."""
+    return [(transfer_lines, "_refused", lambda *_: {})]
+
+
+def shipment_that_a_count_absorbed_not_in_transit() -> list[Replacement]:
+    """A shipment that is older than the newest count puts nothing in transit."""
+    original = folding.fold
+
+    def fold(state: Any, events: Sequence[Any], decision: Decision | None = None) -> Any:
+        counted = {slot: clock.last_count for slot, clock in state.clocks.items() if clock.last_count}
+        newest = max((mark.as_of for mark in counted.values()), default=None)
+
+        def is_absorbed(event: Any, leg: Any) -> bool:
+            return leg.counter is Counter.IN_TRANSIT and newest is not None and event.occurred_at < newest
+
+        def kept(event: Any) -> Any:
+            if not isinstance(event, Movement) or event.kind is not MovementKind.TRANSFER_SHIP:
+                return event
+            return replace(event, legs=tuple(leg for leg in event.legs if not is_absorbed(event, leg)))
+
+        return original(state, [kept(event) for event in events], decision)
+
+    return [(post, "fold", fold)]
+
+
 # ---- pushing ------------------------------------------------------------------------------------------------------
 
 
@@ -513,6 +552,8 @@ PLANTED: dict[str, Callable[[], list[Replacement]]] = {
         given_back_to_everybody,
         kit_for_one,
         released_twice,
+        transfer_judged_only_when_asked,
+        shipment_that_a_count_absorbed_not_in_transit,
         skipped_while_in_flight,
         number_read_before_slot,
         unknown_taken_for_not_written,

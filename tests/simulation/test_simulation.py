@@ -31,6 +31,8 @@ LIKELY = {
     "approved_blindly": 5,
     "case_left_behind": 5,
     "given_back_to_everybody": 17,
+    "transfer_judged_only_when_asked": 7,
+    "shipment_that_a_count_absorbed_not_in_transit": 238,
 }
 """Seeds that have caught the bugs which few seeds meet; tried first, since any seed that catches one will do."""
 
