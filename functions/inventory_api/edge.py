@@ -28,7 +28,7 @@ from functions.inventory_api.requests import (
 from shared.operations.case_desk import NotPossibleError
 from shared.operations.message_view import MessageView
 from shared.operations.reservation_desk import NotYoursError, ReservationDesk
-from shared.operations.reserve import (
+from shared.operations.reservations import (
     IdempotencyConflictError,
     InsufficientStockError,
     InvalidReservationError,

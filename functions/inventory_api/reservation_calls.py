@@ -24,7 +24,7 @@ from functions.inventory_api.requests import (
     idempotency_key,
 )
 from shared.domain.stock import ChannelId, LocationId, Sku, StockKey
-from shared.operations.reserve import InsufficientStockError, Wanted
+from shared.operations.reservations import InsufficientStockError, Wanted
 from shared.runtime.http import Answer, answer
 from shared.runtime.metrics import publish_refused
 

@@ -15,7 +15,7 @@ from shared.domain.items import Component
 from shared.domain.rules import Rules
 from shared.domain.stock import Counter, Leaf, Quantity
 from shared.operations.message_view import EventOutcome, MessageEvents
-from shared.operations.reserve import Reservation
+from shared.operations.reservations import Reservation
 from shared.operations.stock_view import ChannelStock, ItemStock, LocationStock
 from shared.store.ledger_items import JournalEntry
 

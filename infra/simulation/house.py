@@ -55,7 +55,8 @@ from shared.operations.rebuild import Rebuilder
 from shared.operations.receive import Receiver
 from shared.operations.reconcile import Reconciler
 from shared.operations.record import Recorder
-from shared.operations.reserve import ReservationBusyError, Reserver
+from shared.operations.reservations import ReservationBusyError
+from shared.operations.reserve import Reserver
 from shared.operations.set_aside import SetAside
 from shared.operations.stock_view import StockView
 from shared.operations.sweep import Sweep, SweepError

@@ -77,7 +77,7 @@ from shared.operations.case_desk import NotPossibleError, UnseenError
 from shared.operations.count_desk import DECIDED_HERE
 from shared.operations.ingest import Drop
 from shared.operations.post import PostingContendedError
-from shared.operations.reserve import (
+from shared.operations.reservations import (
     InsufficientStockError,
     ReservationBusyError,
     ReservationNotFoundError,

@@ -24,7 +24,8 @@ from shared.domain.events import instant
 from shared.domain.ledger import Cause, Posting, Why
 from shared.domain.stock import EventKey, LocationId, Quantity, Sku, StockKey
 from shared.operations.facts import Note, NoteKind, Outcome, Result
-from shared.operations.post import Poster, decision_key, waiting_note
+from shared.operations.post import Poster, decision_key
+from shared.operations.posting_notes import waiting_note
 from shared.operations.unbinned_stock import UnbinnedWatch
 from shared.store.cases import Cases
 from shared.store.layout import event_key

@@ -20,34 +20,33 @@ from __future__ import annotations
 import logging
 import random
 import time
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
-from typing import Any, cast
+from typing import cast
 
 from shared.domain.count_decisions import Decision, Retraction
 from shared.domain.events import Count, Demand, Movement, instant
 from shared.domain.fold import fold
 from shared.domain.ledger import NO_RULES, Posting, Rules, Waiting
-from shared.domain.stock import WHOLE, EventKey, Leaf, LocationId, Quantity, Sku, StockKey
-from shared.domain.stock import Counter as StockCounter
+from shared.domain.stock import EventKey, Leaf, LocationId, Quantity, StockKey
 from shared.operations.allotments import Allotments
 from shared.operations.facts import (
     Fact,
     Note,
-    NoteKind,
     Outcome,
     Result,
     compare,
-    order_line_of,
     stock_keys,
 )
 from shared.operations.order_lines import plan_lines
+from shared.operations.posting_notes import notes_in, notes_of, rows_of
 from shared.operations.transfer_lines import plan_transfers
 from shared.operations.transfer_names import Misnamed, find_misnamed
+from shared.operations.units_of_work import busiest, chains, distinct, groups, halves
 from shared.store.layout import event_key
 from shared.store.lease import Leases
 from shared.store.ledger import Ledger
@@ -60,7 +59,6 @@ from shared.store.table import (
     MAX_ACTIONS,
     Absent,
     Action,
-    Item,
     Put,
     Table,
     TableError,
@@ -71,8 +69,6 @@ from shared.store.table import (
     WriteRefusedError,
 )
 from shared.store.transfers import Transfers
-
-__all__ = ["ATTEMPTS", "Fact", "Outcome", "Poster", "PostingContendedError", "Result"]
 
 log = logging.getLogger(__name__)
 
@@ -145,13 +141,13 @@ class Poster:
         PostingContendedError
             When some could not be posted now; those that could are in it.
         """
-        results, distinct = _distinct(facts)
-        chains = _chains(distinct)
-        if self._lanes > 1 and len(chains) > 1:
-            with ThreadPoolExecutor(min(self._lanes, len(chains))) as lanes:
-                done = list(lanes.map(lambda chain: self._post_each(chain, network), chains))
+        results, fresh = distinct(facts)
+        chained = chains(fresh)
+        if self._lanes > 1 and len(chained) > 1:
+            with ThreadPoolExecutor(min(self._lanes, len(chained))) as lanes:
+                done = list(lanes.map(lambda chain: self._post_each(chain, network), chained))
         else:
-            done = [self._post_each(chain, network) for chain in chains]
+            done = [self._post_each(chain, network) for chain in chained]
         results += [result for posted, _ in done for result in posted]
         contended = [fact for _, left in done for fact in left]
         if contended:
@@ -208,7 +204,7 @@ class Poster:
                     continue
                 log.info("posting_overtaken", extra={"attempt": attempt + 1})
                 if not leased:
-                    leased = lease.enter_context(self._leases.on(_busiest(remaining)))
+                    leased = lease.enter_context(self._leases.on(busiest(remaining)))
                 elif attempt > 1:
                     self._back_off(attempt)
             except UnknownOutcomeError:
@@ -217,7 +213,7 @@ class Poster:
             except WriteConflictError:
                 log.info("posting_met_another", extra={"attempt": attempt + 1})
                 if not leased:
-                    leased = lease.enter_context(self._leases.on(_busiest(remaining)))
+                    leased = lease.enter_context(self._leases.on(busiest(remaining)))
                 self._back_off(attempt)
             except ThrottledError:
                 self._back_off(attempt)
@@ -225,22 +221,15 @@ class Poster:
                 return results + [plan.result(fact) for fact in remaining]
             if not remaining:
                 return results
-            if attempt == ATTEMPTS // 2 and len(_groups(remaining)) > 1:
+            if attempt == ATTEMPTS // 2 and len(groups(remaining)) > 1:
                 return results + self._post_halves(remaining, network)
         raise PostingContendedError(remaining, results)
 
     def _post_halves(self, facts: Sequence[Fact], network: Network, overfull: str = "") -> list[Result]:
         """Post a unit that is too large, or that one busy stock key keeps spoiling, as two."""
-        groups = _groups(facts)
         if len(facts) == 1:
             return [_too_large(facts[0], overfull)]
-        if len(groups) > 1:
-            middle = len(groups) // 2
-            halves = [[f for g in groups[:middle] for f in g], [f for g in groups[middle:] for f in g]]
-        else:
-            middle = max(1, len(facts) // 2)
-            halves = [list(facts[:middle]), list(facts[middle:])]
-        results, contended = self._post_each(filter(None, halves), network)
+        results, contended = self._post_each(halves(facts), network)
         if contended:
             raise PostingContendedError(contended, results)
         return results
@@ -383,7 +372,7 @@ def _with_entry(record: Put, posting: Posting) -> Put:
     named: list[Value] = [[posting.key.sku, posting.key.location, posting.expected_seq]]
     told: dict[str, Value] = {"entries": named}
     if notes := notes_of(posting):
-        told["notes"] = _rows(notes)
+        told["notes"] = rows_of(notes)
     return replace(record, attributes={**record.attributes, **told})
 
 
@@ -403,49 +392,6 @@ def count_rules(network: Network, location: LocationId) -> Rules:
     return Rules(place.approve_beyond, skews, place.undecided_within, coarsest)
 
 
-def waiting_note(key: StockKey, count: Waiting) -> Note:
-    """Return what an operator must hear of a count that waits."""
-    leaf = "" if count.slot.leaf == WHOLE else f" on {count.slot.leaf}"
-    facts: dict[str, str | int] = {
-        "why": count.why,
-        "slot": f"{count.slot.counter}{leaf}",
-        "quantity": count.quantity,
-        "as_of": instant(count.said[1]),
-        "since": instant(count.said[0]),
-        "known": count.known,
-        "lowest": count.outcomes[0],
-        "highest": count.outcomes[1],
-    }
-    return Note(NoteKind.WAITS, count.mark.event_key, key, facts)
-
-
-def notes_of(posting: Posting) -> list[Note]:
-    """Return what an operator must hear of a posting."""
-    key = posting.key
-    notes = [waiting_note(key, count) for count in posting.began_to_wait]
-    notes += [Note(NoteKind.SETTLED, count, key) for count in posting.settled]
-    for dispute in posting.disputes:
-        one, other = sorted([(dispute.event_key, dispute.quantity), (dispute.other, dispute.other_quantity)])
-        facts: dict[str, str | int] = {
-            "one": one[0],
-            "one_says": one[1],
-            "other": other[0],
-            "other_says": other[1],
-        }
-        notes.append(Note(NoteKind.DISPUTED, one[0], key, facts))
-    return notes + [
-        Note(NoteKind.PART_CORRECTED, count.mark.event_key, key, {"units": count.variance})
-        for count in (posting.counts if posting.expected_seq else ())
-        if count.variance and count.slot.leaf != WHOLE and count.slot.counter is StockCounter.ON_HAND
-    ]
-
-
-def _busiest(facts: Iterable[Fact]) -> StockKey:
-    """Return the stock key that most of some facts concern: where posters meet, as a rule."""
-    keys = Counter(key for fact in facts for key in stock_keys(fact.event))
-    return max(sorted(keys), key=lambda key: keys[key], default=StockKey(Sku(""), LocationId("")))
-
-
 def _event_put(fact: Fact, entries: Sequence[Value], notes: Sequence[Note], now: datetime) -> Put:
     """Write an event's own item: what it did, where it came from, and in which journal entries it stands."""
     event = fact.event
@@ -459,31 +405,8 @@ def _event_put(fact: Fact, entries: Sequence[Value], notes: Sequence[Note], now:
         "entries": entries,
     }
     if notes:
-        written["notes"] = _rows(notes)
+        written["notes"] = rows_of(notes)
     return Put(event_key(event.key), written, (Absent(),))
-
-
-def _rows(notes: Iterable[Note]) -> list[Value]:
-    return [[note.kind, note.count, note.key.sku, note.key.location, dict(note.facts)] for note in notes]
-
-
-def notes_in(item: Item) -> list[Note]:
-    """Return what was noted with an event that is in the ledger."""
-    return [
-        Note(NoteKind(kind), EventKey(count), StockKey(Sku(sku), LocationId(location)), facts)
-        for kind, count, sku, location, facts in cast("list[list[Any]]", item.get("notes", []))
-    ]
-
-
-def _distinct(facts: Sequence[Fact]) -> tuple[list[Result], list[Fact]]:
-    """Split off facts whose key stands earlier in the same batch."""
-    first: dict[EventKey, Fact] = {}
-    results = []
-    for fact in facts:
-        known = first.setdefault(fact.event.key, fact)
-        if known is not fact:
-            results.append(compare(fact, known.effect, uncertain=False))
-    return results, list(first.values())
 
 
 _OF_A_FULL_LINE = "report it under a document of its own that names another order or transfer, or none; what is in the ledger stands"
@@ -519,47 +442,3 @@ def _known_events(refused: WriteRefusedError) -> dict[EventKey, tuple[str, list[
         for refusal in refused.refusals
         if refusal.found is not None and refusal.action.key.pk.startswith("EVENT#")
     }
-
-
-def _groups(facts: Iterable[Fact]) -> list[list[Fact]]:
-    """Part facts into groups that share no stock key and no order line."""
-    parent: dict[object, object] = {}
-
-    def root(node: object) -> object:
-        while parent.setdefault(node, node) != node:
-            node = parent[node]
-        return node
-
-    anchors: list[tuple[Fact, object]] = []
-    for fact in facts:
-        nodes: list[object] = [*stock_keys(fact.event)]
-        name = order_line_of(fact.event)
-        if name is not None:
-            nodes.append(name)
-        nodes = nodes or [fact.event.key]
-        for other in nodes[1:]:
-            parent[root(other)] = root(nodes[0])
-        anchors.append((fact, nodes[0]))
-    groups: dict[object, list[Fact]] = {}
-    for fact, anchor in anchors:
-        groups.setdefault(root(anchor), []).append(fact)
-    return list(groups.values())
-
-
-def _chains(facts: Sequence[Fact]) -> list[list[list[Fact]]]:
-    """Pack groups into units of work that will fit one transaction each, as a rule; those of one group are a chain."""
-    chains: list[list[list[Fact]]] = []
-    room = 0
-    for group in _groups(facts):
-        weights = [3 if isinstance(fact.event, Count) else 1 for fact in group]
-        weight = sum(weights) + 4
-        if weight <= room:
-            chains[-1][0] += group
-            room -= weight
-        elif weight <= MAX_ACTIONS:
-            chains.append([list(group)])
-            room = MAX_ACTIONS - weight
-        else:
-            chains.append([group[start : start + 90] for start in range(0, len(group), 90)])
-            room = 0
-    return chains

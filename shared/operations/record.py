@@ -23,10 +23,10 @@ from shared.domain.stock import WHOLE, Counter, Quantity, StockKey
 from shared.operations.adjustments import adjustment_case, parted
 from shared.operations.count_desk import tell as tell_of_counts
 from shared.operations.damping import Damper
-from shared.operations.facts import Fact, correction_of, stock_keys
+from shared.operations.facts import Fact, Outcome, Result, correction_of, stock_keys
 from shared.operations.kit_stock import kit_stock_case, kit_stock_cases
 from shared.operations.measure import Unmeasured
-from shared.operations.post import Outcome, Poster, Result
+from shared.operations.post import Poster
 from shared.operations.resolve import Resolution, observation_of, resolve, tally
 from shared.operations.transfer_names import tell_misnamed
 from shared.operations.unbinned_stock import UnbinnedWatch

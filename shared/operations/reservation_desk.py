@@ -15,7 +15,8 @@ from collections.abc import Sequence
 from datetime import timedelta
 
 from shared.domain.stock import ChannelId
-from shared.operations.reserve import InsufficientStockError, Reservation, Reserver, UnknownItemError, Wanted
+from shared.operations.reservations import InsufficientStockError, Reservation, UnknownItemError, Wanted
+from shared.operations.reserve import Reserver
 from shared.operations.stock_view import StockView
 from shared.store.layout import order_key
 from shared.store.table import Table

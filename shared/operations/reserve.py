@@ -62,7 +62,6 @@ from shared.operations.reservations import (
     ReservationNotFoundError,
     ReservationStatus,
     Shortfall,
-    UnknownItemError,
     Wanted,
 )
 from shared.store.layout import SHARDS, order_key
@@ -87,20 +86,6 @@ from shared.store.table import (
     WriteConflictError,
     WriteRefusedError,
 )
-
-__all__ = [
-    "IdempotencyConflictError",
-    "InsufficientStockError",
-    "InvalidReservationError",
-    "Reservation",
-    "ReservationBusyError",
-    "ReservationNotFoundError",
-    "ReservationStatus",
-    "Reserver",
-    "Shortfall",
-    "UnknownItemError",
-    "Wanted",
-]
 
 log = logging.getLogger(__name__)
 

@@ -47,7 +47,8 @@ from shared.operations.footprint import (
     undo_keys,
 )
 from shared.operations.fulfilments import moved_kind
-from shared.operations.post import Poster, count_rules, notes_in
+from shared.operations.post import Poster, count_rules
+from shared.operations.posting_notes import notes_in
 from shared.operations.resolve import our_order, why_not_posted
 from shared.sources.contract import Fault, Report
 from shared.store.cases import Cases

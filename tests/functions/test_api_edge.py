@@ -12,7 +12,7 @@ import pytest
 from shared.domain.events import Count, Leg, Movement, MovementKind, Origin, effect_hash
 from shared.domain.network import Listing
 from shared.domain.stock import ChannelId, EventKey, MessageId, Sku
-from shared.operations.post import Fact
+from shared.operations.facts import Fact
 from shared.store.registry import Network
 from tests.functions.calls import api
 from tests.functions.conftest import EAST, WMS, Aws

@@ -19,7 +19,7 @@ from functions.inventory_api.edge import CALLS
 from functions.inventory_api.handler import handle
 from shared.domain.events import Leg, Movement, MovementKind, Origin, effect_hash
 from shared.domain.stock import EventKey, MessageId, Sku
-from shared.operations.post import Fact
+from shared.operations.facts import Fact
 from tests.functions.conftest import EAST, WMS, Aws
 
 ANSWERS = {200, 201, 400, 403, 404, 409, 422}

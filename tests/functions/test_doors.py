@@ -24,8 +24,8 @@ from shared.domain.items import Code, Reference
 from shared.domain.listing import ListingState
 from shared.domain.network import Listing
 from shared.domain.stock import ChannelId, Counter, EventKey, MessageId, Sku, StockKey
+from shared.operations.facts import Fact
 from shared.operations.ingest import CHUNK
-from shared.operations.post import Fact
 from shared.store.listings import Listings
 from shared.store.registry import Network
 from tests.functions.calls import api, queue_record, webhook

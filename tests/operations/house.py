@@ -50,11 +50,12 @@ from shared.operations.damping import Damper
 from shared.operations.dead_letters import DeadLetter, DeadLetterDesk
 from shared.operations.drift_sweep import DriftSweep
 from shared.operations.explain import Explainer
+from shared.operations.facts import Fact, Result
 from shared.operations.fan_out import FanOut, Hint, Lane, change_of
 from shared.operations.ingest import FileIngester
 from shared.operations.manual_desk import ManualDesk
 from shared.operations.order_watch import OrderWatch
-from shared.operations.post import Fact, Poster, Result
+from shared.operations.post import Poster
 from shared.operations.promises import Promises
 from shared.operations.push import Later, Pusher
 from shared.operations.receive import Receiver

@@ -17,7 +17,7 @@ from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, initial
 
 from shared.domain.stock import Counter, MessageId
 from shared.operations.post import PostingContendedError
-from shared.operations.reserve import InsufficientStockError, Wanted
+from shared.operations.reservations import InsufficientStockError, Wanted
 from shared.store.table import Action, UnknownOutcomeError, WriteConflictError
 from tests.operations.deliveries import body
 from tests.operations.house import KEY, SHOP, TEA, Crash, House, Interruption, at, cancelled, demand

@@ -7,7 +7,7 @@ from datetime import timedelta
 import pytest
 
 from shared.domain.stock import StockKey
-from shared.operations.reserve import (
+from shared.operations.reservations import (
     IdempotencyConflictError,
     InsufficientStockError,
     Reservation,

@@ -17,8 +17,8 @@ from shared.domain.item_changes import Declaration, InvalidItemError, changed
 from shared.domain.items import Change, Component, Item
 from shared.domain.network import Channel
 from shared.domain.stock import ChannelId, Sku, StockKey
-from shared.operations.post import Fact
-from shared.operations.reserve import InsufficientStockError, Wanted
+from shared.operations.facts import Fact
+from shared.operations.reservations import InsufficientStockError, Wanted
 from shared.store.items import ItemChangedError
 from shared.store.orders import Orders
 from tests.operations.house import (

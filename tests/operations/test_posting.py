@@ -11,7 +11,8 @@ import pytest
 
 from shared.domain.events import Event, Leg, Movement, MovementKind, effect_hash
 from shared.domain.stock import Counter, EventKey, LocationId, Sku, StockKey
-from shared.operations.post import Fact, Outcome, Poster, PostingContendedError, Result
+from shared.operations.facts import Fact, Outcome, Result
+from shared.operations.post import Poster, PostingContendedError
 from shared.store.layout import balance_key
 from shared.store.table import Action, UnknownOutcomeError, WriteConflictError
 from tests.operations.house import (

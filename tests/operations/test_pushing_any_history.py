@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from shared.channels.contract import Offer
-from shared.operations.reserve import InsufficientStockError, Wanted
+from shared.operations.reservations import InsufficientStockError, Wanted
 from shared.store.table import Action
 from tests.operations.house import KEY, SHOP, TEA, Crash, Interruption, count, movement
 from tests.operations.shop import Shop

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from shared.domain.network import Channel
 from shared.domain.stock import ChannelId, LocationId, Sku, StockKey
-from shared.operations.reserve import (
+from shared.operations.reservations import (
     IdempotencyConflictError,
     InsufficientStockError,
     InvalidReservationError,

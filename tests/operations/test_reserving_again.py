@@ -9,7 +9,7 @@ import pytest
 
 from shared.domain.network import Channel
 from shared.domain.stock import ChannelId, Sku, StockKey
-from shared.operations.reserve import (
+from shared.operations.reservations import (
     InsufficientStockError,
     Reservation,
     ReservationBusyError,

@@ -9,7 +9,7 @@ import pytest
 from shared.domain.network import Tolerance
 from shared.domain.stock import ChannelId, EventKey, LocationId, MessageId, Sku
 from shared.domain.trace import Stage
-from shared.operations.reserve import Wanted
+from shared.operations.reservations import Wanted
 from shared.operations.stock_view import UnknownSkuError
 from shared.operations.trace import MOST_CHAINS, NothingToTraceError
 from shared.sources.manual import ManualEntry

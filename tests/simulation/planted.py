@@ -39,9 +39,10 @@ from shared.operations import (
 )
 from shared.operations import push as pushing
 from shared.operations.apply_message import MessageApplier
-from shared.operations.facts import NoteKind
-from shared.operations.post import Fact, Poster
+from shared.operations.facts import Fact, NoteKind
+from shared.operations.post import Poster
 from shared.operations.push import Pusher
+from shared.operations.reservations import InsufficientStockError
 from shared.operations.reserve import Reserver
 from shared.sources import shopify_orders
 from shared.sources.reading import Fields
@@ -350,7 +351,7 @@ def long_reservation_confirmed_by_halves() -> list[Replacement]:
     original = Reserver._take_chunk
 
     def take_chunk(self: Reserver, *what: Any) -> None:
-        with suppress(reserve.InsufficientStockError):
+        with suppress(InsufficientStockError):
             original(self, *what)
 
     return [(Reserver, "_take_chunk", take_chunk)]

@@ -25,8 +25,9 @@ from shared.domain.cases import Case, CaseKind, CaseStatus
 from shared.domain.events import Count, Origin, effect_hash
 from shared.domain.rules import Rules
 from shared.domain.stock import EventKey, LocationId, MessageId, Sku, SourceId, StockKey
+from shared.operations.facts import Fact
 from shared.operations.fan_out import Hint, Lane
-from shared.operations.post import Fact, Poster
+from shared.operations.post import Poster
 from shared.operations.stock_view import StockView
 from shared.store.cases import Cases
 from shared.store.layout import INDEXES
