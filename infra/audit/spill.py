@@ -14,13 +14,13 @@ from shared.domain.sku_codes import Shards
 SEPARATOR = "\x1f"
 """Between the cells of a kept row; a cell that holds it is not printable, and is set aside before."""
 
-_HELD_ROWS = 60_000
-_BYTES_IN_SHARD = 1 << 20
-_MOST_SHARDS = 128
+_HELD_ROWS = 16_000
+_BYTES_IN_SHARD = 96 << 10
+_MOST_SHARDS = 512
 
 
 def shards_for(total_bytes: int) -> Shards:
-    """Choose how many shards files of so many bytes together need, for some megabytes in memory at a time."""
+    """Choose how many shards files of so many bytes together need, for a few megabytes in memory at a time."""
     return Shards(max(1, min(_MOST_SHARDS, total_bytes // _BYTES_IN_SHARD)))
 
 

@@ -14,7 +14,7 @@ from infra.audit.tables import AuditError, Block, SetAside
 from shared.sources.contract import Fault
 from shared.sources.delimited_text import LineTooLongError, Row, RowScanner, TextLines, lines
 
-_BLOCK_CHARACTERS = 1 << 19
+_BLOCK_CHARACTERS = 1 << 16
 
 
 class TextTable:

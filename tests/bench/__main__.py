@@ -37,7 +37,8 @@ from shared.domain.stock import (
     SourceId,
     StockKey,
 )
-from shared.operations.post import Fact, Poster
+from shared.operations.facts import Fact
+from shared.operations.post import Poster
 from shared.sources.contract import DroppedFile
 from shared.store.attributes import image_from_item
 from shared.store.dynamodb import DynamoTable, client_config
@@ -241,12 +242,13 @@ def _elsewhere(action: Action) -> Action:
 
 
 _READ_A_FILE = """
-import resource, sys, time
+import sys, time
 from tests.bench.__main__ import stock_parts
+from tests.bench.memory import peak_mebibytes
 start = time.perf_counter()
 rows = sum(stock_parts(sys.argv[1]))
 seconds = time.perf_counter() - start
-print(rows / seconds, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
+print(rows / seconds, peak_mebibytes())
 """
 
 
@@ -313,13 +315,15 @@ def bench_csv() -> None:
 
 
 _COMPARE_TWO_FILES = """
-import resource, sys
+import sys
 from pathlib import Path
 from infra.audit.first_look import Input, first_look
 from infra.audit.proof import Role
+from tests.bench.memory import peak_mebibytes
+before = peak_mebibytes()
 inputs = [Input(Path(path), Role.SYSTEM, path, {}) for path in sys.argv[1:]]
 report = first_look(inputs, ask=lambda question: None, say=lambda text: None)
-print(report.seconds, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
+print(report.seconds, peak_mebibytes(), before)
 """
 
 
@@ -343,14 +347,19 @@ def bench_compare() -> None:
         numbers = [_as_dict(path) for path in paths]
         differing = sum(1 for sku, units in numbers[0].items() if numbers[1].get(sku) != units)
         floor = time.perf_counter() - start
-    spent, peak = map(float, told)
+    spent, peak, before = map(float, told)
     row(
         f"audit of two exports of {ROWS:,} keys, {differing:,} differ, s",
         f"{spent:.1f}",
         f"two dicts, no causes {floor:.1f}",
         f"{spent / floor:.2f}x",
     )
-    row("  the same, peak of the whole process, MiB", f"{peak:.0f}", "-", "-")
+    row(
+        "  the same, peak of the process, MiB",
+        f"{peak:.1f}",
+        f"once imported {before:.1f}",
+        f"+{peak - before:.1f}",
+    )
 
 
 def _as_dict(path: Path) -> dict[str, int]:

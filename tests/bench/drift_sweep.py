@@ -9,7 +9,6 @@ is modelled.
 from __future__ import annotations
 
 import pickle
-import resource
 import sys
 import time
 from array import array
@@ -25,6 +24,7 @@ from shared.store.layout import SHARDS, shard
 from shared.store.memory import MemoryTable
 from shared.store.registry import Network
 from shared.store.table import Action, Item, Key
+from tests.bench.memory import peak_mebibytes
 from tests.operations.deliveries import body, deliver
 from tests.operations.house import EAST, ERP, House, at, movement, network
 
@@ -150,7 +150,7 @@ def run(keys: int) -> tuple[float, float, int, int, int]:
     swept = house.drift_sweep.run()
     spent = time.process_time() - start
     assert swept.rest == keys
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    peak = peak_mebibytes()
     open_cases = sum(1 for item in tables[1].scan() if str(item["pk"]).startswith("CASE#drift"))
     return spent, peak, sum(table.requests for table in tables), swept.numbers, open_cases
 
