@@ -34,6 +34,7 @@ class Fact:
     ``kit`` is its item where that is a kit at some time; ``is_component`` says that the item lies in kits, so that a
     shipment of it may be one of a kit's order line. What ``is_entered`` of a transfer is a person's word, which is posted
     only as far as the transfer allows; a source's is posted as it comes. ``is_dated``: the person named the instant.
+    What was ``reckoned_on`` a length of its stock key's journal is posted while the journal has that length, or refused.
     """
 
     event: Event
@@ -42,6 +43,7 @@ class Fact:
     is_component: bool = False
     is_entered: bool = False
     is_dated: bool = False
+    reckoned_on: int | None = None
 
 
 class NoteKind(StrEnum):

@@ -1,10 +1,9 @@
 """Lots that may not be sold: expired or recalled, their units are set on quality hold, wherever they lie.
 
 The hold is an ordinary movement under a key of its own, made of the lot, its leaf and the length of the journal that
-it was reckoned on: found again at the same state it is the same event, and posts once. It is level-triggered: what is
-on hold is brought to what is there, so units of the lot that arrive later are withheld too (the sweep looks at a
-withheld lot every few minutes), and two that reckon at once at different states are put right by the next look; until
-then too much is withheld, never too little.
+it was reckoned on, and posts on that length only: two who look at the same state post the same event, once, and who was
+overtaken reckons again. It is level-triggered: what is on hold is brought to what is there, so units of the lot that
+arrive later are withheld too (the sweep looks at a withheld lot every few minutes).
 
 Only where a location keeps its lots apart (its ``grain``) are a lot's units known; the others are named.
 """
@@ -14,6 +13,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
+from typing import cast
 
 from shared.domain.events import Leg, Movement, MovementKind, Origin
 from shared.domain.network import Grain
@@ -28,7 +28,7 @@ from shared.domain.stock import (
     SourceId,
     StockKey,
 )
-from shared.operations.facts import Fact
+from shared.operations.facts import Fact, Outcome
 from shared.operations.post import Poster
 from shared.store.layout import part
 from shared.store.ledger import Ledger, LedgerMovedError
@@ -39,7 +39,12 @@ from shared.store.table import Table
 LOOKED_AT_AGAIN = timedelta(minutes=5)
 """How long units of a withheld lot that have just arrived may be for sale, at most."""
 
-READS = 5
+TRIES = 12
+"""Times that others may overtake who reckons the hold of one stock key, before it is left to the sweep."""
+
+LEAVES_AT_ONCE = 25
+"""Bins of a lot that one transaction withholds: each is three writes, beside those of the whole."""
+
 _ORIGIN = Origin(SourceId("onecount"), MessageId(""))
 _KEEPS_LOTS = frozenset({Grain.LOT, Grain.BIN_LOT})
 
@@ -109,6 +114,19 @@ class LotDesk:
 
     def _hold(self, key: StockKey, lot: str, network: Network) -> Quantity:
         """Bring what is on hold of a lot to what is there; return by how much."""
+        units, overtaken = 0, 0
+        while overtaken < TRIES:
+            facts = self._reckon(key, lot)
+            results = self._poster.post(facts[:LEAVES_AT_ONCE], network)
+            posted = [result.fact for result in results if result.outcome is not Outcome.REFUSED]
+            units += sum(leg.quantity for fact in posted for leg in cast(Movement, fact.event).legs)
+            if len(posted) == len(facts):
+                return units
+            overtaken += not posted
+        raise LedgerMovedError(str(key))
+
+    def _reckon(self, key: StockKey, lot: str) -> list[Fact]:
+        """Return the movements that bring what is on hold of a lot to what is there, one for each leaf."""
         seq, leaves = self._leaves(key, lot)
         facts = []
         for leaf, counters in leaves.items():
@@ -119,14 +137,12 @@ class LotDesk:
                 kind = MovementKind.HOLD if change > 0 else MovementKind.RELEASE
                 legs = (Leg(key.location, change, Counter.QUALITY_HOLD, leaf),)
                 movement = Movement(name, key.sku, kind, legs, self._clock(), _ORIGIN)
-                facts.append((Fact(movement, str(change)), change))
-        if facts:
-            self._poster.post([fact for fact, _ in facts], network)
-        return sum(change for _, change in facts)
+                facts.append(Fact(movement, str(change), reckoned_on=seq))
+        return facts
 
     def _leaves(self, key: StockKey, lot: str) -> tuple[int, dict[Leaf, dict[Counter, Quantity]]]:
         """Return what lies on the leaves of a lot, and the length of the journal at which it did."""
-        for _ in range(READS):
+        for _ in range(TRIES):
             seq = self._ledger.balances([key])[key].seq
             leaves = {leaf: at for leaf, at in self._ledger.leaves(key).items() if leaf.lot == lot}
             if self._ledger.balances([key])[key].seq == seq:

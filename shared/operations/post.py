@@ -246,7 +246,7 @@ class Poster:
         )
         available = lines.available
         stock = [fact for fact in plan.pending if not isinstance(fact.event, Demand)]
-        self._plan_stock(stock, lines.exploded, network, plan, available, now)
+        self._plan_stock(stock, lines.exploded, network, plan, available, now, uncertain)
         plan.actions += [
             promise_action(key, change, now)
             for key, change in available.items()
@@ -262,16 +262,30 @@ class Poster:
         plan: _Plan,
         available: defaultdict[StockKey, Quantity],
         now: datetime,
+        uncertain: bool,
     ) -> None:
         """Fold movements and counts into one posting for each stock key they touch; whole kits as components."""
+        parts = {
+            fact.event.key: exploded.get(fact.event.key, [cast("Movement | Count", fact.event)])
+            for fact in facts
+        }
+        keys = dict.fromkeys(
+            key for several in parts.values() for part in several for key in stock_keys(part)
+        )
+        balances = self._ledger.balances(keys) if keys else {}
+        if overtaken := self._overtaken(facts, balances, uncertain):
+            plan.decided += overtaken.values()
+            plan.pending = [fact for fact in plan.pending if fact.event.key not in overtaken]
+            facts = [fact for fact in facts if fact.event.key not in overtaken]
         touching: defaultdict[StockKey, list[Movement | Count]] = defaultdict(list)
         for fact in facts:
-            event = cast("Movement | Count", fact.event)
-            for part in exploded.get(event.key, [event]):
+            for part in parts[fact.event.key]:
                 for key in stock_keys(part):
                     touching[key].append(part)
         entries: defaultdict[EventKey, list[Value]] = defaultdict(list)
-        for key, balance in self._ledger.balances(touching).items() if touching else ():
+        for key, balance in balances.items():
+            if key not in touching:
+                continue
             for touched in dict.fromkeys(part.key for part in touching[key]):
                 entries[touched].append([key.sku, key.location, balance.seq])
             state = self._ledger.state(balance, touching[key], count_rules(network, key.location))
@@ -287,6 +301,22 @@ class Poster:
             _event_put(fact, entries[fact.event.key], plan.notes.get(fact.event.key, ()), now)
             for fact in facts
         ]
+
+    def _overtaken(
+        self, facts: Iterable[Fact], balances: Mapping[StockKey, Balance], uncertain: bool
+    ) -> dict[EventKey, Result]:
+        """Return those that were reckoned on another length of a journal: posted before, or refused."""
+        results: dict[EventKey, Result] = {}
+        for fact in facts:
+            if fact.reckoned_on in (None, *(balances[key].seq for key in stock_keys(fact.event))):
+                continue
+            known = self._table.get(event_key(fact.event.key))
+            results[fact.event.key] = (
+                Result(fact, Outcome.REFUSED, "the stock changed after it was reckoned; reckon it again")
+                if known is None
+                else compare(fact, cast(str, known["effect"]), notes_in(known), uncertain=uncertain)
+            )
+        return results
 
     def amend(
         self,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import date, timedelta
 
@@ -14,6 +15,7 @@ from shared.domain.network import Grain
 from shared.domain.stock import Counter, EventKey, Leaf, StockKey
 from shared.operations.lots import LotDesk
 from shared.store.registry import Network
+from shared.store.table import Action, UnknownOutcomeError
 from tests.operations.house import (
     EAST,
     KEY,
@@ -149,12 +151,59 @@ def test_a_recall_that_met_another_at_another_state_is_put_right(house: House) -
 
     house.stock.faults = Interruption(before=another)
     desk(house).recall(TEA, "L1", "glass", "ann")
-    assert held(house) >= 45
 
-    house.clock.advance(minutes=6)
-    desk(house).sweep()
     assert held(house) == 45
     house.assert_exact()
+
+
+@pytest.mark.parametrize(
+    "between", [["recall"], ["other", "recall"], ["arrives"], ["arrives", "recall"], ["leaves"]]
+)
+def test_who_was_overtaken_while_reckoning_reckons_again(house: House, between: list[str]) -> None:
+    desk(house).recall(TEA, "L1", "glass", "ann")
+    house.post(moved("scrapped", 2, -30, L1))
+    house.clock.advance(minutes=6)
+    happens: dict[str, Callable[[], object]] = {
+        "recall": lambda: desk(house).recall(TEA, "L1", "glass", "ben"),
+        "other": lambda: house.post(moved("r3", 3, 1, L2)),
+        "arrives": lambda: house.post(moved("r4", 3, 20, L1)),
+        "leaves": lambda: house.post(moved("s4", 3, -3, L1)),
+    }
+
+    def overtake(_n: int, actions: Sequence[Action]) -> None:
+        if any(action.key.pk.startswith("BAL#") for action in actions):
+            house.stock.faults = None
+            for each in between:
+                happens[each]()
+
+    house.stock.faults = Interruption(before=overtake)
+    desk(house).sweep()
+
+    assert held(house) == 5 + 20 * ("arrives" in between) - 3 * ("leaves" in between)
+    assert house.available() == 60 + ("other" in between)
+    house.assert_exact()
+
+
+def test_a_hold_whose_answer_was_lost_is_posted_once(house: House) -> None:
+    def lose(_n: int, actions: Sequence[Action]) -> None:
+        if any(action.key.pk.startswith("BAL#") for action in actions):
+            house.stock.faults = None
+            raise UnknownOutcomeError
+
+    house.stock.faults = Interruption(after=lose)
+    found = desk(house).recall(TEA, "L1", "glass", "ann")
+
+    assert (found.units, held(house)) == ({EAST: 35}, 35)
+    house.assert_exact()
+
+
+def test_a_lot_in_very_many_bins_is_withheld_in_all(house: House) -> None:
+    bins = [Leaf(f"B-{n}", "L1") for n in range(130)]
+    house.post(*(moved(f"b{n}", 1, 2, leaf) for n, leaf in enumerate(bins)))
+
+    assert desk(house).recall(TEA, "L1", "glass", "ann").units == {EAST: 35 + 260}
+    assert {held(house, leaf) for leaf in bins} == {2}
+    assert house.available() == 60
 
 
 @settings(max_examples=40)
