@@ -15,6 +15,7 @@ fails again, and its workload can be shortened until only what matters is left.
 ``workload``     what the outside world does, drawn from the seed
 ``world``        plays it as senders, shoppers, callers and operators do; ``wire`` is how they write
 ``transfers``    transfers in some histories, drawn apart; ``transfer_world`` plays them
+``bins``         a yard in some histories, whose bins are counted: drawn apart, replayed, and what is in doubt
 ``oracle``       what must come of it, known without the ledger
 ``auditor``      compares the two at every commit
 ``claims``       the same for reservations and what is set aside: all or none, and for whom

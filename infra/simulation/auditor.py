@@ -12,9 +12,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import cast
 
+from infra.simulation.bins import BinAuditor
 from infra.simulation.claims import ClaimAuditor
 from infra.simulation.counts import CountAuditor
-from infra.simulation.network import network
+from infra.simulation.network import YARD, network
 from infra.simulation.oracle import Counted, LineName, Moved, Oracle, SlotName, line_of, promised
 from infra.simulation.scheduler import Scheduler
 from infra.simulation.tables import Change
@@ -51,6 +52,7 @@ class Auditor:
         self.counts = CountAuditor(oracle)
         self.claims = ClaimAuditor(oracle)
         self.transfers = TransferAuditor(oracle)
+        self.bins = BinAuditor(oracle)
         self.skus = skus
         self._channels = tuple(network().channels.values())
         self._scheduler = scheduler
@@ -115,6 +117,8 @@ class Auditor:
         self._sums(touched, balances, promises)
         self.claims.check(changes)
         self.transfers.check(changes, self.claims.set_aside)
+        if any(key.location == YARD for key in touched):
+            self.bins.check(changes)
         for key in promises:
             known = (self._scheduler.us, sum(self._parts[key].values()), self.claims.set_aside[key])
             self.promised[key].append(known)

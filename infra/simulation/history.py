@@ -17,6 +17,7 @@ from random import Random
 from traceback import extract_tb
 
 from infra.simulation.auditor import Auditor
+from infra.simulation.bins import has_yard, slot_of, with_bins
 from infra.simulation.chaos import Actor, Chaos, Crash
 from infra.simulation.house import House
 from infra.simulation.inspection import inspect, unfinished, wrong_listings
@@ -30,6 +31,7 @@ from infra.simulation.workload import ReportLine, Step, Transfer, Webhook, Workl
 from infra.simulation.world import World
 from shared.domain.stock import ChannelId, StockKey
 from shared.operations.reserve import MOST_LINES
+from shared.operations.unbinned_stock import EVERY_MINUTES
 
 START = datetime(2026, 11, 1, 12, tzinfo=UTC)
 SWEEP_EVERY_S = 60.0
@@ -70,7 +72,8 @@ class History:
         self.scheduler = Scheduler(START)
         self.chaos = Chaos(self.scheduler, self._random)
         strict = strictness(self._random)
-        self.auditor = Auditor(Oracle(count_rules(strict)), self.scheduler, SKUS)
+        self._has_yard = has_yard(drawn)
+        self.auditor = Auditor(Oracle(count_rules(strict), slot_of), self.scheduler, SKUS)
         self.world = World(self.scheduler, self.chaos, START)
         self._digest = hashlib.blake2b(digest_size=12)
         self._commits = 0
@@ -83,6 +86,7 @@ class History:
             explains=self._random.random() < EXPLAINED,
             most_lines=self._random.choice((1, 2, MOST_LINES)),
             has_transfers=any(isinstance(step, Transfer) for step in drawn.steps),
+            has_yard=self._has_yard,
         )
         self.world.open(self.house, self.auditor)
         self._listen()
@@ -153,7 +157,7 @@ class History:
         # Everything that the bursts still have to say is said, and everything held has come to pass.
         self.scheduler.run(self.scheduler.seconds + 4000)
         deadline, quiet = self.scheduler.seconds + LONGEST_CALM_S, 0
-        while quiet < 2:
+        while quiet < (EVERY_MINUTES + 2 if self._has_yard else 2):
             self._operate()
             self.scheduler.run(self.scheduler.seconds + SWEEP_EVERY_S)
             left = unfinished(self.house, self.auditor)
@@ -246,7 +250,8 @@ def play(
 def drawn(seed: int) -> Workload:
     """Return the whole workload of a seed."""
     usual = workload(Random(f"{seed}/workload"))  # noqa: S311 - replayed by seed, guards nothing
-    return with_transfers(Random(f"{seed}/ways"), usual)  # noqa: S311 - likewise
+    usual = with_transfers(Random(f"{seed}/ways"), usual)  # noqa: S311 - likewise
+    return with_bins(Random(f"{seed}/bins"), usual)  # noqa: S311 - likewise
 
 
 def shortest(seed: int, fails: Callable[[Workload], Verdict], budget: int = 300) -> tuple[Workload, Verdict]:

@@ -165,6 +165,7 @@ class House:
         explains: bool,
         most_lines: int,
         has_transfers: bool,
+        has_yard: bool,
     ) -> None:
         self.scheduler = scheduler
         self.chaos = chaos
@@ -181,7 +182,7 @@ class House:
         self.failures = FailureLog()
         self._build_operations()
         self._build_transports()
-        self.registry.declare(network(strict))
+        self.registry.declare(network(strict, has_yard=has_yard))
         self.registry.add_items((*SKUS, KIT))
         parts = tuple(Component(sku, units) for sku, units in KIT_PARTS.items())
         self._declare(Declaration(HOT, is_hot=True))

@@ -9,13 +9,15 @@ from random import Random
 from typing import cast
 
 from infra.simulation.auditor import Auditor
+from infra.simulation.bins import BinnedSlot
 from infra.simulation.house import House
 from infra.simulation.network import SHOPFRONT
 from infra.simulation.oracle import SlotName, promised
 from infra.simulation.transfer_inspection import inspect_transfers
 from infra.simulation.verdicts import Invariant, Violation
 from shared.domain.cases import CaseKind, CaseStatus
-from shared.domain.stock import WHOLE, ChannelId, Counter, Quantity, StockKey
+from shared.domain.ledger import Slot
+from shared.domain.stock import ChannelId, Counter, Leaf, LocationId, Quantity, Sku, StockKey
 from shared.operations.reconcile import drift_case
 
 SAMPLED = 3
@@ -26,7 +28,7 @@ MOMENT = timedelta(microseconds=1)
 
 def inspect(house: House, auditor: Auditor, random: Random) -> None:
     """Raise the first violation that is left when nothing moves any more."""
-    for check in (_messages, _history, _decisions, _verified, _reservations, _unconfirmed):
+    for check in (_messages, _history, _decisions, _verified, _reservations, _unconfirmed, _bins):
         check(house, auditor)
     if auditor.transfers.documents:
         inspect_transfers(house, auditor)
@@ -82,8 +84,7 @@ def _history(house: House, auditor: Auditor) -> None:
         balance = house.ledger.balances([key])[key]
         for entry in house.ledger.entries(key, 0, balance.seq - 1):
             for line in entry.lines:
-                if line.slot.leaf == WHOLE:
-                    lines[line.slot.counter].append((line.valid_at, line.quantity))
+                lines[line.slot.counter].append((line.valid_at, line.quantity))
         for counter in Counter:
             _compare_history((key, counter), sorted(lines[counter]), auditor)
 
@@ -174,6 +175,30 @@ def _reservations(house: House, auditor: Auditor) -> None:
                 raise Violation(
                     Invariant.CONSERVED, f"{name} of {key} reads {found[name]}, and must be {quantity}"
                 )
+
+
+def _bins(house: House, auditor: Auditor) -> None:
+    """What lies on each bin, and a case exactly where units may be there twice."""
+    for (key, counter), slot in sorted(auditor.oracle.slots.items(), key=lambda named: named[0]):
+        if isinstance(slot, BinnedSlot):
+            clocks = house.ledger.leaf_clocks(key)
+            for name in sorted(slot.bins()):
+                clock = clocks.get(Slot(Leaf(name), counter))
+                found, must = 0 if clock is None else clock.balance, slot.lies(name).units
+                if found != must:
+                    what = f"{found} {counter} of {key} lie on bin {name}, and must be {must}"
+                    raise Violation(Invariant.CONSERVED, what, found - must)
+    opened = {
+        StockKey(Sku(str(case.facts["sku"])), LocationId(str(case.facts["location"])))
+        for case in house.cases.list(CaseStatus.OPEN)
+        if case.kind is CaseKind.UNBINNED_STOCK
+    }
+    for key in sorted(auditor.bins.owed() - opened):
+        raise Violation(Invariant.NOTHING_LOST, f"{key} may be there twice, and no case says so")
+    for key in sorted(opened - auditor.bins.allowed()):
+        raise Violation(
+            Invariant.ORDER_DOES_NOT_MATTER, f"a case says that {key} may be there twice: it cannot"
+        )
 
 
 def unfinished(house: House, auditor: Auditor) -> dict[str, int]:

@@ -6,6 +6,7 @@ location   counts              movements             so
 east       wms                 wms                   run by webhooks; the shop's orders reserve here
 dock       wms                 wms                   transfers to and from east
 west       files               oms                   snapshots only; another system says what was shipped
+yard       wms                 wms                   in some histories: bins are counted, and nothing is sold from there
 =========  ==================  ====================  ====================================================
 
 In some histories a count that surprises waits for an approver, and in some the clocks of ``files`` and ``oms`` are not
@@ -23,13 +24,14 @@ from random import Random
 
 from infra.simulation.channels import LATENESS
 from infra.simulation.oracle import CountRules
-from shared.domain.network import EXACT, Channel, Location, Source, Tolerance
+from shared.domain.network import EXACT, Channel, Grain, Location, Source, Tolerance
 from shared.domain.stock import ChannelId, LocationId, Sku, SourceId, StockKey
 from shared.store.registry import Network
 
 WMS, OMS, ERP = SourceId("wms"), SourceId("oms"), SourceId("erp")
 FILES, SHOPFRONT = SourceId("files"), SourceId("shopfront")
 EAST, DOCK, WEST = LocationId("east"), LocationId("dock"), LocationId("west")
+YARD = LocationId("yard")
 SHOP, MARKET = ChannelId("shop"), ChannelId("market")
 SKUS = (Sku("TEA"), Sku("MUG"), Sku("POT"))
 HOT = Sku("POT")
@@ -42,8 +44,8 @@ SHOP_LOCATION = "77"
 SHOP_DOMAIN = "tea.example"
 FILE_PREFIX = "files/"
 
-COUNTS = {EAST: WMS, DOCK: WMS, WEST: FILES}
-MOVEMENTS = {EAST: WMS, DOCK: WMS, WEST: OMS}
+COUNTS = {EAST: WMS, DOCK: WMS, WEST: FILES, YARD: WMS}
+MOVEMENTS = {EAST: WMS, DOCK: WMS, WEST: OMS, YARD: WMS}
 
 EXTERNAL_ID = {sku: str(1001 + number) for number, sku in enumerate(SKUS)}
 ALIASES = {f"{sku}-ALIAS": sku for sku in SKUS}
@@ -81,10 +83,10 @@ def count_rules(strict: Strictness) -> Callable[[StockKey], CountRules]:
         {str(source): skew for source, skew in strict.skews.items()},
         strict.undecided_within,
     )
-    return lambda key: west if key.location == WEST else east
+    return lambda key: {WEST: west, YARD: CountRules()}.get(key.location, east)
 
 
-def network(strict: Strictness = Strictness()) -> Network:
+def network(strict: Strictness = Strictness(), *, has_yard: bool = False) -> Network:
     """Return what is declared."""
     skew = strict.skews.get
     sources = [
@@ -128,6 +130,8 @@ def network(strict: Strictness = Strictness()) -> Network:
         )
         for place in (EAST, DOCK, WEST)
     ]
+    if has_yard:
+        locations.append(Location(YARD, COUNTS[YARD], MOVEMENTS[YARD], grain=Grain.BIN))
     shop = Channel(
         SHOP,
         "simulated",

@@ -27,6 +27,7 @@ class Leg(NamedTuple):
     stock_key: StockKey
     counter: Counter
     quantity: Quantity
+    bin: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +57,7 @@ class Counted:
     quantity: Quantity
     version: str = ""
     document: str = ""
+    bin: str = ""
 
     @property
     def rank(self) -> tuple[str, str]:
@@ -78,7 +80,7 @@ class Demanded:
 StockFact = Moved | Counted
 
 
-class _Entry(NamedTuple):
+class Entry(NamedTuple):
     """A fact's place in a slot: movements precede the counts of their own instant."""
 
     at: datetime
@@ -125,14 +127,14 @@ class Slot:
         self.stood: set[str] = set()
         self.out: set[str] = set()
         self.decided: dict[str, datetime] = {}
-        self._moves: list[_Entry] = []
-        self._entries: list[_Entry] | None = None
+        self._moves: list[Entry] = []
+        self._entries: list[Entry] | None = None
 
     # ---- what happened --------------------------------------------------------------------------------------------
 
-    def move(self, at: datetime, key: str, quantity: Quantity) -> None:
-        """Something moved."""
-        insort(self._moves, _Entry(at, False, "", key, quantity))
+    def move(self, at: datetime, key: str, quantity: Quantity, bin_: str = "") -> None:
+        """Something moved; where bins are not kept apart it does not matter in which."""
+        insort(self._moves, Entry(at, False, "", key, quantity))
         self._entries = None
 
     def count(self, fact: Counted) -> None:
@@ -188,7 +190,7 @@ class Slot:
         for entry in self.entries():
             yield entry.at
 
-    def entries(self) -> list[_Entry]:
+    def entries(self) -> list[Entry]:
         """Return what counts, in order."""
         if self._entries is None:
             counts = [self._entry(fact) for fact in self.counts.values() if self._counts(fact)]
@@ -200,14 +202,14 @@ class Slot:
             return fact.key in self.standing
         return fact.key not in self.waiting and fact.key not in self.out
 
-    def _entries_without(self, fact: Counted) -> list[_Entry]:
+    def _entries_without(self, fact: Counted) -> list[Entry]:
         """Return what would count if no version of a count's document did, and what was history beneath it were judged."""
         versions = {version.key for version in self.versions(fact)}
         left = [entry for entry in self.entries() if entry.key not in versions]
         uncovered = self.uncovered(left)
         return self._judge_again(left, uncovered) if uncovered else left
 
-    def _judge_again(self, entries: Sequence[_Entry], uncovered: Sequence[_Entry]) -> list[_Entry]:
+    def _judge_again(self, entries: Sequence[Entry], uncovered: Sequence[Entry]) -> list[Entry]:
         """Let of what was history the newest version stand that may; what is beneath such a count is history again."""
         left = [entry for entry in entries if entry not in uncovered]
         documents = {_document(fact): fact for entry in uncovered for fact in [self.counts[entry.key]]}
@@ -224,11 +226,11 @@ class Slot:
                     del documents[name]
         return left
 
-    def _newest_sure(self, entries: Sequence[_Entry]) -> _Entry | None:
+    def _newest_sure(self, entries: Sequence[Entry]) -> Entry | None:
         sure = (entry for entry in reversed(entries) if entry.is_count and entry.key not in self.history)
         return next(sure, None)
 
-    def _may_stand(self, fact: Counted, entries: Sequence[_Entry], newest: _Entry | None) -> bool:
+    def _may_stand(self, fact: Counted, entries: Sequence[Entry], newest: Entry | None) -> bool:
         """Whether a count applies over some entries, as history or by itself."""
         own, judged = self._entry(fact), self.judged(fact)
         if fact.key in self.decided or (newest is not None and newest > own):
@@ -243,20 +245,20 @@ class Slot:
             or not limit.is_exceeded(judged.quantity - known, of=known)
         )
 
-    def uncovered(self, entries: Sequence[_Entry]) -> list[_Entry]:
+    def uncovered(self, entries: Sequence[Entry]) -> list[Entry]:
         """Return the counts that are history, and newer than any that stands by itself."""
-        found: list[_Entry] = []
+        found: list[Entry] = []
         for entry in reversed(entries if self.history else ()):
             if entry.is_count and entry.key not in self.history:
                 break
             found += [entry] if entry.is_count else []
         return found
 
-    def _entry(self, fact: Counted) -> _Entry:
+    def _entry(self, fact: Counted) -> Entry:
         at, quantity = self.decided.get(fact.key), fact.quantity
         if at is None:
             at, quantity, *_ = self.judged(fact)
-        return _Entry(at, True, fact.version, fact.key, quantity)
+        return Entry(at, True, fact.version, fact.key, quantity)
 
     def judged(self, fact: Counted) -> Judged:
         """Say what a count comes to: as if all that nobody can place had preceded it, and nothing else had."""
@@ -270,11 +272,11 @@ class Slot:
         outcomes = [quantity, *(quantity + sum(entry.quantity for entry in after) for after in taken_before)]
         return Judged(at, quantity, min(outcomes), max(outcomes))
 
-    def _near(self, fact: Counted) -> list[_Entry]:
+    def _near(self, fact: Counted) -> list[Entry]:
         """Return what moved so near a count that the clocks of the two sources cannot say which came first."""
         source = source_of(fact.key)
 
-        def is_near(entry: _Entry) -> bool:
+        def is_near(entry: Entry) -> bool:
             teller = source_of(entry.key)
             skew = timedelta(0)
             if teller != source:
@@ -285,11 +287,11 @@ class Slot:
 
     def is_history(self, fact: Counted) -> bool:
         """Whether a newer count stands than one that waits; the newest of all stands by itself."""
-        own = _Entry(self.judged(fact).at, True, fact.version, fact.key, fact.quantity)
+        own = Entry(self.judged(fact).at, True, fact.version, fact.key, fact.quantity)
         return any(entry.is_count and entry > own for entry in self._entries_without(fact))
 
 
-def _balance(entries: Sequence[_Entry], end: int) -> Quantity:
+def _balance(entries: Sequence[Entry], end: int) -> Quantity:
     total = 0
     for entry in reversed(entries[:end]):
         total += entry.quantity
@@ -298,7 +300,7 @@ def _balance(entries: Sequence[_Entry], end: int) -> Quantity:
     return total
 
 
-def _begins_instant(entries: Sequence[_Entry], position: int) -> bool:
+def _begins_instant(entries: Sequence[Entry], position: int) -> bool:
     return position == 0 or entries[position - 1].at < entries[position].at
 
 
@@ -329,8 +331,13 @@ class Line:
 class Oracle:
     """All facts that the outside world told, and the sum of those that are in the ledger so far."""
 
-    def __init__(self, rules: Callable[[StockKey], CountRules]) -> None:
+    def __init__(
+        self,
+        rules: Callable[[StockKey], CountRules],
+        new_slot: Callable[[StockKey, CountRules], Slot] = lambda _key, rules: Slot(rules),
+    ) -> None:
         self._rules = rules
+        self._new_slot = new_slot
         self.told: dict[str, dict[str, StockFact]] = defaultdict(dict)
         self.demands: dict[str, Demanded] = {}
         self.posted: dict[str, StockFact] = {}
@@ -361,14 +368,14 @@ class Oracle:
             self.slot(name).count(fact)
             return [name]
         for leg in fact.legs:
-            self.slot((leg.stock_key, leg.counter)).move(fact.at, fact.key, leg.quantity)
+            self.slot((leg.stock_key, leg.counter)).move(fact.at, fact.key, leg.quantity, leg.bin)
         return [(leg.stock_key, leg.counter) for leg in fact.legs]
 
     def slot(self, name: SlotName) -> Slot:
         """Return a slot; it is about to change."""
         found = self.slots.get(name)
         if found is None:
-            found = self.slots[name] = Slot(self._rules(name[0]))
+            found = self.slots[name] = self._new_slot(name[0], self._rules(name[0]))
         self._on_hand.pop(name, None)
         return found
 

@@ -230,8 +230,11 @@ class World:
                 return None
             counter = Counter(extra.get("counter", "on_hand"))
             document = f"{step.document}/{number}"
-            return Counted(key, at, here, counter, line.quantity, step.version, document)
+            bin_ = extra.get("bin", "")
+            return Counted(key, at, here, counter, line.quantity, step.version, document, bin_)
         legs = legs_of(step.type, here, line.quantity, extra)
+        if "bin" in extra:
+            legs = tuple(leg._replace(bin=extra["bin"]) for leg in legs)
         is_sent = step.type == "transfer_ship"  # who ships also says what is on its way elsewhere
         own = [leg for leg in legs if not (is_sent and leg.counter is Counter.IN_TRANSIT)]
         if any(MOVEMENTS[leg.stock_key.location] != step.source for leg in own):

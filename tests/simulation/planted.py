@@ -40,10 +40,12 @@ from shared.operations import (
 from shared.operations import push as pushing
 from shared.operations.apply_message import MessageApplier
 from shared.operations.facts import Fact, NoteKind
+from shared.operations.facts import Outcome as PostOutcome
 from shared.operations.post import Poster
 from shared.operations.push import Pusher
 from shared.operations.reservations import InsufficientStockError
 from shared.operations.reserve import Reserver
+from shared.operations.unbinned_stock import UnbinnedWatch
 from shared.sources import shopify_orders
 from shared.sources.reading import Fields
 from shared.store import allotments, promises
@@ -411,6 +413,16 @@ def shipment_that_a_count_absorbed_not_in_transit() -> list[Replacement]:
     return [(post, "fold", fold)]
 
 
+def doubt_told_only_by_who_posted_it() -> list[Replacement]:
+    """Who finds that a bin's count is posted already does not look whether its case was filed."""
+    original = UnbinnedWatch.posted
+
+    def posted(self: UnbinnedWatch, results: Any) -> None:
+        original(self, [result for result in results if result.outcome is PostOutcome.POSTED])
+
+    return [(UnbinnedWatch, "posted", posted)]
+
+
 # ---- pushing ------------------------------------------------------------------------------------------------------
 
 
@@ -555,6 +567,7 @@ PLANTED: dict[str, Callable[[], list[Replacement]]] = {
         released_twice,
         transfer_judged_only_when_asked,
         shipment_that_a_count_absorbed_not_in_transit,
+        doubt_told_only_by_who_posted_it,
         skipped_while_in_flight,
         number_read_before_slot,
         unknown_taken_for_not_written,
