@@ -216,4 +216,5 @@ class _Draft(CountVersions):
             [count for key, count in self.waiting.items() if before.get(key) is not count.why],
             [key for key in before if key not in self.waiting],
             self.state.withheld,
+            frozenset(slot.leaf for slot in clocks if clocks[slot] != self.state.clocks.get(slot)) - {WHOLE},
         )

@@ -343,6 +343,8 @@ class Posting:
     ----------
     clocks
         Of every slot that the state knew, touched or not, and of each slot touched.
+    leaves
+        The bins and lots of which a clock is another than it was, or none was known.
     deltas
         By how much each counter moves, over all leaves.
     restated
@@ -369,6 +371,7 @@ class Posting:
     began_to_wait: Sequence[Waiting] = ()
     settled: Sequence[EventKey] = ()
     withheld_before: Quantity = 0
+    leaves: frozenset[Leaf] = frozenset()
 
     @property
     def withheld(self) -> Quantity:

@@ -1,6 +1,7 @@
 """The writes of one posting: an entry, and the balance, clocks, buckets and counts that follow from it.
 
-All are under the condition that the journal has not grown since the posting was folded.
+All are under the condition that the journal has not grown since the posting was folded: the balance's own, which is in
+every posting, so that what only was read need not be written.
 """
 
 from __future__ import annotations
@@ -86,8 +87,7 @@ def posting_actions(posting: Posting, posted_at: datetime) -> list[Action]:
                 "clocks": _clocks_value(posting, leaf),
             },
         )
-        for leaf in dict.fromkeys(slot.leaf for slot in posting.clocks)
-        if leaf != WHOLE
+        for leaf in sorted(posting.leaves, key=str)
     ]
     actions += _bucket_actions(posting)
     for accepted in posting.counts:
