@@ -9,7 +9,7 @@ much a count changed a bin, and a note is told once: sent again, it opens no cas
     the case is filed
     it is noted as told                  from here on a repetition files nothing
 
-Looking costs a read of the balance and a query of the stock key's leaves, only where a count changed one of them. A count
+Looking costs two reads of the balance and a query of the stock key's leaves, only where a count changed one of them. A count
 of the whole costs a look at whether there is a case. Whatever else ends the doubt, such as a count that was undone or goods
 that were put away, is found by the sweep.
 """
@@ -35,6 +35,9 @@ from shared.store.table import Table
 
 EVERY_MINUTES = 5
 """How often it is looked for cases that are moot."""
+
+LOOKS = 12
+"""Times that the total and its bins are read, until nothing was posted in between."""
 
 _WORD = {Grain.BIN: "bin", Grain.LOT: "lot"}
 
@@ -115,10 +118,15 @@ class UnbinnedWatch:
         return self._cases.close(case.id, moot, self._clock(), seen=case.occurrences)
 
     def _look(self, key: StockKey) -> Unbinned:
-        clocks = self._ledger.balances([key])[key].clocks
-        parts = self._ledger.leaf_clocks(key)
+        """Say how units lie, from the total and its bins as of one moment: what is posted in between is in some only."""
+        balance, parts = self._ledger.balances([key])[key], self._ledger.leaf_clocks(key)
+        for _ in range(LOOKS):
+            again = self._ledger.balances([key])[key]
+            if again.seq == balance.seq:
+                break
+            balance, parts = again, self._ledger.leaf_clocks(key)
         on_hand = [clock for slot, clock in parts.items() if slot.counter is Counter.ON_HAND]
-        return unbinned(clocks.get(Slot(WHOLE, Counter.ON_HAND)) or Clock(), on_hand)
+        return unbinned(balance.clocks.get(Slot(WHOLE, Counter.ON_HAND)) or Clock(), on_hand)
 
     def _case(self, key: StockKey, found: Unbinned, changed: Quantity, counts: int, last: EventKey) -> Case:
         place = self._registry.network().locations.get(key.location)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable, Iterator
+from typing import Any, cast
 
 import pytest
 
@@ -11,7 +12,8 @@ from shared.domain.count_decisions import Decision
 from shared.domain.exposure import Ranked, exposure, grouped
 from shared.domain.network import Grain
 from shared.domain.stock import EventKey, MessageId
-from shared.operations.unbinned_stock import unbinned_case
+from shared.operations.unbinned_stock import UnbinnedWatch, unbinned_case
+from shared.store.table import Item, Table
 from tests.operations.deliveries import body
 from tests.operations.house import KEY, Crash, House, Interruption, at
 from tests.operations.test_undoing import undo
@@ -252,6 +254,43 @@ def test_a_crash_before_or_while_the_case_is_filed_loses_and_doubles_nothing(wri
     house.applier.apply(message)
     assert numbers(house) == (60, 160, 60, 100)
     assert house.cases.get(CASE).facts["counts"] == 1
+
+
+class Overtaken:
+    """A table beside which somebody acts once, just before bins are read."""
+
+    def __init__(self, table: Table, act: Callable[[], object]) -> None:
+        self._table = table
+        self._acts = [act]
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._table, name)
+
+    def query(self, *asked: Any, **more: Any) -> Iterator[Item]:
+        while self._acts:
+            self._acts.pop()()
+        return self._table.query(*asked, **more)
+
+
+def test_what_is_posted_between_its_reads_hides_no_doubt() -> None:
+    """100 on no bin, A counted with 60; 100 arrive on B once the total was read, and before the bins are."""
+    house = house_of()
+    total(house, "W", 0, 100)
+    said = body("count", "A", {"sku": "TEA", "quantity": 60, "bin": "A"}, occurred_at=at(10))
+    received = body("receipt", "R", {"sku": "TEA", "quantity": 100, "bin": "B"}, occurred_at=at(20))
+
+    def crash(_number: int, _actions: object) -> None:
+        raise Crash
+
+    house.cases_table.faults = Interruption(before=crash)
+    with pytest.raises(Crash):
+        house.applier.apply(house.store("wms", said))
+    house.cases_table.faults = None
+    table = Overtaken(house.stock, lambda: house.applier.apply(house.store("wms", received)))
+    watch = UnbinnedWatch(cast(Table, table), house.cases, house.registry, house.clock)
+    watch.told(house.poster.notes_about(EventKey("wms/A/1/count/")))
+
+    assert numbers(house) == (60, 260, 160, 100)
 
 
 def test_a_bins_count_that_waited_and_was_approved_is_a_case_too() -> None:
