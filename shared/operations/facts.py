@@ -122,6 +122,13 @@ def order_line_of(event: Event) -> tuple[str, str] | None:
     return None
 
 
+def claimed_line_of(event: Event) -> tuple[str, str] | None:
+    """Return the order line that may know an event already: as a claim, if its source was no authority when it said it."""
+    if isinstance(event, Movement) and event.kind is MovementKind.RETURN:
+        return event.order_line
+    return order_line_of(event)
+
+
 def order_legs(event: Movement) -> list[Leg]:
     """Return the legs that take units from an order line: not those by which a transfer puts them on their way."""
     return [leg for leg in event.legs if leg.counter is not Counter.IN_TRANSIT]

@@ -36,7 +36,7 @@ from shared.domain.events import Count, Demand, Event, Movement, instant
 from shared.domain.network import Source
 from shared.domain.stock import EventKey, StockKey
 from shared.operations.count_desk import waiting_case
-from shared.operations.facts import Fact, correction_of, order_line_of, stock_keys
+from shared.operations.facts import Fact, claimed_line_of, correction_of, stock_keys
 from shared.operations.footprint import touched, undo_keys
 from shared.operations.post import decision_key
 from shared.operations.resolve import Resolution, resolve
@@ -121,9 +121,8 @@ class MessageView:
         withheld = next(iter(resolution.withheld), None)
         ours = fact.event if fact else withheld.event if withheld else next(iter(resolution.held), None)
         keys = tuple((touched(item) if item else ()) or (stock_keys(ours) if ours else ()))
-        found = (
-            self._as_posted(report, item, stored, keys) if item else self._in_order(fact) if fact else None
-        )
+        in_order = self._in_order(fact) if fact and not item else None
+        found = self._as_posted(report, item, stored, keys) if item else in_order
         outcome, reason = found or _unposted(resolution)
         seen = next(iter([*resolution.observations, *resolution.partial]), None)
         return EventOutcome(
@@ -143,13 +142,13 @@ class MessageView:
             at=instant(event.as_of if isinstance(event, Count) else event.occurred_at),
             outcome=outcome,
             reason=reason,
-            order_line=order_line_of(ours) if isinstance(ours, Demand) else None,
+            order_line=claimed_line_of(ours) if ours and (in_order or isinstance(ours, Demand)) else None,
         )
 
     def _in_order(self, fact: Fact) -> tuple[str, str] | None:
-        """Return how its order line holds an order's document, if it does."""
-        event, name = fact.event, order_line_of(fact.event)
-        if not isinstance(event, Demand) or name is None or not (keys := stock_keys(event)):
+        """Return how its order line holds an order's document, if it does: also one that would be a movement today."""
+        event, name = fact.event, claimed_line_of(fact.event)
+        if name is None or not (keys := stock_keys(event)):
             return None
         applied = self._orders.lines({name: keys[0]})[name].applied.get(event.key)
         if applied is None:

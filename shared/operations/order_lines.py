@@ -3,6 +3,9 @@ transaction as the stock that moves with them.
 
 A line is its own idempotency item: it knows the order documents applied to it, so a repetition is decided here by
 reading alone. What a line lets go becomes available; what it holds back more is no longer.
+
+Whose word moves stock may change, and then the same document is a claim one day and a movement the other. It is still one
+event: a movement that its line knows as a claim is a repetition, and a claim is made only of what is no movement yet.
 """
 
 from __future__ import annotations
@@ -30,11 +33,20 @@ from shared.domain.reservation import (
     with_history,
 )
 from shared.domain.stock import ChannelId, EventKey, Quantity, Sku, StockKey
-from shared.operations.facts import Fact, Result, compare, order_legs, order_line_of, stock_keys
+from shared.operations.facts import (
+    Fact,
+    Result,
+    claimed_line_of,
+    compare,
+    order_legs,
+    order_line_of,
+    stock_keys,
+)
 from shared.operations.line_sourcing import source_lines
+from shared.store.layout import event_key
 from shared.store.listings import sold_action
-from shared.store.orders import LINE_SIZE, Orders, line_puts, line_size
-from shared.store.table import Action
+from shared.store.orders import LINE_SIZE, Orders, line_check, line_puts, line_size
+from shared.store.table import Absent, Action, Check
 
 TAKEN_BACK_SIZE = 390_000
 """Bytes that a line may grow to by what takes back or calls off; below what an item of the table holds."""
@@ -42,6 +54,7 @@ TAKEN_BACK_SIZE = 390_000
 TOGETHER_SIZE = 3_000_000
 """Bytes of all lines of a plan; one transaction holds 4 MB."""
 
+_IS_PERHAPS_MOVED = frozenset({DemandEffect.FULFILLED, DemandEffect.UNFULFILLED, DemandEffect.RETURNED})
 _CALLS_OFF = frozenset({DemandEffect.CANCELLED, DemandEffect.UNFULFILLED})
 
 LineName = tuple[str, str]
@@ -105,6 +118,9 @@ def plan_lines(
                 lines[name] = settled.line
                 early.setdefault(name, {}).update(settled.early)
         elif isinstance(event, Movement):
+            if (claim := _as_claimed(fact, lines)) is not None:
+                plan.decided.append(claim)
+                continue
             moved = _moved(fact, event, lines)
             is_kit = fact.kit is not None and moved != [event]
             for part in moved:
@@ -116,6 +132,7 @@ def plan_lines(
     _explode(orders, before, lines, early)
     changed = [(before[name], with_history(line)) for name, line in lines.items() if line is not before[name]]
     plan.overfull = _overfull(changed, facts)
+    plan.actions += _unsaid_otherwise(plan.pending, before, lines)
     for was, line in changed:
         plan.actions += line_puts(line, now)
         for sign, state in ((1, was), (-1, line)):
@@ -123,6 +140,35 @@ def plan_lines(
                 plan.available[StockKey(state.stock_key.sku, place)] += sign * units
     _note_sales(plan, changed, channels)
     return plan
+
+
+def _as_claimed(fact: Fact, lines: Mapping[LineName, OrderLine]) -> Result | None:
+    """Judge a movement that its order line knows as a claim, made while its source was no authority; None for any other."""
+    name = claimed_line_of(fact.event)
+    line = None if name is None else lines.get(name)
+    known = None if line is None else line.applied.get(fact.event.key)
+    if known is None:
+        return None
+    return compare(fact, fact.effect if fact.effect in known.split("|") else known, uncertain=False)
+
+
+def _unsaid_otherwise(
+    facts: Sequence[Fact], before: Mapping[LineName, OrderLine], lines: Mapping[LineName, OrderLine]
+) -> list[Action]:
+    """Demand that what is claimed is no movement yet, and that no line comes to know as a claim what now moves.
+
+    A shipment writes its line; a return does not, so that its line has to be as it was read.
+    """
+    claims = [
+        Check(event_key(fact.event.key), (Absent(),))
+        for fact in facts
+        if isinstance(fact.event, Demand) and fact.event.effect in _IS_PERHAPS_MOVED
+    ]
+    read = {claimed_line_of(fact.event) for fact in facts if isinstance(fact.event, Movement)}
+    return [
+        *claims,
+        *(line_check(line) for name, line in before.items() if name in read and lines[name] is line),
+    ]
 
 
 def _overfull(changed: Sequence[tuple[OrderLine, OrderLine]], facts: Sequence[Fact]) -> str:
@@ -157,7 +203,7 @@ def _read(orders: Orders, facts: Sequence[Fact]) -> dict[LineName, OrderLine]:
     """Read every line that the facts may touch, but for the components of kits that only the lines name."""
     wanted: dict[LineName, StockKey] = {}
     for fact in facts:
-        name = order_line_of(fact.event)
+        name = claimed_line_of(fact.event)
         if name is None:
             continue
         for key in _own_keys(fact.event):
@@ -184,7 +230,7 @@ def _moved(fact: Fact, event: Movement, lines: Mapping[LineName, OrderLine]) -> 
     """Return what a movement moves: itself, or where it is of whole kits, what it moves of each component."""
     if fact.kit is None:
         return [event]
-    name = event.order_line
+    name = order_line_of(event)
     line = None if name is None else lines.get(name)
     components = line.kit if line is not None and line.kit else components_at(fact.kit, event.occurred_at)
     if not components:

@@ -19,7 +19,7 @@ from shared.domain.reservation import Brought, Held, OrderLine, Stated
 from shared.domain.stock import ChannelId, EventKey, LocationId, MessageId, Quantity, Sku, StockKey
 from shared.store.layout import SHARDS, line_key, order_key, part, shard
 from shared.store.promises import standings
-from shared.store.table import Absent, Equals, Item, Key, Put, Table, Value
+from shared.store.table import Absent, Check, Condition, Equals, Item, Key, Put, Table, Value
 
 _KINDS = ("versions", "cancellations", "fulfilments", "unfulfilled", "returns", "shipments")
 
@@ -89,7 +89,6 @@ class Orders:
 
 def line_put(line: OrderLine, changed_at: datetime) -> Put:
     """Write a merged line, on condition that nobody changed it since it was read."""
-    condition = Equals("revision", line.revision) if line.revision else Absent()
     place, claimed = line.place, line.claimed
     attributes: dict[str, Value] = {
         "order": line.order,
@@ -122,7 +121,16 @@ def line_put(line: OrderLine, changed_at: datetime) -> Put:
     elif claimed is not None:
         attributes["expiring_pk"] = f"claimed#{shard(line.order)}"
         attributes["expiring_sk"] = instant(claimed.since)
-    return Put(line_key(line.order, line.line), attributes, (condition,))
+    return Put(line_key(line.order, line.line), attributes, (_as_read(line),))
+
+
+def line_check(line: OrderLine) -> Check:
+    """Demand that nobody changed a line since it was read."""
+    return Check(line_key(line.order, line.line), (_as_read(line),))
+
+
+def _as_read(line: OrderLine) -> Condition:
+    return Equals("revision", line.revision) if line.revision else Absent()
 
 
 def line_size(line: OrderLine) -> int:

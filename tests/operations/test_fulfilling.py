@@ -124,6 +124,21 @@ def test_where_the_warehouse_says_what_moves_a_fulfilment_is_a_claim_until_it_sh
     house.assert_exact()
 
 
+def test_a_claim_that_is_said_again_where_nobody_owns_movements_any_more_ships_nothing(house: House) -> None:
+    made = house.reserver.reserve("k", "oms", EDI, [Wanted(TEA, 6, EAST)])
+    fulfil(house, made, "f", (TEA, 6))
+    house.post(shipment("s", 1, 6, f"reservation/{made.id}"))
+    assert (house.on_hand(), house.available()) == (4, 4)
+
+    nobody = replace(declared(), locations={**declared().locations, EAST: Location(EAST, WMS, None)})
+    house.declare(nobody)
+    house.clock.advance(minutes=1)
+    fulfil(house, made, "f", (TEA, 6))
+
+    assert (house.on_hand(), house.available()) == (4, 4)
+    house.assert_exact()
+
+
 def test_no_more_can_be_fulfilled_than_is_open_and_not_fulfilled_yet(house: House) -> None:
     made = house.reserver.reserve("k", "oms", EDI, [Wanted(TEA, 6, EAST)])
     fulfil(house, made, "f", (TEA, 4))

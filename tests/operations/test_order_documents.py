@@ -17,6 +17,8 @@ from shared.domain.messages import FETCHED_AT
 from shared.domain.network import Channel, Location
 from shared.domain.stock import SourceId, StockKey
 from shared.operations.facts import Outcome, Result
+from shared.operations.message_view import MessageView
+from shared.store.orders import Orders
 from shared.store.registry import Network
 from tests.operations.house import (
     EAST,
@@ -208,6 +210,63 @@ def test_a_claim_that_the_warehouse_does_not_confirm_in_time_is_a_case_until_it_
     house.order_watch.run()
     assert house.open_cases() == []
     assert house.available() == 5
+    house.assert_exact()
+
+
+def moved_by(source: SourceId) -> Network:
+    """East's movements are said by another from now on."""
+    declared = network()
+    return replace(declared, locations={**declared.locations, EAST: Location(EAST, WMS, source)})
+
+
+def test_what_was_claimed_moves_nothing_when_it_is_said_again_by_a_shop_that_has_become_the_authority() -> (
+    None
+):
+    house = House()
+    house.clock.advance(hours=1)
+    house.post(movement("r", -5, 10))
+    hear(house, *order(0))
+    claims = house.store("shopify", fulfilment(1, 5), x_shopify_topic="fulfillments/create")
+    hear(house, "refunds/create", refund(2, 2, "return", place=77))
+    house.post(shipped("s", 1, 5), movement("back", 3, 2, kind=MovementKind.RETURN))
+    assert stands(house)[:2] == (7, 7)
+
+    house.declare(moved_by(SHOPIFY))
+    house.clock.advance(minutes=10)
+    again = order(20, fulfillable_quantity=0, fulfillments=[fulfilment(1, 5)])
+    again[1]["refunds"] = [refund(2, 2, "return", place=77)]
+    hear(house, *again)
+    house.sweep.apply_again(claims)
+
+    assert stands(house)[:2] == (7, 7)
+    known = MessageView(house.stock, house.registry, house.clock).events(house.inbox.load(claims))
+    assert known is not None
+    assert [one.outcome for one in known.events] == ["posted"]
+    house.assert_exact()
+
+
+def test_what_a_shop_moved_is_no_claim_when_it_is_said_again_after_the_warehouse_became_the_authority() -> (
+    None
+):
+    house = House(moved_by(SHOPIFY))
+    house.clock.advance(hours=1)
+    house.post(movement("r", -5, 10))
+    hear(house, *order(0))
+    hear(house, "fulfillments/create", fulfilment(1, 5))
+    hear(house, "fulfillments/update", fulfilment(1, 5, status="cancelled"))
+    hear(house, "refunds/create", refund(2, 2, "return", place=77))
+    assert stands(house)[:2] == (12, 7)
+
+    house.declare(moved_by(WMS))
+    house.clock.advance(minutes=10)
+    hear(house, "fulfillments/create", fulfilment(1, 5), delivery="again")
+    hear(house, "refunds/create", refund(2, 2, "return", place=77), delivery="again")
+    house.clock.advance(hours=25)
+    house.order_watch.run()
+
+    assert (stands(house)[:2], house.open_cases()) == ((12, 7), [])
+    [served] = Orders(house.stock).order(ORDER)
+    assert (served.claimed, served.kept) == (None, 5)
     house.assert_exact()
 
 
