@@ -19,15 +19,14 @@ larger quantity, so every order of arrival ends alike; until a fetch or a newer 
 sourcing gave it, else at home. An order that moves takes what it holds along. Units shipped elsewhere are not owed
 here any more.
 
-What the line held at an instant, and where, is the same rule over the documents of that time, so it does not depend
-on the order in which they reached us.
+What the line held at an instant, and where, is the same rule over the documents of that time, so it depends neither on
+the order in which they reached us nor on that of the maps that keep them: a stored map has none.
 
 A reservation made through our API is an order line of its own: ordered at once, cancelled when released.
 """
 
 from __future__ import annotations
 
-from bisect import insort
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
@@ -203,12 +202,11 @@ class OrderLine:
         named = self._named()
         if named is not None or not self.shares:
             return {named or self._given(): self.open} if self.open else {}
-        held = dict(self.shares)
+        served = dict.fromkeys(dict(self.shares), 0)
         for shipment in self.shipments.values():
-            if shipment.location in held:
-                place = LocationId(shipment.location)
-                held[place] = max(0, held[place] - shipment.quantity)
-        return _fitted(held, self._given(), self.open)
+            if shipment.location in served:
+                served[LocationId(shipment.location)] += shipment.quantity
+        return _fitted(_left(self.shares, served), self._given(), self.open)
 
     @property
     def places(self) -> set[LocationId]:
@@ -352,10 +350,7 @@ class _Running:
         self._named: str | None = None
         self._cancelled = self._shipped = 0
         self._given = line.shares[0][0] if line.shares else line.stock_key.location
-        self._left = dict(line.shares)
-        self._order = {name: number for number, name in enumerate(line.shipments)}
-        self._takes_back = any(said.quantity < 0 for said in line.shipments.values())
-        self._served: dict[LocationId, list[tuple[int, Quantity]]] = {place: [] for place in self._left}
+        self._served = dict.fromkeys(dict(line.shares), 0)
 
     def order(self, name: str) -> None:
         """Add a version."""
@@ -369,20 +364,11 @@ class _Running:
         self._cancelled += self._line.cancellations[name].quantity
 
     def ship(self, name: str) -> None:
-        """Add a shipment. A share takes them in the line's order, which matters only where some were taken back."""
+        """Add a shipment."""
         said = self._line.shipments[name]
         self._shipped += said.quantity
-        place = LocationId(said.location)
-        if place not in self._left:
-            return
-        if not self._takes_back:
-            self._left[place] = max(0, self._left[place] - said.quantity)
-            return
-        insort(self._served[place], (self._order[name], said.quantity))
-        left = dict(self._line.shares)[place]
-        for _, units in self._served[place]:
-            left = max(0, left - units)
-        self._left[place] = left
+        if said.location in self._served:
+            self._served[LocationId(said.location)] += said.quantity
 
     @property
     def holds(self) -> dict[LocationId, Quantity]:
@@ -391,9 +377,16 @@ class _Running:
         ordered = 0 if self._version is None else line.versions[self._version].quantity
         still = 0 if line.kit else max(0, max(0, ordered - self._cancelled) - self._shipped)
         if self._named is None and line.shares:
-            return _fitted(dict(self._left), self._given, still)
+            return _fitted(_left(line.shares, self._served), self._given, still)
         place = self._given if self._named is None else LocationId(line.versions[self._named].location)
         return {place: still} if still else {}
+
+
+def _left(
+    shares: Iterable[tuple[LocationId, Quantity]], served: Mapping[LocationId, Quantity]
+) -> dict[LocationId, Quantity]:
+    """Return what is left of each share after the units that were shipped there, less those taken back, in any order."""
+    return {place: max(0, units - max(0, served[place])) for place, units in shares}
 
 
 def _fitted(

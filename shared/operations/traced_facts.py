@@ -184,7 +184,7 @@ class TracedFacts:
                 did.says,
                 available=did.available,
             )
-        for said in sorted(line.shipments.values(), key=lambda one: one.at):
+        for said in sorted(line.shipments.values()):
             fact = self.posted(said.event_key)
             if fact is not None:
                 about = f"order {line.order}, line {line.line}: shipped {said.quantity}"

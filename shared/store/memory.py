@@ -6,9 +6,9 @@ It passes the same contract suite as ``dynamodb.py``. Beyond the port it offers
   handlers can be fed; a write that changes nothing leaves no record, as in DynamoDB;
 - ``faults``: called around every write, so that a simulation can crash before or after it, or refuse it.
 
-Values are copied in and out: nobody holds a reference into the store. Stored items are never changed in place, so the
-log can share them. One lock guards everything; iterators take it page by page, and see writes made meanwhile as a
-paged query of DynamoDB does.
+Values are copied in and out: nobody holds a reference into the store, and a map comes back in an order of the table's
+own. Stored items are never changed in place, so the log can share them. One lock guards everything; iterators take it
+page by page, and see writes made meanwhile as a paged query of DynamoDB does.
 """
 
 from __future__ import annotations
@@ -400,11 +400,21 @@ def _stored(value: Value) -> Value:
     """Return the value as a table gives it back: a copy, tuples as lists, subclasses as plain types."""
     if (type(value) is str and value.isascii()) or (type(value) is int and -_SMALL < value < _SMALL):
         return value
-    return from_attribute(to_attribute(value))
+    return _unordered(from_attribute(to_attribute(value)))
 
 
 def _stored_item(item: Mapping[str, Value]) -> Item:
-    return item_from_image(image_from_item(item))
+    return {
+        n: _unordered(v) if type(v) in _CHANGEABLE else v
+        for n, v in item_from_image(image_from_item(item)).items()
+    }
+
+
+def _unordered(value: Value) -> Value:
+    """Put maps in an order that nobody asked for: DynamoDB promises none, and nothing may come to rely on one."""
+    if isinstance(value, dict):
+        return {n: _unordered(value[n]) for n in sorted(value, key=lambda name: zlib.crc32(name.encode()))}
+    return [_unordered(inner) for inner in value] if isinstance(value, list) else value
 
 
 def _copied(value: Value) -> Value:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from itertools import permutations
 from time import process_time
 
 from hypothesis import given
@@ -117,12 +118,7 @@ documents: st.SearchStrategy[Said] = st.one_of(
         st.sampled_from(("f1", "f2")),
         places,
     ),
-    st.builds(
-        lambda name, minute, place: (name, int(name[1]), minute, place),
-        st.sampled_from(("s1", "s2")),
-        st.just(2),
-        st.just(WEST),
-    ),
+    st.sampled_from((("s", 2, 2, WEST), ("s2", 3, 2, EAST), ("back", -2, 2, WEST), ("back2", -1, 3, EAST))),
 )
 
 
@@ -151,6 +147,7 @@ def test_a_line_that_sourcing_has_split_ends_alike_too_and_holds_what_is_open(
     split = source(EMPTY, [(WEST, 1), (EAST, 2)])
     line = merged(once, split)
     assert state(line) == state(merged(again, split))
+    assert replace(line, shipments=dict(reversed(line.shipments.items()))).holds == line.holds
     assert sum(line.holds.values()) == line.open
     assert sum(change.quantity for change in line.history) == line.open
 
@@ -306,6 +303,8 @@ def test_of_a_split_line_a_shipment_serves_its_own_share_and_a_cancellation_the_
     assert merged([("s", 2, 1, WEST)], split).holds == {EAST: 3}
     assert merged([cancelled(3, 1)], split).holds == {EAST: 2}
     assert merged([ordered(7, 1)], split).holds == {EAST: 5, WEST: 2}
+    for both in permutations([("s", 5, 1, EAST), ("back", -5, 2, EAST)]):
+        assert merged(both, split).holds == {EAST: 3, WEST: 2}
 
 
 def test_what_is_known_is_known_and_the_same_document_fetched_adds_its_proof() -> None:

@@ -63,6 +63,18 @@ def test_a_line_is_split_and_served_share_by_share(house: House) -> None:
     house.assert_exact()
 
 
+@pytest.mark.parametrize("which", [(7, -7), (-7, 7)])
+def test_what_is_shipped_and_taken_back_leaves_each_share_where_it_was_in_any_order(
+    house: House, which: tuple[int, int]
+) -> None:
+    hear(house, order(1, 0, (11, "TEA", 7)))
+    for taken in which:
+        moved = movement(f"s{taken}", 5 - taken / 5, -taken, order=("shop/1", "11"))
+        house.post(replace(moved, kind=MovementKind.SHIPMENT))
+    assert (house.available(), house.available(AT_WEST)) == (0, 1)
+    house.assert_exact()
+
+
 def test_orders_of_one_message_after_another_share_out_what_is_there(house: House) -> None:
     hear(house, order(1, 0, (11, "TEA", 3)))
     hear(house, order(2, 1, (21, "TEA", 4)))
