@@ -20,6 +20,7 @@ from shared.store.table import Item
 
 UNCONFIRMED = ("pending", "given_back")
 RELEASE = "/cancelled/release"
+"""What the key of a release contains; one that is not the first of its line ends with a number of its own."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +75,7 @@ class ClaimAuditor:
         applied = cast("Mapping[str, object]", item["applied"])
         for key in applied:
             if key not in self._oracle.demands:
-                release = key.endswith(RELEASE)
+                release = RELEASE in key
                 units = self._open_before(applied, item, stock_key) if release else _ordered(item)
                 self._oracle.tell_demand(Demanded(key, name, stock_key, units, None if release else "1"))
         self._lines[name[0]][int(name[1])] = item
@@ -84,6 +85,10 @@ class ClaimAuditor:
         shipments = cast("Mapping[str, object]", item["shipments"])
         known = {key: value for key, value in applied.items() if key in self._oracle.demands}
         return line_of(stock_key, known, shipments, self._oracle).open
+
+    def held(self, order: str) -> Quantity:
+        """Return the units that the lines of a reservation hold."""
+        return sum(cast(int, line["open"]) for line in self._lines[order].values())
 
     # ---- what must be true ----------------------------------------------------------------------------------------
 
@@ -169,7 +174,7 @@ def _moved_by_lines(changes: Sequence[Change]) -> Mapping[tuple[StockKey, Channe
         if old is None:
             moved[name] -= own
         elif any(
-            key.endswith(RELEASE)
+            RELEASE in key
             for key in cast("dict[str, str]", item["applied"]).keys()
             - cast("dict[str, str]", old["applied"]).keys()
         ):

@@ -27,7 +27,15 @@ from infra.simulation.scheduler import Scheduler
 from infra.simulation.tables import Change
 from infra.simulation.transfers import with_transfers
 from infra.simulation.verdicts import Invariant, Violation
-from infra.simulation.workload import ReportLine, Step, Transfer, Webhook, Workload, workload
+from infra.simulation.workload import (
+    ReportLine,
+    Step,
+    Transfer,
+    Webhook,
+    Workload,
+    with_second_thoughts,
+    workload,
+)
 from infra.simulation.world import World
 from shared.domain.stock import ChannelId, StockKey
 from shared.operations.reserve import MOST_LINES
@@ -250,6 +258,7 @@ def play(
 def drawn(seed: int) -> Workload:
     """Return the whole workload of a seed."""
     usual = workload(Random(f"{seed}/workload"))  # noqa: S311 - replayed by seed, guards nothing
+    usual = with_second_thoughts(Random(f"{seed}/second thoughts"), usual)  # noqa: S311 - likewise
     usual = with_transfers(Random(f"{seed}/ways"), usual)  # noqa: S311 - likewise
     return with_bins(Random(f"{seed}/bins"), usual)  # noqa: S311 - likewise
 

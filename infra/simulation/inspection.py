@@ -142,12 +142,16 @@ def _decisions(house: House, auditor: Auditor) -> None:
 
 
 def _unconfirmed(house: House, auditor: Auditor) -> None:
-    """No reservation is still being taken, and what was not confirmed holds nothing."""
+    """No reservation is still being taken, and what was not confirmed, or is over, holds nothing."""
     for item in house.stock.items():
         name = str(item["pk"])
-        is_header = name.startswith("ORDER#reservation/") and item["sk"] == "-"
-        if is_header and (item.get("status") == "pending" or "expiring_pk" in item):
+        if not name.startswith("ORDER#reservation/") or item["sk"] != "-":
+            continue
+        if item.get("status") == "pending" or "expiring_pk" in item:
             raise Violation(Invariant.NEVER_OVER_PROMISED, f"all is quiet, and {name} is not done")
+        is_over = any(known in item for known in ("released_at", "expired_at", "settled_at"))
+        if is_over and (held := auditor.claims.held(name.removeprefix("ORDER#"))):
+            raise Violation(Invariant.CONSERVED, f"all is quiet, and {name} is over and holds {held}", held)
 
 
 def _verified(house: House, auditor: Auditor) -> None:

@@ -7,7 +7,7 @@ things stand (an order that the shop takes, a shipment of what was reserved) is 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from random import Random
 
 from infra.simulation.network import (
@@ -96,7 +96,10 @@ class Sale:
 
 @dataclass(frozen=True, slots=True)
 class Reservation:
-    """A reservation through the API, asked for at each of ``asked`` with the same key; a line may be from anywhere."""
+    """A reservation through the API, asked for at each of ``asked`` with the same key; a line may be from anywhere.
+
+    ``undone_after`` is when, after they were told, the shipments for it are undone.
+    """
 
     at: float
     key: str
@@ -107,6 +110,7 @@ class Reservation:
     released_after: tuple[float, ...] = ()
     shipped_after: float | None = None
     shipped: Quantity = 0
+    undone_after: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -212,6 +216,14 @@ class Workload:
 def workload(random: Random) -> Workload:
     """Draw a history: a burst of work, and one or two more, days later, which also tell of the days before."""
     return _Draw(random).history()
+
+
+def with_second_thoughts(random: Random, drawn: Workload) -> Workload:
+    """Return a history in which shipments for some reservations are undone, sooner or later than they are released."""
+    for number, step in enumerate(drawn.steps):
+        if isinstance(step, Reservation) and random.random() < 0.3:
+            drawn.steps[number] = replace(step, undone_after=random.choice((5.0, 900.0)) * random.random())
+    return drawn
 
 
 class _Draw:

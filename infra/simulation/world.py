@@ -490,6 +490,8 @@ class World:
             at = self.auditor.oracle.place_of((order, line))
             extra = (("order", order), ("order_line", line))
             self._ship(f"S-{step.key}-{line}", at.location, at.sku, step.shipped, extra)
+        if step.undone_after is not None:
+            self.scheduler.after(step.undone_after, partial(self._undo_shipments, f"/S-{step.key}-"))
 
     def _set_aside(self, step: SettingAside) -> None:
         key = StockKey(step.sku, step.location)
@@ -605,7 +607,16 @@ class World:
         kept = [name for name in self._reports if self.auditor.status(name) != "nowhere"]
         if not kept:
             return
-        name = MessageId(kept[pick % len(kept)])
+        self._undo_later(MessageId(kept[pick % len(kept)]))
+
+    def _undo_shipments(self, document: str) -> None:
+        """Take back what the messages of some documents reported, as far as they are kept."""
+        for name in [*self._reports]:
+            said = any(document in key for key in self.auditor.messages[name].keys)
+            if said and self.auditor.status(name) != "nowhere":
+                self._undo_later(MessageId(name))
+
+    def _undo_later(self, name: MessageId) -> None:
         self.scheduler.after(0, lambda: self._until_done("operator", 28, lambda: self._undo_message(name)))
 
     def _undo_message(self, name: MessageId) -> None:

@@ -43,6 +43,7 @@ from shared.operations.facts import (
     stock_keys,
 )
 from shared.operations.line_sourcing import source_lines
+from shared.operations.reservation_items import PREFIX, given_back_again
 from shared.store.layout import event_key
 from shared.store.listings import sold_action
 from shared.store.orders import LINE_SIZE, Orders, line_check, line_puts, line_size
@@ -138,6 +139,7 @@ def plan_lines(
         for sign, state in ((1, was), (-1, line)):
             for place, units in state.holds.items():
                 plan.available[StockKey(state.stock_key.sku, place)] += sign * units
+    plan.actions += _given_back_again(orders, changed, now)
     _note_sales(plan, changed, channels)
     return plan
 
@@ -169,6 +171,15 @@ def _unsaid_otherwise(
         *claims,
         *(line_check(line) for name, line in before.items() if name in read and lines[name] is line),
     ]
+
+
+def _given_back_again(
+    orders: Orders, changed: Sequence[tuple[OrderLine, OrderLine]], now: datetime
+) -> list[Action]:
+    """Have reservations looked at whose shipped units turn out never to have left: one that is over holds nothing."""
+    names = {line.order for was, line in changed if line.releasable > was.releasable}
+    found = orders.headers(name for name in sorted(names) if name.startswith(PREFIX))
+    return [given_back_again(name, item, now) for name, item in found.items()]
 
 
 def _overfull(changed: Sequence[tuple[OrderLine, OrderLine]], facts: Sequence[Fact]) -> str:

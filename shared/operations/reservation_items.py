@@ -13,12 +13,18 @@ from shared.domain.network import Channel
 from shared.domain.reservation import OrderLine, merge_demand
 from shared.domain.stock import ChannelId, EventKey, MessageId, Quantity, Sku, SourceId, StockKey
 from shared.operations.reservations import InvalidReservationError, Reservation, ReservationStatus, Wanted
-from shared.store.layout import shard
+from shared.store.layout import order_key, shard
 from shared.store.promises import promise_action, with_own
-from shared.store.table import AttributeAbsent, Condition, Equals, Item, Update, Value
+from shared.store.table import Action, AttributeAbsent, Check, Condition, Equals, Item, Update, Value
 
 LONGEST = 500
 """Lines of the longest reservation."""
+
+PREFIX = "reservation/"
+"""How the name of a reservation's order begins."""
+
+_OVER = ("released_at", "expired_at", "settled_at")
+"""What a header says once all that was held has been given back."""
 
 ORIGIN = Origin(SourceId("onecount"), MessageId(""))
 
@@ -76,18 +82,20 @@ def settled(
     return said if is_last else {**said, **marks(reservation, now)}
 
 
-def freed(lines: Iterable[OrderLine], channels: Mapping[ChannelId, Channel], now: datetime) -> list[Update]:
-    """Return the writes that make what some lines hold available again, to whom it was set aside where it was.
+def freed(
+    steps: Iterable[tuple[OrderLine, OrderLine]], channels: Mapping[ChannelId, Channel], now: datetime
+) -> list[Update]:
+    """Return the writes that make available again what some lines let go, to whom it was set aside where it was.
 
     Where its channel sells no more it goes to all: nobody else could claim it.
     """
     return [
         with_own(
-            promise_action(line.stock_key, line.releasable, now),
-            cast(ChannelId, line.channel),
-            line.given_back if _still_sells(line, channels) else 0,
+            promise_action(was.stock_key, was.open - line.open, now),
+            cast(ChannelId, was.channel),
+            was.given_back if _still_sells(was, channels) else 0,
         )
-        for line in lines
+        for was, line in steps
     ]
 
 
@@ -105,9 +113,23 @@ def line_of(
 
 
 def released(line: OrderLine, now: datetime) -> OrderLine:
-    return merge_demand(
-        line, demand_of(line, DemandEffect.CANCELLED, "release", line.releasable, now), effect="release"
-    )
+    """Cancel what a line holds and has not left, under a name of its own each time: of one document, one statement stands."""
+    known = line.cancellations
+    name = f"release/{len(known) + 1}" if "release" in known else "release"
+    demand = demand_of(line, DemandEffect.CANCELLED, name, line.releasable, now)
+    return merge_demand(line, demand, effect="release")
+
+
+def given_back_again(order: str, item: Item, now: datetime) -> Action:
+    """Return what to write of a reservation where units come back to one of its lines: the expiry is to see them.
+
+    One that was given back to the end, or whose time was over, is listed once more. Of any other the write only makes
+    sure that this has not happened meanwhile.
+    """
+    key, still = order_key(order), tuple(as_read(item, "expiring_sk", *_OVER))
+    if "expiring_sk" in item or not any(name in item for name in _OVER):
+        return Check(key, still)
+    return Update(key, set=marks(order.removeprefix(PREFIX), now), conditions=still)
 
 
 def demand_of(line: OrderLine, effect: DemandEffect, name: str, quantity: Quantity, now: datetime) -> Demand:

@@ -2,7 +2,8 @@
 
 A reservation is an order of its own (``reservation/ID``) whose lines are ordered at once. Taking it is one
 transaction: every line's stock key must still have what the channel may claim, and the condition is checked where
-the number lives, so two callers never get the same unit. Releasing cancels the lines and always succeeds.
+the number lives, so two callers never get the same unit. Releasing cancels the lines and always succeeds. Where units
+that were shipped for one that is over turn out never to have left, the expiry looks at it once more and releases those.
 
 A reservation of more lines than one transaction holds writes itself ``pending`` with an expiry first, takes its lines
 in chunks, and is ``confirmed`` by a last conditional write. Whatever ends it before that (a line that cannot be had,
@@ -492,13 +493,18 @@ class Reserver:
         What is not due does not expire: it may have been confirmed since somebody saw that it was. Where
         ``attempt_from`` is given, only the unconfirmed attempt whose first line that is goes back.
         """
-        for attempt in range(ATTEMPTS):
+        failures = 0
+        while failures < ATTEMPTS:
             item, lines = self._read(reservation)
-            held = [line for line in lines if line.releasable]
+            now = self._clock()
+            held = [
+                step
+                for step in ((line, released(line, now)) for line in lines if line.releasable)
+                if step[1].open < step[0].open
+            ]
             is_pending = item.get("status") == "pending"
             if not held and "expiring_pk" not in item and not is_pending:
                 return reservation_of(reservation, item, lines)
-            now = self._clock()
             is_over = why is not ReservationStatus.EXPIRED or is_due(item, now)
             is_unconfirmed = item.get("status") in UNCONFIRMED
             is_meant = attempt_from is None or (is_unconfirmed and item["first_line"] == attempt_from)
@@ -514,17 +520,14 @@ class Reserver:
                 conditions=tuple(as_read(item, "status", "first_line", "expiring_sk")),
             )
             # A channel that was removed a moment ago must not be given units that nobody could claim then.
-            channels = self._registry.network(fresh=any(line.given_back for line in some)).channels
+            channels = self._registry.network(fresh=any(was.given_back for was, _ in some)).channels
             try:
                 self._table.write(
-                    [
-                        header,
-                        *(line_put(released(line, now), now) for line in some),
-                        *freed(some, channels, now),
-                    ]
+                    [header, *(line_put(line, now) for _, line in some), *freed(some, channels, now)]
                 )
             except (WriteRefusedError, WriteConflictError, ThrottledError, UnknownOutcomeError):
-                self._back_off(attempt)
+                self._back_off(failures)
+                failures += 1
         raise ReservationBusyError(reservation)
 
     def _back_off(self, attempt: int) -> None:

@@ -50,6 +50,11 @@ class Orders:
         """Return all lines of one order, in order of line id."""
         return [order_line(item) for item in self._table.query(order_key(order).pk, prefix="LINE#")]
 
+    def headers(self, orders: Iterable[str]) -> dict[str, Item]:
+        """Return what is stored of some orders beside their lines, of those that have such an item."""
+        keys = {order_key(order): order for order in orders}
+        return {keys[key]: item for key, item in self._table.get_many(list(keys)).items()} if keys else {}
+
     def of_stock_key(self, key: StockKey, *, changed_since: datetime | None = None) -> Iterator[OrderLine]:
         """Yield the lines that concern a stock key, read through an index that may lag behind."""
         first = "" if changed_since is None else instant(changed_since)
