@@ -396,11 +396,12 @@ class Poster:
 
 
 def _with_entry(record: Put, posting: Posting) -> Put:
-    """Name in a decision's record the journal entry that it made, and what an operator must hear of it."""
-    if not posting.lines:
-        return record
+    """Name in a decision's record the journal entry that it made, if any, and what an operator must hear of it.
+
+    A count that only waits is dropped without an entry, and its case is moot all the same.
+    """
     named: list[Value] = [[posting.key.sku, posting.key.location, posting.expected_seq]]
-    told: dict[str, Value] = {"entries": named}
+    told: dict[str, Value] = {"entries": named} if posting.lines else {}
     if notes := notes_of(posting):
         told["notes"] = rows_of(notes)
     return replace(record, attributes={**record.attributes, **told})

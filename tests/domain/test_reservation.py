@@ -147,7 +147,7 @@ def test_a_line_that_sourcing_has_split_ends_alike_too_and_holds_what_is_open(
     split = source(EMPTY, [(WEST, 1), (EAST, 2)])
     line = merged(once, split)
     assert state(line) == state(merged(again, split))
-    assert replace(line, shipments=dict(reversed(line.shipments.items()))).holds == line.holds
+    assert replace(line, shipments=dict(reversed([*line.shipments.items()]))).holds == line.holds
     assert sum(line.holds.values()) == line.open
     assert sum(change.quantity for change in line.history) == line.open
 

@@ -239,3 +239,31 @@ def test_an_undo_that_was_cut_short_closes_every_case_that_it_settled_when_it_is
     assert CaseKind.COUNT_APPROVAL not in house.open_cases()
     assert house.on_hand() == 10
     house.assert_exact()
+
+
+@pytest.mark.parametrize("has_older", [False, True])
+def test_an_undo_of_a_count_that_only_waits_says_when_it_is_repeated_what_waits_again(
+    has_older: bool,
+) -> None:
+    house = House(careful(approve_beyond=LIMIT))
+    house.clock.now = at(120)
+    tell(house, moved("receipt", "R0", -10, 100))
+    if has_older:
+        tell(house, counted("C1", 5, 60, version="1"))
+    message = house.store(*counted("C1", 5, 5, version="2"))
+    house.applier.apply(message)
+    newest = case_of(house, CaseKind.COUNT_APPROVAL)
+
+    def crash(_n: int, _actions: Sequence[Action]) -> None:
+        raise Crash
+
+    house.stock.faults = Interruption(after=crash)
+    with pytest.raises(Crash):
+        undo(house, message)
+    house.stock.faults = None
+    undo(house, message)
+
+    assert house.cases.get(newest).status is CaseStatus.RESOLVED
+    waits = [house.cases.get(case_of(house, CaseKind.COUNT_APPROVAL)).facts["quantity"]] if has_older else []
+    assert (waits, len(house.open_cases())) == ([60] * has_older, has_older)
+    house.assert_exact()
