@@ -308,7 +308,8 @@ class Poster:
         """Return those that were reckoned on another length of a journal: posted before, or refused."""
         results: dict[EventKey, Result] = {}
         for fact in facts:
-            if fact.reckoned_on in (None, *(balances[key].seq for key in stock_keys(fact.event))):
+            lengths = {balances[key].seq for key in stock_keys(fact.event) if key in balances}
+            if fact.reckoned_on is None or fact.reckoned_on in lengths:
                 continue
             known = self._table.get(event_key(fact.event.key))
             results[fact.event.key] = (
