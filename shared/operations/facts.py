@@ -32,8 +32,9 @@ class Fact:
     """An event in our own codes, with the hash of its effect as it was sent.
 
     ``kit`` is its item where that is a kit at some time; ``is_component`` says that the item lies in kits, so that a
-    shipment of it may be one of a kit's order line. What ``is_entered`` of a transfer is a person's word, which is posted
-    only as far as the transfer allows; a source's is posted as it comes. ``is_dated``: the person named the instant.
+    shipment of it may be one of a kit's order line. What ``is_entered`` of a transfer or a reservation is somebody's word
+    to us, which is posted only as far as that allows; a source's is posted as it comes. ``is_dated``: the instant was
+    named with it.
     What was ``reckoned_on`` a length of its stock key's journal is posted while the journal has that length, or refused.
     """
 

@@ -6,7 +6,8 @@ units then stay reserved until the authority ships them, and its silence beyond 
 becomes a case.
 
 Which units of which line a call means is written down with its idempotency key before anything is posted, so that a
-repetition, or the rest of a call that was cut short, does exactly that again.
+repetition, or the rest of a call that was cut short, does exactly that again. It is judged once more in the transaction
+that posts it: of units that another call or a release came for first, none leaves.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from typing import cast
 from shared.domain.events import Demand, DemandEffect, effect_hash, instant, parse_instant
 from shared.domain.reservation import OrderLine
 from shared.domain.stock import ChannelId, EventKey, Quantity
-from shared.operations.facts import Fact
+from shared.operations.facts import Fact, Outcome
 from shared.operations.fulfilments import sold_or_claimed
 from shared.operations.post import Poster, PostingContendedError
 from shared.operations.reservation_items import ORIGIN
@@ -74,7 +75,8 @@ class Fulfiller:
         Raises
         ------
         InvalidReservationError
-            When it is not confirmed, or more units are named than are open and not fulfilled yet.
+            When it is not confirmed, or more units are named than are open and not fulfilled yet, also where others
+            came first.
         IdempotencyConflictError, ReservationNotFoundError, ReservationBusyError, TableError
         """
         found = self._reserver.get(reservation)
@@ -115,11 +117,20 @@ class Fulfiller:
         facts = []
         for number, units in parts:
             said = _fulfilment(lines[number], found.channel, name, units, at)
-            facts.append(Fact(sold_or_claimed(said, network), effect_hash(said)))
+            facts.append(Fact(sold_or_claimed(said, network), effect_hash(said), is_entered=True))
         try:
-            self._poster.post(facts, network)
+            results = self._poster.post(facts, network)
         except PostingContendedError as error:
             raise ReservationBusyError(found.id) from error
+        refused = [result for result in results if result.outcome is Outcome.REFUSED]
+        if refused:
+            reasons = "; ".join(dict.fromkeys(result.reason for result in refused))
+            others = len(results) - len(refused)
+            raise InvalidReservationError(
+                "reservation",
+                f"{reasons}; of its other lines {others} are fulfilled" if others else reasons,
+                refused[0].remedy or "look at it: what was fulfilled and what is still open stands there",
+            )
 
 
 def _meant(found: Reservation, units: Sequence[Wanted]) -> Parts:
@@ -130,7 +141,7 @@ def _meant(found: Reservation, units: Sequence[Wanted]) -> Parts:
             f"it is {found.status}",
             "fulfil a confirmed reservation; reserve anew where there is none",
         )
-    left = {line.line: _unfulfilled(line) for line in found.lines}
+    left = {line.line: line.releasable for line in found.lines}
     if not units:
         return [(number, open_) for number, open_ in left.items() if open_]
     parts: dict[str, Quantity] = {}
@@ -153,10 +164,6 @@ def _meant(found: Reservation, units: Sequence[Wanted]) -> Parts:
                 "fulfil no more than what is open",
             )
     return [(number, part) for number, part in parts.items() if part]
-
-
-def _unfulfilled(line: OrderLine) -> Quantity:
-    return max(0, line.open - (0 if line.claimed is None else line.claimed.units))
 
 
 def _fulfilment(line: OrderLine, channel: ChannelId, name: str, units: Quantity, at: datetime) -> Demand:

@@ -35,6 +35,7 @@ from shared.domain.reservation import (
 from shared.domain.stock import ChannelId, EventKey, Quantity, Sku, StockKey
 from shared.operations.facts import (
     Fact,
+    Outcome,
     Result,
     claimed_line_of,
     compare,
@@ -42,6 +43,7 @@ from shared.operations.facts import (
     order_line_of,
     stock_keys,
 )
+from shared.operations.fulfil_lines import beyond_what_is_open
 from shared.operations.line_sourcing import source_lines
 from shared.operations.reservation_items import PREFIX, given_back_again
 from shared.store.layout import event_key
@@ -106,8 +108,12 @@ def plan_lines(
     before = _read(orders, facts)
     lines = dict(before)
     early: dict[LineName, dict[Sku, Documents]] = {}
+    refused = beyond_what_is_open(facts, before)
     for fact in facts:
         event, name = fact.event, order_line_of(fact.event)
+        if event.key in refused:
+            plan.decided.append(Result(fact, Outcome.REFUSED, refused[event.key]))
+            continue
         if name is not None and isinstance(event, Demand):
             if knows(lines[name], event, fact.effect):
                 plan.decided.append(compare(fact, fact.effect, uncertain=uncertain))

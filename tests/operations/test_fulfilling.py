@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 import pytest
@@ -177,4 +177,87 @@ def test_units_that_are_said_to_have_left_are_not_given_back_by_a_release(house:
     assert [line.open for line in released.lines] == [2]
     house.post(shipment("s", 5, 2, f"reservation/{made.id}"))
     assert (house.on_hand(), house.available()) == (8, 8)
+    house.assert_exact()
+
+
+def refused(house: House, made: Reservation, key: str, *units: tuple[Sku, int]) -> str:
+    with pytest.raises(InvalidReservationError) as error:
+        fulfil(house, made, key, *units)
+    return str(error.value)
+
+
+def before_the_first_write(house: House, other: Callable[[], object]) -> None:
+    def happen(_number: int, _actions: Sequence[Action]) -> None:
+        house.stock.faults = None
+        other()
+
+    house.stock.faults = Interruption(before=happen)
+
+
+def test_a_call_that_was_cut_short_and_another_ship_no_unit_twice(house: House) -> None:
+    made = reserve(house, (TEA, 6))
+
+    def crash(_number: int, _actions: Sequence[Action]) -> None:
+        raise Crash
+
+    house.stock.faults = Interruption(after=crash)
+    with pytest.raises(Crash):
+        fulfil(house, made, "f1")
+    house.stock.faults = None
+    fulfil(house, made, "f2")
+
+    for _ in range(2):
+        assert "6 of line 1 are to leave, and only 0 are open" in refused(house, made, "f1")
+    assert fulfil(house, made, "f2").status is ReservationStatus.FULFILLED
+    assert (house.on_hand(AT_WEST), house.available(AT_WEST)) == (4, 4)
+    house.assert_exact()
+
+
+def test_of_two_calls_at_once_one_ships_and_of_the_other_nothing(house: House) -> None:
+    made = reserve(house, (TEA, 6), (MUG, 2))
+    before_the_first_write(house, lambda: fulfil(house, made, "f2", (TEA, 6)))
+
+    assert "only 0 are open" in refused(house, made, "f1", (TEA, 6), (MUG, 2))
+
+    assert (house.on_hand(AT_WEST), house.on_hand(StockKey(MUG, WEST))) == (4, 5)
+    fulfil(house, made, "f3")
+    assert (house.on_hand(AT_WEST), house.on_hand(StockKey(MUG, WEST))) == (4, 3)
+    house.assert_exact()
+
+
+def test_a_call_that_meets_a_release_ships_nothing_that_was_given_back(house: House) -> None:
+    made = reserve(house, (TEA, 6))
+    before_the_first_write(house, lambda: house.reserver.release(made.id))
+
+    refused(house, made, "f1", (TEA, 6))
+
+    assert (house.on_hand(AT_WEST), house.available(AT_WEST)) == (10, 10)
+    house.assert_exact()
+
+
+def test_two_calls_at_once_claim_no_unit_twice(house: House) -> None:
+    made = house.reserver.reserve("k", "oms", EDI, [Wanted(TEA, 6, EAST)])
+    before_the_first_write(house, lambda: fulfil(house, made, "f2", (TEA, 4)))
+
+    assert "4 of line 1 are to leave, and only 2 are open" in refused(house, made, "f1", (TEA, 4))
+
+    (line,) = house.reserver.get(made.id).lines
+    assert line.claimed is not None
+    assert line.claimed.units == 4
+
+
+def test_what_is_refused_of_a_call_of_several_transactions_is_told_with_what_is_not(house: House) -> None:
+    skus = [Sku(f"S{number}") for number in range(60)]
+    house.post(*(movement(f"w-{sku}", 0, 5, key=StockKey(sku, WEST)) for sku in skus))
+    made = reserve(house, *((sku, 2) for sku in skus))
+    before_the_first_write(house, lambda: fulfil(house, made, "f2", (skus[0], 2)))
+
+    said = refused(house, made, "f1", *((sku, 2) for sku in skus))
+
+    left = [sku for sku in skus if house.on_hand(StockKey(sku, WEST)) == 3]
+    assert skus[0] in left
+    assert 1 < len(left) < 60
+    assert f"of its other lines {len(left) - 1} are fulfilled" in said
+    fulfil(house, made, "f3")
+    assert all(house.on_hand(StockKey(sku, WEST)) == 3 for sku in skus)
     house.assert_exact()
