@@ -27,6 +27,7 @@ from shared.operations.receive import Receiver
 from shared.operations.reconcile import Reconciler
 from shared.operations.record import Recorder
 from shared.operations.stock_view import StockView
+from shared.operations.telling import Teller
 from shared.operations.unbinned_stock import UnbinnedWatch
 from shared.operations.write_paths import PathWatch
 from shared.store.cases import Cases
@@ -78,8 +79,9 @@ class Observer:
         traffic = Traffic(self._stock, clock)
         damper = Damper(self._stock, self.cases, registry, clock)
         unbinned = UnbinnedWatch(self._stock, self.cases, registry, clock)
+        teller = Teller(poster, self.cases, unbinned, clock)
         recorder = Recorder(
-            poster, observations, self.cases, registry, traffic, damper, unbinned, Shadows(self._stock), clock
+            poster, observations, self.cases, registry, traffic, damper, teller, Shadows(self._stock), clock
         )
         self._receiver = Receiver(inbox, registry, LabSecrets(), clock, 1_000_000)
         self._applier = MessageApplier(inbox, registry, recorder, self.cases, clock)

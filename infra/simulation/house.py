@@ -60,6 +60,7 @@ from shared.operations.reserve import Reserver
 from shared.operations.set_aside import SetAside
 from shared.operations.stock_view import StockView
 from shared.operations.sweep import Sweep, SweepError
+from shared.operations.telling import Teller
 from shared.operations.transfer_watch import TransferWatch
 from shared.operations.transfers import TransferDesk
 from shared.operations.unbinned_stock import UnbinnedWatch
@@ -218,8 +219,9 @@ class House:
         traffic = Traffic(stock, clock)
         damper = Damper(stock, self.cases, self.registry, clock)
         unbinned = UnbinnedWatch(stock, self.cases, self.registry, clock)
+        teller = Teller(poster, self.cases, unbinned, clock)
         recorder = Recorder(
-            poster, observations, self.cases, self.registry, traffic, damper, unbinned, Shadows(stock), clock
+            poster, observations, self.cases, self.registry, traffic, damper, teller, Shadows(stock), clock
         )
         self.receiver = Receiver(self.inbox, self.registry, SimulatedSecrets(), clock, 1_000_000)
         self.applier = MessageApplier(self.inbox, self.registry, recorder, self.cases, clock)
@@ -258,8 +260,8 @@ class House:
         self.case_desk = CaseDesk(
             self.cases, self.inbox, self.registry, self.sweep, self.lanes, self.count_desk, clock
         )
-        self.undoer = Undoer(stock, self.registry, poster, self.cases, clock)
-        self.transfers = TransferDesk(stock, self.registry, poster, clock, pause)
+        self.undoer = Undoer(stock, self.registry, poster, teller, clock)
+        self.transfers = TransferDesk(stock, self.registry, teller, clock, pause)
         self.transfer_watch = TransferWatch(stock, self.registry, self.cases, self.transfers, clock)
         self.verifier = Verifier(self.stock)
         self.rebuilder = Rebuilder(self.stock, clock, pause)

@@ -23,7 +23,7 @@ from shared.domain.reservation import OrderLine
 from shared.domain.stock import ChannelId, EventKey, Quantity
 from shared.operations.facts import Fact, Outcome
 from shared.operations.fulfilments import sold_or_claimed
-from shared.operations.post import Poster, PostingContendedError
+from shared.operations.post import PostingContendedError
 from shared.operations.reservation_items import ORIGIN
 from shared.operations.reservations import (
     IdempotencyConflictError,
@@ -34,6 +34,7 @@ from shared.operations.reservations import (
     Wanted,
 )
 from shared.operations.reserve import Reserver
+from shared.operations.telling import Teller
 from shared.store.layout import order_key
 from shared.store.registry import Registry
 from shared.store.table import (
@@ -58,13 +59,13 @@ class Fulfiller:
         table: Table,
         registry: Registry,
         reserver: Reserver,
-        poster: Poster,
+        teller: Teller,
         clock: Callable[[], datetime],
     ) -> None:
         self._table = table
         self._registry = registry
         self._reserver = reserver
-        self._poster = poster
+        self._teller = teller
         self._clock = clock
 
     def fulfil(self, reservation: str, key: str, units: Sequence[Wanted] = ()) -> Reservation:
@@ -119,7 +120,7 @@ class Fulfiller:
             said = _fulfilment(lines[number], found.channel, name, units, at)
             facts.append(Fact(sold_or_claimed(said, network), effect_hash(said), is_entered=True))
         try:
-            results = self._poster.post(facts, network)
+            results = self._teller.post(facts, network)
         except PostingContendedError as error:
             raise ReservationBusyError(found.id) from error
         refused = [result for result in results if result.outcome is Outcome.REFUSED]

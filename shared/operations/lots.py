@@ -29,7 +29,7 @@ from shared.domain.stock import (
     StockKey,
 )
 from shared.operations.facts import Fact, Outcome
-from shared.operations.post import Poster
+from shared.operations.telling import Teller
 from shared.store.layout import part
 from shared.store.ledger import Ledger, LedgerMovedError
 from shared.store.lots import Lot, Lots
@@ -62,12 +62,12 @@ class LotDesk:
     """Declares lots and withholds those that may not be sold."""
 
     def __init__(
-        self, table: Table, registry: Registry, poster: Poster, clock: Callable[[], datetime]
+        self, table: Table, registry: Registry, teller: Teller, clock: Callable[[], datetime]
     ) -> None:
         self._lots = Lots(table)
         self._ledger = Ledger(table)
         self._registry = registry
-        self._poster = poster
+        self._teller = teller
         self._clock = clock
 
     def set_expiry(self, sku: Sku, lot: str, expires_on: date, actor: str) -> Lot:
@@ -117,7 +117,7 @@ class LotDesk:
         units, overtaken = 0, 0
         while overtaken < TRIES:
             facts = self._reckon(key, lot)
-            results = self._poster.post(facts[:LEAVES_AT_ONCE], network)
+            results = self._teller.post(facts[:LEAVES_AT_ONCE], network)
             posted = [result.fact for result in results if result.outcome is not Outcome.REFUSED]
             units += sum(leg.quantity for fact in posted for leg in cast(Movement, fact.event).legs)
             if len(posted) == len(facts):

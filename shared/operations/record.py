@@ -21,15 +21,14 @@ from shared.domain.rollout import Mode
 from shared.domain.shadow import Withheld
 from shared.domain.stock import WHOLE, Counter, Quantity, StockKey
 from shared.operations.adjustments import adjustment_case, parted
-from shared.operations.count_desk import tell as tell_of_counts
 from shared.operations.damping import Damper
 from shared.operations.facts import Fact, Outcome, Result, correction_of, stock_keys
 from shared.operations.kit_stock import kit_stock_case, kit_stock_cases
 from shared.operations.measure import Unmeasured
 from shared.operations.post import Poster
 from shared.operations.resolve import Resolution, observation_of, resolve, tally
+from shared.operations.telling import Teller
 from shared.operations.transfer_names import tell_misnamed
-from shared.operations.unbinned_stock import UnbinnedWatch
 from shared.sources.contract import Fault, Report
 from shared.store.cases import Cases
 from shared.store.observations import Observations
@@ -60,13 +59,13 @@ class Recorder:
         registry: Registry,
         traffic: Traffic,
         damper: Damper,
-        unbinned: UnbinnedWatch,
+        teller: Teller,
         shadows: Shadows,
         clock: Callable[[], datetime],
     ) -> None:
         self._shadows = shadows
         self._damper = damper
-        self._unbinned = unbinned
+        self._teller = teller
         self.traffic = traffic
         self._poster = poster
         self._observations = observations
@@ -119,8 +118,7 @@ class Recorder:
         for case in cases:
             self._cases.file(case)
         misnamed = tell_misnamed(self._poster.misnamed(results), message, self._cases, now)
-        tell_of_counts(results, self._poster, self._cases, now)
-        self._unbinned.posted(results)
+        self._teller.posted(results)
         settled = self._settled_meanwhile(resolution, source)
         if settled:
             # Mapped between our look-up and our filing: whoever mapped it did not see this message parked.

@@ -43,10 +43,11 @@ from shared.domain.transfer import (
 from shared.operations.allotments import Allotments
 from shared.operations.facts import Fact, Outcome, Result
 from shared.operations.four_eyes import SamePersonError
-from shared.operations.post import Poster, PostingContendedError
+from shared.operations.post import PostingContendedError
 from shared.operations.reservations import IdempotencyConflictError, InsufficientStockError
 from shared.operations.reserve import Reserver
 from shared.operations.stock_view import StockView
+from shared.operations.telling import Teller
 from shared.operations.transfer_calls import (
     Call,
     Part,
@@ -82,7 +83,7 @@ class TransferDesk:
         self,
         table: Table,
         registry: Registry,
-        poster: Poster,
+        teller: Teller,
         clock: Callable[[], datetime],
         pause: Callable[[float], None] = time.sleep,
     ) -> None:
@@ -91,7 +92,7 @@ class TransferDesk:
         self._hold = TransferHold(table)
         self._reserver = Reserver(table, registry, clock, pause)
         self._registry = registry
-        self._poster = poster
+        self._teller = teller
         self._view = StockView(table, registry, clock)
         self._allotments = Allotments(table, clock, pause)
         self._clock = clock
@@ -307,6 +308,7 @@ class TransferDesk:
             for number, part in enumerate(call.parts, start=1)
         ]
         rest = self._unposted(known, facts)
+        self._teller.again(fact.event.key for fact in facts if fact not in rest)
         is_possible = not rest or why_not(known, effect, units_of(rest), at) is None
         refused = [one for one in self._post(rest) if one.outcome is Outcome.REFUSED] if is_possible else []
         for one in refused:
@@ -351,7 +353,7 @@ class TransferDesk:
 
     def _post(self, facts: Sequence[Fact]) -> list[Result]:
         try:
-            return self._poster.post(facts, self._registry.network())
+            return self._teller.post(facts, self._registry.network())
         except PostingContendedError as error:
             raise TransferBusyError(str(error)) from error
 

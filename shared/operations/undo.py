@@ -33,7 +33,6 @@ from shared.domain.ledger import Cause, CountDocument, Line, Slot
 from shared.domain.messages import Message
 from shared.domain.network import Source
 from shared.domain.stock import Counter, EventKey, Quantity, Sku, StockKey
-from shared.operations.count_desk import show_all, tell, tell_notes
 from shared.operations.facts import Fact, Note, Outcome, stock_keys
 from shared.operations.footprint import (
     OURS,
@@ -50,8 +49,8 @@ from shared.operations.fulfilments import moved_kind
 from shared.operations.post import Poster, count_rules
 from shared.operations.posting_notes import notes_in
 from shared.operations.resolve import our_order, why_not_posted
+from shared.operations.telling import Teller
 from shared.sources.contract import Fault, Report
-from shared.store.cases import Cases
 from shared.store.layout import event_key
 from shared.store.ledger import Ledger
 from shared.store.registry import Network, Registry
@@ -131,14 +130,14 @@ class Undoer:
         table: Table,
         registry: Registry,
         poster: Poster,
-        cases: Cases,
+        teller: Teller,
         clock: Callable[[], datetime],
     ) -> None:
         self._table = table
         self._ledger = Ledger(table)
         self._registry = registry
         self._poster = poster
-        self._cases = cases
+        self._teller = teller
         self._clock = clock
 
     def undo(
@@ -268,9 +267,8 @@ class Undoer:
     def _carry_out(
         self, steps: _Steps, actor: str, reason: str, message: Message, network: Network, done: Undone
     ) -> None:
-        tell_notes(steps.noted, self._poster, self._cases, self._clock(), is_repeated=True)
-        results = self._poster.post(steps.movements, network) if steps.movements else []
-        tell(results, self._poster, self._cases, self._clock())
+        self._teller.noted(steps.noted)
+        results = self._teller.post(steps.movements, network) if steps.movements else []
         for result in results:
             if result.outcome is Outcome.REFUSED:
                 done.events -= 1
@@ -280,7 +278,7 @@ class Undoer:
                 refs = _refs(retraction.mark.event_key, actor, reason)
                 record = _record(retraction, key, refs, message, self._clock())
                 posting = self._poster.amend(key, network, record, [retraction])
-                show_all(key, posting, self._poster, self._cases, self._clock())
+                self._teller.amended(key, retraction.key, posting)
 
 
 def _compensation(

@@ -22,6 +22,7 @@ from shared.operations.push import Pusher
 from shared.operations.reconcile import Reconciler
 from shared.operations.record import Recorder
 from shared.operations.stock_view import StockView
+from shared.operations.telling import Teller
 from shared.operations.unbinned_stock import UnbinnedWatch
 from shared.operations.write_paths import PathWatch
 from shared.runtime.aws import S3Drops
@@ -67,7 +68,7 @@ class Pipeline(Ground):
             self.registry,
             self.traffic,
             self.damper,
-            self.unbinned,
+            self.teller,
             Shadows(self.stock),
             now,
         )
@@ -79,6 +80,10 @@ class Pipeline(Ground):
     @cached_property
     def unbinned(self) -> UnbinnedWatch:
         return UnbinnedWatch(self.stock, self.cases, self.registry, now)
+
+    @cached_property
+    def teller(self) -> Teller:
+        return Teller(self.poster, self.cases, self.unbinned, now)
 
     @cached_property
     def traffic(self) -> Traffic:

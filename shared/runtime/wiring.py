@@ -66,7 +66,7 @@ class House(Pipeline):
 
     @cached_property
     def fulfiller(self) -> Fulfiller:
-        return Fulfiller(self.stock, self.registry, self.reserver, self.poster, now)
+        return Fulfiller(self.stock, self.registry, self.reserver, self.teller, now)
 
     @cached_property
     def set_aside(self) -> SetAside:
@@ -78,11 +78,11 @@ class House(Pipeline):
 
     @cached_property
     def lots(self) -> LotDesk:
-        return LotDesk(self.stock, self.registry, self.poster, now)
+        return LotDesk(self.stock, self.registry, self.teller, now)
 
     @cached_property
     def transfers(self) -> TransferDesk:
-        return TransferDesk(self.stock, self.registry, self.poster, now)
+        return TransferDesk(self.stock, self.registry, self.teller, now)
 
     @cached_property
     def recommender(self) -> Recommender:
@@ -172,7 +172,7 @@ class House(Pipeline):
 
     @cached_property
     def undoer(self) -> Undoer:
-        return Undoer(self.stock, self.registry, self.poster, self.cases, now)
+        return Undoer(self.stock, self.registry, self.poster, self.teller, now)
 
     @cached_property
     def manual_desk(self) -> ManualDesk:

@@ -64,6 +64,7 @@ from shared.operations.record import Recorder
 from shared.operations.reserve import Reserver
 from shared.operations.stock_view import StockView
 from shared.operations.sweep import Sweep
+from shared.operations.telling import Teller
 from shared.operations.transfer_watch import TransferWatch
 from shared.operations.transfers import TransferDesk
 from shared.operations.unbinned_stock import UnbinnedWatch
@@ -305,6 +306,7 @@ class House:
         self.traffic = Traffic(self.stock, self.clock)
         self.damper = Damper(self.stock, self.cases, self.registry, self.clock)
         self.unbinned = UnbinnedWatch(self.stock, self.cases, self.registry, self.clock)
+        self.teller = Teller(self.poster, self.cases, self.unbinned, self.clock)
         self.recorder = Recorder(
             self.poster,
             self.observations,
@@ -312,7 +314,7 @@ class House:
             self.registry,
             self.traffic,
             self.damper,
-            self.unbinned,
+            self.teller,
             Shadows(self.stock),
             self.clock,
         )
@@ -366,9 +368,9 @@ class House:
         self.manual_desk = ManualDesk(
             self.inbox, self.registry, self.applier, self.poster, self.cases, self.clock
         )
-        self.transfers = TransferDesk(self.stock, self.registry, self.poster, self.clock, lambda _: None)
+        self.transfers = TransferDesk(self.stock, self.registry, self.teller, self.clock, lambda _: None)
         self.transfer_watch = TransferWatch(self.stock, self.registry, self.cases, self.transfers, self.clock)
-        self.undoer = Undoer(self.stock, self.registry, self.poster, self.cases, self.clock)
+        self.undoer = Undoer(self.stock, self.registry, self.poster, self.teller, self.clock)
         self.verifier = Verifier(self.stock)
         self._listed = defaultdict[ChannelId, int](int)
         self._stock_read = 0

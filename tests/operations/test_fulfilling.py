@@ -53,7 +53,7 @@ def house() -> House:
 
 
 def fulfil(house: House, made: Reservation, key: str, *units: tuple[Sku, int]) -> Reservation:
-    desk = Fulfiller(house.stock, house.registry, house.reserver, house.poster, house.clock)
+    desk = Fulfiller(house.stock, house.registry, house.reserver, house.teller, house.clock)
     return desk.fulfil(made.id, key, [Wanted(sku, quantity) for sku, quantity in units])
 
 

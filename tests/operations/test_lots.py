@@ -49,7 +49,7 @@ def moved(name: str, minute: float, units: int, leaf: Leaf, counter: Counter = C
 
 
 def desk(house: House) -> LotDesk:
-    return LotDesk(house.stock, house.registry, house.poster, house.clock)
+    return LotDesk(house.stock, house.registry, house.teller, house.clock)
 
 
 def held(house: House, leaf: Leaf = L1) -> int:
