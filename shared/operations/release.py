@@ -123,7 +123,7 @@ def releasable(cases: Iterable[Case], registry: Registry) -> list[Case]:
 
 
 def _is_declared(case: Case, registry: Registry) -> bool:
-    """Whether a location code of a source, or the demand location of its channel, stands for something now."""
+    """Whether a location code of a source, or where its channel sells from, stands for something now."""
     network = registry.network()
     code = str(case.facts["code"])
     source = network.sources.get(SourceId(str(case.facts["source"])))
@@ -131,7 +131,7 @@ def _is_declared(case: Case, registry: Registry) -> bool:
         return False
     channel = network.channels.get(ChannelId(code.removeprefix("demand_location of channel ")))
     if channel is not None and code.startswith("demand_location"):
-        return channel.demand_location is not None
+        return bool(channel.served_from)
     return source.locations.get(code, LocationId(code)) in network.locations
 
 

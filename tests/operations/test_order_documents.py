@@ -372,3 +372,26 @@ def test_a_line_that_is_full_takes_what_asks_less_and_says_what_to_do_about_the_
 
     assert (was < 100, house.available()) == (True, 100)
     house.assert_exact()
+
+
+@pytest.mark.parametrize(
+    "sells",
+    [{"demand_location": EAST}, {"demand_location": None}, {"demand_location": None, "sourcing": (EAST,)}],
+)
+def test_what_waited_for_its_channel_to_sell_from_somewhere_is_released_by_whatever_says_where(
+    sells: dict[str, Any],
+) -> None:
+    declared = network()
+    shop = declared.channels[SHOP]
+    nowhere = replace(shop, locations={}, demand_location=None)
+    house = House(replace(declared, channels={SHOP: nowhere}))
+    house.post(movement("opening", -5, 10))
+    hear(house, *order(0))
+    assert house.open_cases() == ["unknown_code"]
+
+    house.declare(replace(declared, channels={SHOP: replace(shop, **sells)}))
+    house.clock.advance(minutes=10)
+    house.sweep.run()
+    house.settle()
+
+    assert (house.open_cases(), house.available()) == ([], 5)
