@@ -3,16 +3,15 @@ of open orders and of transfers true, withholds lots that have expired, and watc
 
 from __future__ import annotations
 
-import logging
 from functools import cache
 from typing import Any
 
+from shared.operations.parts import each_part
 from shared.runtime.logging import log_to_stdout
 from shared.runtime.settings import ExpireReservationsSettings
 from shared.runtime.wiring import House
 
 log_to_stdout("expire_reservations")
-log = logging.getLogger(__name__)
 
 
 @cache
@@ -21,16 +20,15 @@ def house() -> House:
 
 
 def handle(_event: dict[str, Any], _context: object) -> dict[str, int]:
-    """Give back what is due, then look at the open orders, the transfers and at who has fallen silent."""
-    expired = house().reserver.expire_due()
-    if expired:
-        log.info("reservations_expired", extra={"reservations": expired})
-    withheld = house().lots.sweep()
-    return {
-        "expired": expired,
-        "allotments_gathered": house().reserver.gather_idle(),
-        "withheld": withheld,
-        **house().order_watch.run(),
-        **house().transfer_watch.run(),
-        **house().freshness_watch.run(),
-    }
+    """Give back what is due, then look at lots, the open orders, the transfers and at who has fallen silent."""
+    found = each_part(
+        {
+            "reservations": lambda: {"expired": house().reserver.expire_due()},
+            "lots": lambda: {"withheld": house().lots.sweep()},
+            "allotments": lambda: {"allotments_gathered": house().reserver.gather_idle()},
+            "orders": lambda: house().order_watch.run(),
+            "transfers": lambda: house().transfer_watch.run(),
+            "freshness": lambda: house().freshness_watch.run(),
+        }
+    )
+    return {name: number for part in found.values() for name, number in part.items()}

@@ -48,6 +48,7 @@ from shared.operations.explain import Explainer
 from shared.operations.fan_out import FanOut, Hint, Lane, change_of
 from shared.operations.ingest import Drop, FileIngester
 from shared.operations.order_watch import OrderWatch
+from shared.operations.parts import PartsFailedError, each_part
 from shared.operations.post import Poster, PostingContendedError
 from shared.operations.promises import Promises
 from shared.operations.push import Pusher
@@ -55,11 +56,10 @@ from shared.operations.rebuild import Rebuilder
 from shared.operations.receive import Receiver
 from shared.operations.reconcile import Reconciler
 from shared.operations.record import Recorder
-from shared.operations.reservations import ReservationBusyError
 from shared.operations.reserve import Reserver
 from shared.operations.set_aside import SetAside
 from shared.operations.stock_view import StockView
-from shared.operations.sweep import Sweep, SweepError
+from shared.operations.sweep import Sweep
 from shared.operations.telling import Teller
 from shared.operations.transfer_watch import TransferWatch
 from shared.operations.transfers import TransferDesk
@@ -384,7 +384,7 @@ class House:
         self.scheduler.actor = Actor("sweep", self.scheduler.seconds + 58)
         try:
             self.sweep.run(undisturbed)
-        except SweepError:
+        except PartsFailedError:
             self.chaos.strike("part of a sweep failed")
         except Crash:
             self.chaos.strike("sweep cut short")
@@ -393,14 +393,19 @@ class House:
 
     def expire_once(self) -> None:
         """Give back the reservations whose time is over and look after orders and transfers, as the schedule does each minute."""
+        parts: dict[str, Callable[[], object]] = {
+            "reservations": self.reserver.expire_due,
+            "allotments": self.reserver.gather_idle,
+            "orders": self.order_watch.run,
+        }
+        if self._has_transfers:
+            parts["transfers"] = self.transfer_watch.run
         self.scheduler.actor = Actor("expire_reservations", self.scheduler.seconds + 58)
         try:
-            self.reserver.expire_due()
-            self.reserver.gather_idle()
-            self.order_watch.run()
-            if self._has_transfers:
-                self.transfer_watch.run()
-        except (Crash, TableError, ReservationBusyError):
+            each_part(parts)
+        except PartsFailedError:
+            self.chaos.strike("part of an expiry failed")
+        except Crash:
             self.chaos.strike("expiry cut short")
         finally:
             self.scheduler.actor = None

@@ -10,7 +10,8 @@ Only where a location keeps its lots apart (its ``grain``) are a lot's units kno
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import logging
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
 from typing import cast
@@ -29,12 +30,13 @@ from shared.domain.stock import (
     StockKey,
 )
 from shared.operations.facts import Fact, Outcome
+from shared.operations.post import PostingContendedError
 from shared.operations.telling import Teller
 from shared.store.layout import part
 from shared.store.ledger import Ledger, LedgerMovedError
 from shared.store.lots import Lot, Lots
 from shared.store.registry import Network, Registry
-from shared.store.table import Table
+from shared.store.table import Table, TableError
 
 LOOKED_AT_AGAIN = timedelta(minutes=5)
 """How long units of a withheld lot that have just arrived may be for sale, at most."""
@@ -47,6 +49,16 @@ LEAVES_AT_ONCE = 25
 
 _ORIGIN = Origin(SourceId("onecount"), MessageId(""))
 _KEEPS_LOTS = frozenset({Grain.LOT, Grain.BIN_LOT})
+_BUSY = (PostingContendedError, LedgerMovedError)
+
+log = logging.getLogger(__name__)
+
+
+class LotsBusyError(Exception):
+    """Some lots could not be withheld just now, and will be looked at again; the others were."""
+
+    def __init__(self, lots: Sequence[str]) -> None:
+        super().__init__("not withheld yet: " + ", ".join(lots))
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,26 +101,46 @@ class LotDesk:
         return self._withhold(self._lots.find(sku, lot) or Lot(sku, lot))
 
     def sweep(self) -> int:
-        """Withhold every lot that is due; return how many units were set on hold."""
-        now, units = self._clock(), 0
+        """Withhold every lot that is due; return how many units were set on hold.
+
+        Raises
+        ------
+        LotsBusyError
+            When some could not be withheld just now, after all others have been.
+        """
+        now, units, busy = self._clock(), 0, list[str]()
         for lot in self._lots.due(now):
-            if lot.recalled_at is not None or (lot.expires_on and sold_until(lot.expires_on) <= now):
-                units += sum(self._withhold(lot).units.values())
-            elif lot.expires_on is not None:
-                self._lots.look_again(lot, sold_until(lot.expires_on))
+            try:
+                if lot.recalled_at is not None or (lot.expires_on and sold_until(lot.expires_on) <= now):
+                    units += sum(self._withhold(lot).units.values())
+                elif lot.expires_on is not None:
+                    self._lots.look_again(lot, sold_until(lot.expires_on))
+            except (*_BUSY, TableError) as error:
+                log.warning("lot_not_withheld", extra={"sku": lot.sku, "lot": lot.lot, "reason": str(error)})
+                busy.append(f"{lot.lot} of {lot.sku}")
+        if busy:
+            raise LotsBusyError(busy)
         return units
 
     def _withhold(self, lot: Lot) -> Withheld:
+        """Withhold a lot wherever it lies; what is busy at one location keeps it nowhere else from being withheld."""
         network = self._registry.network()
         units: dict[LocationId, Quantity] = {}
         untold: list[LocationId] = []
+        busy: PostingContendedError | LedgerMovedError | None = None
         for location, place in network.locations.items():
             key = StockKey(lot.sku, location)
-            if place.grain in _KEEPS_LOTS:
+            if place.grain not in _KEEPS_LOTS:
+                if any(self._ledger.balances([key])[key].totals.values()):
+                    untold.append(location)
+                continue
+            try:
                 if held := self._hold(key, lot.lot, network):
                     units[location] = held
-            elif any(self._ledger.balances([key])[key].totals.values()):
-                untold.append(location)
+            except _BUSY as error:
+                busy = error
+        if busy is not None:
+            raise busy
         self._lots.look_again(lot, self._clock() + LOOKED_AT_AGAIN)
         return Withheld(lot, units, tuple(untold))
 

@@ -100,6 +100,12 @@ UNCONFIRMED = ("pending", "given_back")
 """What a header says of a reservation that was never confirmed, of which nothing may be said to be reserved."""
 
 ATTEMPTS = 40
+FEW_ATTEMPTS = 5
+"""Attempts to give one of many reservations back: the others wait for it, and it is due again in a minute."""
+
+AT_ONCE = 100
+"""Reservations of each shard that are given back at once, because their time is over."""
+
 PLACINGS = 4
 """Times that a reservation is sourced before what keeps being taken in between counts as not there."""
 
@@ -181,7 +187,7 @@ class Reserver:
                 break
             except InsufficientStockError as error:
                 may_be_elsewhere = floating and attempt + 1 < PLACINGS
-                if not (self.expire_due() and not attempt) and not may_be_elsewhere:
+                if not (self.make_room() and not attempt) and not may_be_elsewhere:
                     whole = whole_shortfalls(self._promises, channel, (fixed, floating), error.shortfalls)
                     raise InsufficientStockError(whole) from error
         item, lines = self._read(reservation)
@@ -465,18 +471,44 @@ class Reserver:
         """Take back what lies unused in the allotments of stock keys that were hot; return how many there were."""
         return self._allotments.gather_idle()
 
-    def expire_due(self, limit: int = 100) -> int:
-        """Give back reservations whose time is over, oldest first; return how many."""
+    def expire_due(self) -> int:
+        """Give back reservations whose time is over, oldest first; return how many.
+
+        Raises
+        ------
+        ReservationBusyError
+            When some could not be given back just now, after all others have been.
+        """
+        expired, busy = self._expire()
+        if busy:
+            raise ReservationBusyError(", ".join(busy))
+        return expired
+
+    def make_room(self) -> bool:
+        """Give back what is due for others to have, as far as that is possible just now; say whether anything was."""
+        return self._expire()[0] > 0
+
+    def _expire(self) -> tuple[int, list[str]]:
+        """Give back what is due; return how many, and those that others kept changing."""
         due = [
             key.pk.removeprefix("ORDER#reservation/")
             for number in range(SHARDS)
             for key in self._table.query_index(
-                "expiring", f"expiring#{number}", last=instant(self._clock()), limit=limit
+                "expiring", f"expiring#{number}", last=instant(self._clock()), limit=AT_ONCE
             )
         ]
+        busy: list[str] = []
         for reservation in due:
-            self._give_back(reservation, ReservationStatus.EXPIRED)
-        return len(due)
+            try:
+                self._give_back(reservation, ReservationStatus.EXPIRED, tries=FEW_ATTEMPTS)
+            except (ReservationBusyError, TableError) as error:
+                log.warning(
+                    "reservation_not_expired", extra={"reservation": reservation, "reason": str(error)}
+                )
+                busy.append(reservation)
+        if due:
+            log.info("reservations_expired", extra={"reservations": len(due) - len(busy)})
+        return len(due) - len(busy), busy
 
     def _read(self, reservation: str) -> tuple[Item, list[OrderLine]]:
         order = f"reservation/{reservation}"
@@ -486,7 +518,11 @@ class Reserver:
         return item, self._orders.order(order)
 
     def _give_back(
-        self, reservation: str, why: ReservationStatus, attempt_from: int | None = None
+        self,
+        reservation: str,
+        why: ReservationStatus,
+        attempt_from: int | None = None,
+        tries: int = ATTEMPTS,
     ) -> Reservation:
         """Release what is held and has not left; of a long reservation in steps, which the expiry completes if they are cut short.
 
@@ -494,7 +530,7 @@ class Reserver:
         ``attempt_from`` is given, only the unconfirmed attempt whose first line that is goes back.
         """
         failures = 0
-        while failures < ATTEMPTS:
+        while failures < tries:
             item, lines = self._read(reservation)
             now = self._clock()
             held = [

@@ -9,7 +9,7 @@ work, and it is logged and let go.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from datetime import datetime, timedelta
 from typing import Protocol
 
@@ -20,6 +20,7 @@ from shared.operations.apply_message import ATTEMPTS, MessageApplier, failed_cas
 from shared.operations.dead_letters import DeadLetterDesk
 from shared.operations.fan_out import FanOut
 from shared.operations.ingest import RESERVE_S, FileIngester, FileUnfinishedError
+from shared.operations.parts import each_part
 from shared.operations.post import PostingContendedError
 from shared.operations.reconcile import Reconciler
 from shared.operations.release import Releaser
@@ -47,13 +48,6 @@ class StreamFailures(Protocol):
     def take(self) -> Iterable[str]:
         """Yield and remove each failure record."""
         ...
-
-
-class SweepError(Exception):
-    """Parts of a sweep failed; the others were done all the same."""
-
-    def __init__(self, parts: Sequence[str]) -> None:
-        super().__init__("parts of the sweep failed: " + ", ".join(parts))
 
 
 class Sweep:
@@ -92,35 +86,27 @@ class Sweep:
 
         Raises
         ------
-        SweepError
+        PartsFailedError
             When some part failed, after all others have been done.
         """
-        parts: dict[str, Callable[[datetime], int]] = {
-            "released_messages": lambda _: self._releaser.run(),
-            "pending_messages": self._messages,
-            "files_waiting_for_codes": self._files_waiting_for_codes,
-            "dirty_stock_keys": self._stock_keys,
-            "observations": self._observations,
-            "stream_failures": self._stream_failures,
-            "escalated_cases": lambda _: self._alerts.escalate(),
-            "digests": lambda _: self._alerts.digest(),
-            "loops_at_rest": lambda _: self._reconciler.settle_loops(),
-            "drift_of_undeclared_sources": lambda _: self._reconciler.settle_undeclared(),
-            "totals_known_again": lambda _: self._unbinned.settle(),
-            "dead_letters": lambda _: self._desk.file(),
-        }
-        found: dict[str, int] = {}
-        failed: list[str] = []
         before = self._clock() - undisturbed
-        for part, work in parts.items():
-            try:
-                found[part] = work(before)
-            except Exception:
-                log.exception("sweep_part_failed", extra={"part": part})
-                failed.append(part)
+        found = each_part(
+            {
+                "released_messages": self._releaser.run,
+                "pending_messages": lambda: self._messages(before),
+                "files_waiting_for_codes": self._files_waiting_for_codes,
+                "dirty_stock_keys": lambda: self._stock_keys(before),
+                "observations": lambda: self._observations(before),
+                "stream_failures": self._stream_failures,
+                "escalated_cases": self._alerts.escalate,
+                "digests": self._alerts.digest,
+                "loops_at_rest": self._reconciler.settle_loops,
+                "drift_of_undeclared_sources": self._reconciler.settle_undeclared,
+                "totals_known_again": self._unbinned.settle,
+                "dead_letters": self._desk.file,
+            }
+        )
         log.info("swept", extra={"found": found})
-        if failed:
-            raise SweepError(failed)
         return found
 
     def _messages(self, before: datetime) -> int:
@@ -133,7 +119,7 @@ class Sweep:
                 log.warning("message_not_swept", extra={"message_id": message, "reason": str(error)})
         return len(messages)
 
-    def _files_waiting_for_codes(self, _before: datetime) -> int:
+    def _files_waiting_for_codes(self) -> int:
         released = 0
         for message in [*self._inbox.files.waiting()]:
             try:
@@ -154,7 +140,7 @@ class Sweep:
         self._reconciler.observed(observations)
         return len(observations)
 
-    def _stream_failures(self, _before: datetime) -> int:
+    def _stream_failures(self) -> int:
         failures = 0
         for record in self._failures.take():
             failures += 1

@@ -181,7 +181,7 @@ class TransferDesk:
         try:
             return self._hold.taken(known, now)
         except InsufficientStockError:
-            if not self._reserver.expire_due():
+            if not self._reserver.make_room():
                 raise
             return self._hold.taken(known, now)
 

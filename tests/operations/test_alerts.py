@@ -16,7 +16,7 @@ from shared.domain.rules import Rules
 from shared.operations.alerts import TOLD_AT_ONCE
 from shared.operations.case_life import CaseLife
 from shared.operations.dead_letters import DeadLetter
-from shared.operations.sweep import SweepError
+from shared.operations.parts import PartsFailedError
 from tests.operations.house import NOON, TEA, House
 
 MORNING = datetime(2026, 11, 2, 7, 0, tzinfo=UTC)
@@ -108,7 +108,7 @@ def test_an_alert_that_could_not_be_sent_is_sent_by_the_next_sweep() -> None:
     opened(house, "tea")
     house.clock.advance(hours=1)
     house.messenger.broken = True
-    with pytest.raises(SweepError, match="escalated_cases"):
+    with pytest.raises(PartsFailedError, match="escalated_cases"):
         house.sweep.run()
     house.messenger.broken = False
     house.clock.advance(minutes=5)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import timedelta
 
 import pytest
@@ -11,9 +12,12 @@ from shared.operations.reservations import (
     IdempotencyConflictError,
     InsufficientStockError,
     Reservation,
+    ReservationBusyError,
     ReservationStatus,
     Wanted,
 )
+from shared.store.layout import order_key
+from shared.store.table import Action, WriteConflictError
 from tests.operations.house import EAST, SHOP, TEA, House, Interruption, movement, shipment
 
 HOUR = timedelta(hours=1)
@@ -114,3 +118,39 @@ def test_a_crash_around_expiring_gives_back_once() -> None:
 
         assert house.available() == 10
         house.assert_exact()
+
+
+def with_a_busy_one(number: int) -> House:
+    """Ten reservations of one unit are over, and others keep changing one of them."""
+    house = stocked()
+    made = [reserve(house, f"k{number}", 1) for number in range(10)]
+    house.clock.advance(hours=2)
+    busy = order_key(f"reservation/{made[number].id}")
+
+    def refuse(_number: int, actions: Sequence[Action]) -> None:
+        if any(action.key == busy for action in actions):
+            raise WriteConflictError
+
+    house.stock.faults = Interruption(before=refuse)
+    return house
+
+
+@pytest.mark.parametrize("number", range(10))
+def test_one_that_cannot_be_given_back_just_now_keeps_no_other_from_it(number: int) -> None:
+    house = with_a_busy_one(number)
+    with pytest.raises(ReservationBusyError):
+        house.reserver.expire_due()
+    assert house.available() == 9
+
+    house.stock.faults = None
+    assert house.reserver.expire_due() == 1
+    assert house.available() == 10
+    house.assert_exact()
+
+
+@pytest.mark.parametrize("number", range(10))
+def test_a_stranger_gets_what_the_others_give_back_beside_a_busy_one(number: int) -> None:
+    house = with_a_busy_one(number)
+    assert reserve(house, "new", 9).status is ReservationStatus.CONFIRMED
+    with pytest.raises(InsufficientStockError):
+        reserve(house, "one more", 1)

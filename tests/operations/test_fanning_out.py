@@ -9,7 +9,7 @@ from shared.domain.network import Channel
 from shared.domain.stock import ChannelId, LocationId, Sku, StockKey
 from shared.operations.dead_letters import DeadLetter, DeadLetterDesk
 from shared.operations.fan_out import Change
-from shared.operations.sweep import SweepError
+from shared.operations.parts import PartsFailedError
 from tests.operations.house import EAST, KEY, SHOP, TEA, WEST, House, Interruption, movement, network
 
 SECOND = ChannelId("second")
@@ -180,7 +180,7 @@ def test_one_part_of_the_sweep_that_fails_does_not_stop_the_others(house: House)
     house.lanes.broken.add(SHOP)
     house.letters.queues["push-dead"] = [letter(1, "x")]
     house.clock.advance(seconds=61)
-    with pytest.raises(SweepError):
+    with pytest.raises(PartsFailedError):
         house.sweep.run()
     assert house.open_cases() == [str(CaseKind.DEAD_LETTER)]
     assert ("second", "urgent") in hints(house)

@@ -13,9 +13,10 @@ from hypothesis import strategies as st
 from shared.domain.events import Leg, Movement, MovementKind
 from shared.domain.network import Grain
 from shared.domain.stock import Counter, EventKey, Leaf, StockKey
-from shared.operations.lots import LotDesk
+from shared.operations.lots import LotDesk, LotsBusyError
+from shared.operations.post import PostingContendedError
 from shared.store.registry import Network
-from shared.store.table import Action, UnknownOutcomeError
+from shared.store.table import Action, UnknownOutcomeError, WriteConflictError
 from tests.operations.house import (
     EAST,
     KEY,
@@ -226,3 +227,49 @@ def test_after_any_history_a_withheld_lot_is_never_for_sale(history: list[tuple[
     assert lots.get(L1, {}).get(Counter.QUALITY_HOLD, 0) == max(0, of_l1)
     assert house.available() == of_l2 + min(0, of_l1)
     house.assert_exact()
+
+
+@pytest.mark.parametrize("busy", [L1, L2])
+def test_a_lot_that_is_busy_keeps_no_other_from_being_withheld(house: House, busy: Leaf) -> None:
+    for leaf in (L1, L2):
+        desk(house).set_expiry(TEA, leaf.lot, NOON.date(), "ann")
+    house.clock.advance(days=1)
+
+    def refuse(_number: int, actions: Sequence[Action]) -> None:
+        if any(
+            action.key.pk.startswith("EVENT#onecount/lot/") and str(busy) in action.key.pk
+            for action in actions
+        ):
+            raise WriteConflictError
+
+    house.stock.faults = Interruption(before=refuse)
+    with pytest.raises(LotsBusyError, match=busy.lot):
+        desk(house).sweep()
+    there = {L1: 35, L2: 60}
+    assert {leaf: held(house, leaf) for leaf in there} == {**there, busy: 0}
+
+    house.stock.faults = None
+    assert desk(house).sweep() == there[busy]
+    house.assert_exact()
+
+
+def test_a_busy_location_keeps_a_lot_from_being_withheld_nowhere_else(house: House) -> None:
+    declared = house.registry.network()
+    west = replace(declared.locations[WEST], grain=Grain.BIN_LOT)
+    house.declare(replace(declared, locations={**declared.locations, WEST: west}))
+    house.clock.advance(minutes=5)
+    key = StockKey(TEA, WEST)
+    legs = (Leg(WEST, 7, leaf=L1),)
+    house.post(Movement(EventKey("r-west"), TEA, MovementKind.ADJUSTMENT, legs, at(1), ORIGIN))
+
+    def refuse(_number: int, actions: Sequence[Action]) -> None:
+        if any(action.key.pk.startswith("BAL#") and EAST in action.key.pk for action in actions):
+            raise WriteConflictError
+
+    house.stock.faults = Interruption(before=refuse)
+    with pytest.raises(PostingContendedError):
+        desk(house).recall(TEA, "L1", "glass", "ann")
+
+    assert (held(house), house.ledger.leaves(key)[L1][Counter.QUALITY_HOLD]) == (0, 7)
+    house.stock.faults = None
+    assert desk(house).sweep() == 35
