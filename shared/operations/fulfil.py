@@ -40,6 +40,7 @@ from shared.store.registry import Registry
 from shared.store.table import (
     AttributeAbsent,
     Exists,
+    Item,
     Table,
     TableError,
     Update,
@@ -49,6 +50,13 @@ from shared.store.table import (
 
 Parts = list[tuple[str, Quantity]]
 """Lines by their number, with the units that are fulfilled of each."""
+
+CALLS_SIZE = 100_000
+"""Bytes that calls may take in a reservation's header; an item of the table holds 400 KB."""
+
+_CALL = "fulfil|"
+_Call = tuple[str, str, Parts | None]
+"""What was said, in a digest; when; and the units that this meant: None once they are left to the lines to tell."""
 
 
 class Fulfiller:
@@ -61,7 +69,9 @@ class Fulfiller:
         reserver: Reserver,
         teller: Teller,
         clock: Callable[[], datetime],
+        calls_size: int = CALLS_SIZE,
     ) -> None:
+        self._calls_size = calls_size
         self._table = table
         self._registry = registry
         self._reserver = reserver
@@ -77,7 +87,7 @@ class Fulfiller:
         ------
         InvalidReservationError
             When it is not confirmed, or more units are named than are open and not fulfilled yet, also where others
-            came first.
+            came first; or when so many calls were made that no other fits.
         IdempotencyConflictError, ReservationNotFoundError, ReservationBusyError, TableError
         """
         found = self._reserver.get(reservation)
@@ -92,25 +102,51 @@ class Fulfiller:
         self, found: Reservation, name: str, content: str, units: Sequence[Wanted]
     ) -> tuple[Parts, datetime]:
         """Return what the call under this key means, as it was first written down."""
-        order, attribute = order_key(f"reservation/{found.id}"), f"fulfil|{name}"
+        order, attribute = order_key(f"reservation/{found.id}"), f"{_CALL}{name}"
         for _ in range(2):
             item = self._table.get(order) or {}
-            known = cast("tuple[str, str, Parts] | None", item.get(attribute))
+            known = cast("_Call | None", item.get(attribute))
             if known is not None:
                 if known[0] != content:
                     raise IdempotencyConflictError
-                return [(line, units) for line, units in known[2]], parse_instant(known[1])
-            said: list[Value] = [content, instant(self._clock())]
-            said.append([list(part) for part in _meant(found, units)])
+                parts = _in_lines(found, name) if known[2] is None else [(line, n) for line, n in known[2]]
+                return parts, parse_instant(known[1])
+            call: _Call = (content, instant(self._clock()), _meant(found, units))
+            said = {attribute: call, **self._shortened(found, item, call)}
+            written = {one: _written(meant) for one, meant in said.items()}
             try:
                 self._table.write(
-                    [Update(order, set={attribute: said}, conditions=(Exists(), AttributeAbsent(attribute)))]
+                    [Update(order, set=written, conditions=(Exists(), AttributeAbsent(attribute)))]
                 )
             except WriteRefusedError:
                 continue
             except TableError as error:
                 raise ReservationBusyError(found.id) from error
         return self._agreed(found, name, content, units)
+
+    def _shortened(self, found: Reservation, item: Item, call: _Call) -> dict[str, _Call]:
+        """Return those calls of before whose units are to be left to the lines, so that one more fits the header.
+
+        Raises
+        ------
+        InvalidReservationError
+            When it does not fit even so.
+        """
+        calls = {name: cast(_Call, one) for name, one in item.items() if name.startswith(_CALL)}
+        if _size([*calls.values(), call]) <= self._calls_size:
+            return {}
+        posted: dict[str, _Call] = {
+            name: (content, at, None)
+            for name, (content, at, parts) in calls.items()
+            if parts and sorted(_in_lines(found, name.removeprefix(_CALL))) == sorted(map(tuple, parts))
+        }
+        if _size([*(calls | posted).values(), call]) > self._calls_size:
+            raise InvalidReservationError(
+                "reservation",
+                f"with what {len(calls)} calls name of it, this one fills it",
+                "repeat calls that were cut short, or release it and reserve what is left anew",
+            )
+        return posted
 
     def _post(self, found: Reservation, name: str, parts: Parts, at: datetime) -> None:
         network = self._registry.network()
@@ -167,9 +203,32 @@ def _meant(found: Reservation, units: Sequence[Wanted]) -> Parts:
     return [(number, part) for number, part in parts.items() if part]
 
 
+def _in_lines(found: Reservation, name: str) -> Parts:
+    """Return what is posted of a call: its shipments, or its claims."""
+    parts: Parts = []
+    for line in found.lines:
+        said = line.shipments.get(_key(line, name)) or line.fulfilments.get(name)
+        if said is not None:
+            parts.append((line.line, said.quantity))
+    return parts
+
+
+def _written(call: _Call) -> Value:
+    content, at, parts = call
+    return [content, at, None if parts is None else [list(part) for part in parts]]
+
+
+def _size(calls: Sequence[_Call]) -> int:
+    return sum(len(json.dumps(call)) for call in calls)
+
+
+def _key(line: OrderLine, name: str) -> EventKey:
+    return EventKey(f"onecount/{line.order}/{line.line}/{DemandEffect.FULFILLED}/{name}")
+
+
 def _fulfilment(line: OrderLine, channel: ChannelId, name: str, units: Quantity, at: datetime) -> Demand:
     return Demand(
-        EventKey(f"onecount/{line.order}/{line.line}/{DemandEffect.FULFILLED}/{name}"),
+        _key(line, name),
         line.place.sku,
         channel,
         line.order,

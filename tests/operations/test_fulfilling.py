@@ -261,3 +261,47 @@ def test_what_is_refused_of_a_call_of_several_transactions_is_told_with_what_is_
     fulfil(house, made, "f3")
     assert all(house.on_hand(StockKey(sku, WEST)) == 3 for sku in skus)
     house.assert_exact()
+
+
+def desk_of_small_headers(house: House, size: int) -> Fulfiller:
+    return Fulfiller(house.stock, house.registry, house.reserver, house.teller, house.clock, calls_size=size)
+
+
+def test_a_reservation_that_is_fulfilled_in_very_many_parts_keeps_of_most_calls_only_that_they_were(
+    house: House,
+) -> None:
+    skus = [Sku(f"S{number}") for number in range(20)]
+    house.post(*(movement(f"w-{sku}", 0, 12, key=StockKey(sku, WEST)) for sku in skus))
+    made = reserve(house, *((sku, 12) for sku in skus))
+    desk, part = desk_of_small_headers(house, 1_500), [Wanted(sku, 1) for sku in skus]
+    for number in range(10):
+        desk.fulfil(made.id, f"f{number}", part)
+    for number in range(10):
+        desk.fulfil(made.id, f"f{number}", part)
+        with pytest.raises(IdempotencyConflictError):
+            desk.fulfil(made.id, f"f{number}", part[:1])
+    assert {house.on_hand(StockKey(sku, WEST)) for sku in skus} == {2}
+    house.reserver.release(made.id)
+    assert {house.available(StockKey(sku, WEST)) for sku in skus} == {2}
+    house.assert_exact()
+
+
+def test_calls_that_were_cut_short_are_kept_whole_and_one_too_many_is_refused(house: House) -> None:
+    made = reserve(house, (TEA, 6))
+    desk = desk_of_small_headers(house, 200)
+
+    def crash(_number: int, _actions: Sequence[Action]) -> None:
+        raise Crash
+
+    for number in range(2):
+        house.stock.faults = Interruption(after=crash)
+        with pytest.raises(Crash):
+            desk.fulfil(made.id, f"f{number}", [Wanted(TEA, 1)])
+    house.stock.faults = None
+    with pytest.raises(InvalidReservationError, match="with what 2 calls name of it"):
+        desk.fulfil(made.id, "f2", [Wanted(TEA, 1)])
+
+    desk.fulfil(made.id, "f1", [Wanted(TEA, 1)])
+    assert house.on_hand(AT_WEST) == 9
+    house.reserver.release(made.id)
+    assert house.available(AT_WEST) == 9
