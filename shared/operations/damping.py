@@ -13,7 +13,7 @@ together only where one of them is in a loop: the case is one, and names the lea
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any, cast
 
@@ -27,7 +27,10 @@ from shared.store.bulk import write_each
 from shared.store.cases import Cases
 from shared.store.layout import corrections_key
 from shared.store.registry import Registry
-from shared.store.table import Item, Table, Update
+from shared.store.table import AttributeAbsent, Condition, Equals, Item, Table, Update
+
+_Number = tuple[StockKey, Leaf]
+_Kept = tuple[Correction, ...]
 
 EVERY_MINUTES = 5
 """How often it is looked for loops that have come to rest."""
@@ -57,19 +60,31 @@ class Damper:
         if not new:
             return
         rule = self._registry.network().rules.damping
-        found = self._table.get_many([corrections_key(*of) for of in new])
-        updates: list[Update] = []
         looping: defaultdict[StockKey, list[Sequence[Correction]]] = defaultdict(list)
-        for (key, leaf), corrections in new.items():
-            at = corrections_key(key, leaf)
-            known = _read(found.get(at))
-            kept = remembered(known, in_turn(corrections, known), now - rule.within)
-            updates.append(Update(at, set={"corrections": [_row(one) for one in kept]}))
+        for (key, _), kept in self._remember(new, now - rule.within).items():
             if is_loop(kept, rule):
                 looping[key].append(kept)
-        write_each(self._table, updates)
         for key, leaves in looping.items():
             self._file(key, leaves, rule, now)
+
+    def _remember(self, new: Mapping[_Number, Sequence[Correction]], since: datetime) -> dict[_Number, _Kept]:
+        """Add corrections of some leaves to those that are remembered; whoever is overtaken reads and adds again."""
+        kept: dict[_Number, _Kept] = {}
+        while left := [of for of in new if of not in kept]:
+            found = self._table.get_many([corrections_key(*of) for of in left])
+            updates, meant = list[Update](), dict[_Number, _Kept]()
+            for of in left:
+                at = corrections_key(*of)
+                known = _read(found.get(at))
+                meant[of] = remembered(known, in_turn(new[of], known), since)
+                rows = [_row(one) for one in meant[of]]
+                as_read = _as_read(found.get(at))
+                updates.append(
+                    Update(at, set={"corrections": rows}, add={"revision": 1}, conditions=(as_read,))
+                )
+            done = write_each(self._table, updates)
+            kept |= {of: of_leaf for of, of_leaf in meant.items() if corrections_key(*of) in done}
+        return kept
 
     def _file(
         self, key: StockKey, touched: Iterable[Sequence[Correction]], rule: Damping, now: datetime
@@ -167,6 +182,11 @@ def _loop(key: StockKey, corrections: Sequence[Correction], now: datetime) -> Ca
 
 def _row(one: Correction) -> list[Any]:
     return [instant(one.at), one.units, one.who, one.event, str(one.leaf)]
+
+
+def _as_read(item: Item | None) -> Condition:
+    revision = None if item is None else item.get("revision")
+    return AttributeAbsent("revision") if revision is None else Equals("revision", cast(int, revision))
 
 
 def _read(item: Item | None) -> list[Correction]:

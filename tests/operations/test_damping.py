@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import timedelta
 
@@ -11,11 +12,13 @@ from hypothesis import strategies as st
 
 from shared.domain.cases import CaseKind, CaseStatus
 from shared.domain.damping import KEPT, Correction, Damping, remembered, swung_at
-from shared.domain.events import instant
+from shared.domain.events import MovementKind, instant
 from shared.domain.rules import Rules
 from shared.operations.damping import loop_case
+from shared.operations.facts import Outcome, Result
+from shared.store.table import Action
 from tests.operations.deliveries import body
-from tests.operations.house import KEY, NOON, House, at, movement
+from tests.operations.house import KEY, NOON, House, Interruption, at, fact, movement
 from tests.operations.test_undoing import bins
 
 
@@ -111,6 +114,25 @@ def test_what_is_posted_later_at_the_same_instant_stands_behind_what_is_known() 
         house.store("wms", body("adjustment", f"J{9 - number}", line, occurred_at=house.clock()))
         house.settle()
     assert loops(house) == ["TEA@east was corrected 4 times by wms, back and forth: +0 in all"]
+
+
+def test_of_two_who_correct_one_number_at_once_both_are_remembered() -> None:
+    house = House()
+
+    def correct(name: str, units: int) -> None:
+        adjusted = movement(name, 0, units, kind=MovementKind.ADJUSTMENT)
+        house.damper.corrected([Result(fact(adjusted), Outcome.POSTED)])
+
+    def meet(_n: int, _actions: Sequence[Action]) -> None:
+        house.stock.faults = None
+        correct("first", 3)
+
+    house.stock.faults = Interruption(before=meet)
+    correct("second", -3)
+    correct("third", 3)
+    assert loops(house) == []
+    correct("fourth", -3)
+    assert len(loops(house)) == 1
 
 
 def test_adjustments_count_as_corrections_and_receipts_do_not() -> None:
