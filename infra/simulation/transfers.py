@@ -6,11 +6,11 @@ one step, with all that is ever said of it: a shortened history leaves it out as
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from random import Random
 
-from infra.simulation.network import DOCK, EAST, MOVEMENTS, SKUS, WEST
+from infra.simulation.network import COUNTS, DOCK, EAST, MOVEMENTS, SKUS, WEST, WMS
 from infra.simulation.workload import ReportLine, Transfer, TransferCall, Webhook, Workload
 from shared.domain.stock import LocationId, Quantity, Sku
 
@@ -29,6 +29,8 @@ def with_transfers(random: Random, drawn: Workload) -> Workload:
         for number in range(random.choice((1, 2, 4))):
             begins, ends = random.choice(drawn.bursts)
             drawn.steps += drawing.transfer(number, begins + (ends - begins) * random.random())
+        transfers = [step for step in drawn.steps if isinstance(step, Transfer)]
+        drawn.steps += [count for step in transfers for count in drawing.counts_beside(step)]
     return drawn
 
 
@@ -62,6 +64,20 @@ class _Draw:
             Webhook(at - 2, MOVEMENTS[origin], "receipt", name, occurred, stock, ((0.0, f"d{name}"),)),
             step,
         ]
+
+    def counts_beside(self, step: Transfer) -> Iterator[Webhook]:
+        """Draw counts taken about when units moved of which it is said only later: to be explained, or undecided."""
+        random = self.random
+        for call in step.calls:
+            place = step.destination if call.action == "receive" else step.origin
+            if call.ago is None or COUNTS[place] != WMS or random.random() < 0.3:
+                continue
+            said = step.at + call.after
+            occurred = int(said - call.ago) + random.choice((-2, 0, 2, 10))
+            sku, units = random.choice(step.lines)
+            line = ReportLine(sku, place, random.randrange(0, units + 8), (("counter", "on_hand"),))
+            name, told = f"{step.key}-{call.name}-count", occurred + (said - occurred) * random.random()
+            yield Webhook(told, WMS, "count", name, float(occurred), (line,), ((0.0, f"d{name}"),), "1")
 
     def _calls(self, origin: LocationId, destination: LocationId, lines: Lines) -> list[TransferCall]:
         """Draw what becomes of it: in the right order as a rule, as clocks and couriers go."""

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import replace
 from datetime import timedelta
-from typing import Any
+from typing import Any, cast
 from unittest.mock import patch
 
 from infra.simulation.history import Verdict, play
@@ -34,17 +34,20 @@ from shared.operations import (
     record,
     reserve,
     resolve,
+    telling,
     transfer_lines,
+    transfers,
     undo,
 )
 from shared.operations import push as pushing
 from shared.operations.apply_message import MessageApplier
-from shared.operations.facts import Fact, NoteKind
+from shared.operations.facts import Fact, NoteKind, Result
 from shared.operations.facts import Outcome as PostOutcome
-from shared.operations.post import Poster
+from shared.operations.post import Poster, PostingContendedError
 from shared.operations.push import Pusher
 from shared.operations.reservations import InsufficientStockError
 from shared.operations.reserve import Reserver
+from shared.operations.transfer_calls import TransferBusyError
 from shared.operations.unbinned_stock import UnbinnedWatch
 from shared.sources import shopify_orders
 from shared.sources.reading import Fields
@@ -229,7 +232,7 @@ def case_left_behind() -> list[Replacement]:
         ]
         count_desk.tell(waiting, poster, cases, now)
 
-    return [(record, "tell_of_counts", tell)]
+    return [(telling, "tell", tell)]
 
 
 def count_overwrites_later_receipt() -> list[Replacement]:
@@ -413,6 +416,21 @@ def shipment_that_a_count_absorbed_not_in_transit() -> list[Replacement]:
     return [(post, "fold", fold)]
 
 
+def counts_beside_transfers_untold() -> list[Replacement]:
+    """A transfer that explains a count, or makes one undecidable, says nothing of it."""
+
+    def post(desk: Any, facts: Sequence[Fact]) -> list[Result]:
+        try:
+            return cast("list[Result]", desk._teller._poster.post(facts, desk._registry.network()))
+        except PostingContendedError as error:
+            raise TransferBusyError(str(error)) from error
+
+    return [
+        (transfers.TransferDesk, "_post", post),
+        (telling.Teller, "again", lambda *_: None),
+    ]
+
+
 def doubt_told_only_by_who_posted_it() -> list[Replacement]:
     """Who finds that a bin's count is posted already does not look whether its case was filed."""
     original = UnbinnedWatch.posted
@@ -567,6 +585,7 @@ PLANTED: dict[str, Callable[[], list[Replacement]]] = {
         released_twice,
         transfer_judged_only_when_asked,
         shipment_that_a_count_absorbed_not_in_transit,
+        counts_beside_transfers_untold,
         doubt_told_only_by_who_posted_it,
         skipped_while_in_flight,
         number_read_before_slot,
