@@ -219,10 +219,15 @@ def workload(random: Random) -> Workload:
 
 
 def with_second_thoughts(random: Random, drawn: Workload) -> Workload:
-    """Return a history in which shipments for some reservations are undone, sooner or later than they are released."""
+    """Return a history in which shipments for some reservations are undone, most of them released meanwhile."""
     for number, step in enumerate(drawn.steps):
-        if isinstance(step, Reservation) and random.random() < 0.3:
-            drawn.steps[number] = replace(step, undone_after=random.choice((5.0, 900.0)) * random.random())
+        if isinstance(step, Reservation) and step.shipped_after is not None and random.random() < 0.6:
+            released = step.shipped_after + 200 * random.random()
+            drawn.steps[number] = replace(
+                step,
+                released_after=(*step.released_after, released),
+                undone_after=random.choice((5.0, 900.0)) * random.random(),
+            )
     return drawn
 
 

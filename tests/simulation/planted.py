@@ -20,15 +20,16 @@ from shared.domain import fold as folding
 from shared.domain import journal_draft, ledger
 from shared.domain.availability import Standing, promise
 from shared.domain.count_decisions import Decision
-from shared.domain.events import Count, Movement, MovementKind
+from shared.domain.events import Count, DemandEffect, Movement, MovementKind
 from shared.domain.messages import Message
 from shared.domain.network import Source
-from shared.domain.reservation import OrderLine
+from shared.domain.reservation import OrderLine, merge_demand
 from shared.domain.stock import Counter, EventKey, Quantity, StockKey
 from shared.operations import allotments as hot
 from shared.operations import (
     count_desk,
     fan_out,
+    order_lines,
     placing,
     post,
     record,
@@ -45,6 +46,7 @@ from shared.operations.facts import Fact, NoteKind, Result
 from shared.operations.facts import Outcome as PostOutcome
 from shared.operations.post import Poster, PostingContendedError
 from shared.operations.push import Pusher
+from shared.operations.reservation_items import demand_of
 from shared.operations.reservations import InsufficientStockError
 from shared.operations.reserve import Reserver
 from shared.operations.transfer_calls import TransferBusyError
@@ -387,6 +389,21 @@ def released_twice() -> list[Replacement]:
     return [(reserve, "line_put", put), (reserve, "as_read", lambda *_: ())]
 
 
+def released_under_one_name() -> list[Replacement]:
+    """Every release of a line is one document, of which one statement stands."""
+
+    def released(line: OrderLine, now: Any) -> OrderLine:
+        demand = demand_of(line, DemandEffect.CANCELLED, "release", line.releasable, now)
+        return merge_demand(line, demand, effect="release")
+
+    return [(reserve, "released", released)]
+
+
+def held_after_the_end() -> list[Replacement]:
+    """What turns out never to have left after a reservation is over is held for it for ever."""
+    return [(order_lines, "_given_back_again", lambda *_: [])]
+
+
 # ---- transfers ----------------------------------------------------------------------------------------------------
 
 
@@ -583,6 +600,8 @@ PLANTED: dict[str, Callable[[], list[Replacement]]] = {
         given_back_to_everybody,
         kit_for_one,
         released_twice,
+        released_under_one_name,
+        held_after_the_end,
         transfer_judged_only_when_asked,
         shipment_that_a_count_absorbed_not_in_transit,
         counts_beside_transfers_untold,
