@@ -9,6 +9,7 @@ from __future__ import annotations
 from bisect import insort
 from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime
+from itertools import takewhile
 
 from shared.domain.count_judgement import CountJudgement
 from shared.domain.journal_draft import SlotDraft
@@ -71,8 +72,15 @@ class CountVersions(CountJudgement):
     def judge_once(self, counts: Iterable[EventKey]) -> None:
         """Judge what waits of some counts, in their order."""
         for count in sorted((self.waiting[key] for key in counts), key=lambda waiting: waiting.mark):
-            if count.mark.event_key in self.waiting:
+            if count.mark.event_key in self.waiting and not self.is_enough(count):
                 self.propose(count)
+
+    def is_enough(self, count: Waiting) -> bool:
+        """Whether a count that waited before the batch is left to another posting, as this one would grow too large."""
+        if self.most is None:
+            return False
+        before = {other.mark.event_key for other in self.state.waiting}
+        return count.mark.event_key in before and len(before - self.waiting.keys()) >= self.most
 
     def tell_version(self, count: Waiting) -> None:
         """Judge one version of a document beside the others."""
@@ -219,7 +227,9 @@ class CountVersions(CountJudgement):
         stands = {
             document: mark
             for document, mark in self.documents.items()
-            if document.slot in self.slots and mark in self.slots[document.slot].standing
+            if document.slot in self.slots
+            and mark in self.slots[document.slot].standing
+            and mark not in self.slots[document.slot].known
         }
         gone = (version_of(slot, self.slots[slot].known[mark]) for slot, mark in retracted)
         none = dict.fromkeys((name for count in gone if (name := waiting_document(count)) is not None), None)
@@ -261,6 +271,27 @@ class CountVersions(CountJudgement):
             self.stand_down(draft, stands, key, for_good=True)
         else:
             self.forget(draft, count)
+
+    def uncover_some(self, draft: SlotDraft, covers: EventKey) -> bool:
+        """Take the newest of the history beneath a count out, if it is more than may go at once; say whether it was.
+
+        The count stands meanwhile, so no balance moves; whoever judges what waits makes it history again.
+        """
+        marks = draft.marks
+        if self.most is None or not marks or marks[-1].event_key != covers:
+            return False
+        beneath = list(takewhile(lambda mark: draft.standing[mark].is_history, reversed(marks[:-1])))
+        if len(beneath) <= self.most:
+            return False
+        for mark in beneath[: self.most]:
+            stood = draft.standing[mark]
+            self.retract(draft, mark, mark.event_key)
+            self.wait_again(draft, [stood])
+            known = self.known_before(draft, mark)
+            self.waiting[mark.event_key] = self.waiting[mark.event_key]._replace(
+                known=known, outcomes=(stood.quantity, stood.quantity)
+            )
+        return True
 
     def forget(self, draft: SlotDraft, count: EventKey) -> None:
         """Let go of a version that is only kept beside another: it decides about nothing, so nothing is judged."""

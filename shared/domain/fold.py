@@ -29,7 +29,9 @@ document), and here what a batch or a decision does; ``fold_needs`` says what mu
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections import Counter as Tally
+from collections.abc import Sequence
+from dataclasses import replace
 from datetime import datetime
 
 from shared.domain.count_decisions import (
@@ -61,9 +63,15 @@ from shared.domain.stock import WHOLE, Counter, EventKey, Quantity, SourceId
 
 
 def fold(
-    state: LedgerState, events: Iterable[Movement | Count | Retraction], decision: Decision | None = None
+    state: LedgerState,
+    events: Sequence[Movement | Count | Retraction],
+    decision: Decision | None = None,
+    most: int | None = None,
 ) -> Posting:
     """Turn a batch of events about one stock key, or a decision about a count that waits, into one posting.
+
+    Where what comes of it would not fit one transaction, no more than ``most`` of the counts that wait are settled, or of
+    history uncovered: what is left to wait changes nothing, as if it came later, and a fold of nothing goes on with it.
 
     The events must have distinct keys, none of them posted before, and each must concern ``state.key``. Legs of
     a movement at other locations are left to those locations' postings.
@@ -73,7 +81,7 @@ def fold(
     NoLongerWaitsError, ChangedSinceSeenError, InstantNeededError, SeenNeededError
         When a decision does not fit.
     """
-    draft = _Draft(state)
+    draft, is_part = _Draft(state, most), False
     for event in events:
         if isinstance(event, Movement):
             for leg in event.legs:
@@ -81,12 +89,18 @@ def fold(
                     draft.move(Slot(leg.leaf, leg.counter), leg.quantity, event.occurred_at, event.key)
         elif isinstance(event, Count):
             draft.count(event)
+        elif draft.uncover_some(draft.slot(event.slot), event.mark.event_key):
+            is_part = True
         else:
             draft.withdraw(draft.slot(event.slot), event.mark.event_key, event.key)
             draft.judge(event.slot.counter)
     if decision is not None:
         draft.decide(decision)
-    return draft.posting()
+    elif not events:
+        for counter in dict.fromkeys(count.slot.counter for count in state.waiting):
+            draft.judge(counter)
+    posting = draft.posting()
+    return replace(posting, is_part=True) if is_part else posting
 
 
 _SAID = frozenset({Cause.COUNT, Cause.RETRACTED})
@@ -169,6 +183,38 @@ class _Draft(CountVersions):
         if must_say and limit is not None and limit.is_exceeded(count.quantity - known, of=known):
             raise SeenNeededError(known, count.quantity)
 
+    def without_what_is_as_it_was(self, lines: list[Line]) -> list[Line]:
+        """Leave out by which lines counts were taken out that are put back with the same variance."""
+        pairs: Tally[tuple[Slot, datetime, EventKey, Quantity]] = Tally()
+        for line in lines:
+            if line.cause is Cause.RETRACTED:
+                pairs[line.slot, line.valid_at, line.of_count, -line.quantity] += 1
+        if not pairs:
+            return lines
+        again = {
+            (slot, mark.as_of, mark.event_key)
+            for slot, draft in self.slots.items()
+            for mark in draft.standing.keys() & draft.known.keys()
+        }
+        for line in lines:
+            if line.cause is Cause.COUNT:
+                pairs[line.slot, line.valid_at, line.event_key, line.quantity] -= 1
+        out = {pair for pair, odd in pairs.items() if not odd and pair[:3] in again}
+        return [
+            line
+            for line in lines
+            if not (
+                (
+                    line.cause is Cause.COUNT
+                    and (line.slot, line.valid_at, line.event_key, line.quantity) in out
+                )
+                or (
+                    line.cause is Cause.RETRACTED
+                    and (line.slot, line.valid_at, line.of_count, -line.quantity) in out
+                )
+            )
+        ]
+
     def posting(self) -> Posting:
         clocks = dict(self.state.clocks)
         deltas: dict[Counter, Quantity] = {}
@@ -181,8 +227,11 @@ class _Draft(CountVersions):
             if slot.leaf == WHOLE:
                 deltas[slot.counter] = draft.balance - draft.before.balance
                 lines += [line for line in draft.lines if line.quantity or line.cause in _SAID]
+                lines = self.without_what_is_as_it_was(lines)
             retracted += [(slot, mark) for mark in draft.known if mark not in draft.standing]
             for mark, count in draft.standing.items():
+                if draft.known.get(mark) == count:
+                    continue
                 if mark in draft.accepted:
                     source = SourceId(count.source)
                     accepted = AcceptedCount(
@@ -200,7 +249,11 @@ class _Draft(CountVersions):
                     counts.append(accepted)
                 elif count.variance != draft.known[mark].variance:
                     restated[slot, mark] = count.variance - draft.known[mark].variance
-        before = {count.mark.event_key: count.why for count in self.state.waiting}
+        before = {
+            count.mark.event_key: count.why
+            for count in self.state.waiting
+            if not any(count.slot == slot and count.mark < mark for slot, mark in retracted)
+        }
         return Posting(
             self.state.key,
             self.state.seq,

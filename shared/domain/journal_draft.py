@@ -114,10 +114,11 @@ class SlotDraft:
 class JournalDraft:
     """The slots of a posting in the making, and the lines that it adds."""
 
-    __slots__ = ("disputes", "documents", "rules", "slots", "state", "waiting")
+    __slots__ = ("disputes", "documents", "most", "rules", "slots", "state", "waiting")
 
-    def __init__(self, state: LedgerState) -> None:
+    def __init__(self, state: LedgerState, most: int | None = None) -> None:
         self.state = state
+        self.most = most
         self.rules = state.rules
         self.slots: dict[Slot, SlotDraft] = {}
         self.documents = dict(state.documents)

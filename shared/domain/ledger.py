@@ -119,6 +119,10 @@ class Standing(NamedTuple):
     was_accepted: bool = False
 
 
+MOST_WAITING = 1_500
+"""Counts of a stock key that may wait, with the versions kept beside them: they are one item, of 400 KB at most."""
+
+
 class Why(StrEnum):
     """Why a count waits for a decision."""
 
@@ -345,6 +349,8 @@ class Posting:
         Of every slot that the state knew, touched or not, and of each slot touched.
     leaves
         The bins and lots of which a clock is another than it was, or none was known.
+    is_part
+        Whether it only makes way for a retraction, which is still to come.
     deltas
         By how much each counter moves, over all leaves.
     restated
@@ -372,6 +378,12 @@ class Posting:
     settled: Sequence[EventKey] = ()
     withheld_before: Quantity = 0
     leaves: frozenset[Leaf] = frozenset()
+    is_part: bool = False
+
+    @property
+    def is_crowded(self) -> bool:
+        """Whether more counts wait than there is room for."""
+        return sum(1 + len(count.spare) for count in self.waiting) > MOST_WAITING
 
     @property
     def withheld(self) -> Quantity:

@@ -21,6 +21,7 @@ from shared.operations.case_selection import Selection
 from shared.operations.count_desk import DECIDED_HERE, CountDesk
 from shared.operations.fan_out import Hint, Lane, Lanes
 from shared.operations.four_eyes import ApprovedMeanwhileError, FourEyesGuard, SamePersonError
+from shared.operations.post import TooManyCountsError
 from shared.operations.sweep import Sweep
 from shared.store.cases import Cases
 from shared.store.files import APPROVED, REJECTED
@@ -110,6 +111,8 @@ def _said_plainly() -> Iterator[None]:
         raise NotPossibleError(f"{error} (at)") from error
     except SeenNeededError as error:
         raise UnseenError(error) from error
+    except TooManyCountsError as error:
+        raise NotPossibleError(str(error)) from error
 
 
 class CaseDesk:

@@ -21,19 +21,20 @@ import logging
 import random
 import time
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import cast
 
 from shared.domain.count_decisions import Decision, Retraction
 from shared.domain.events import Count, Demand, Movement, instant
 from shared.domain.fold import fold
-from shared.domain.ledger import NO_RULES, Posting, Rules, Waiting
-from shared.domain.stock import EventKey, Leaf, LocationId, Quantity, StockKey
+from shared.domain.ledger import MOST_WAITING, LedgerState, Posting, Waiting
+from shared.domain.stock import EventKey, Leaf, Quantity, StockKey
 from shared.operations.allotments import Allotments
+from shared.operations.count_rules import count_rules
 from shared.operations.facts import (
     Fact,
     Note,
@@ -42,6 +43,7 @@ from shared.operations.facts import (
     compare,
     stock_keys,
 )
+from shared.operations.left_waiting import AT_ONCE, LeftWaiting, LeftWaitingError, rows_of_keys
 from shared.operations.order_lines import plan_lines
 from shared.operations.posting_notes import notes_in, notes_of, rows_of
 from shared.operations.transfer_lines import plan_transfers
@@ -59,6 +61,7 @@ from shared.store.table import (
     MAX_ACTIONS,
     Absent,
     Action,
+    Key,
     Put,
     Table,
     TableError,
@@ -85,6 +88,15 @@ class PostingContendedError(Exception):
         self.posted = posted
 
 
+class TooManyCountsError(Exception):
+    """What a decision would do to other counts of a stock key is more than one transaction can write."""
+
+    def __init__(self, key: StockKey) -> None:
+        super().__init__(
+            f"too many counts of {key} rest on it; have it counted once more, and then decide again"
+        )
+
+
 @dataclass(slots=True)
 class _Plan:
     """The writes of one attempt, and the outcomes that reading alone already decided."""
@@ -93,6 +105,8 @@ class _Plan:
     decided: list[Result] = field(default_factory=list)
     pending: list[Fact] = field(default_factory=list)
     overfull: str = ""
+    crowded: set[StockKey] = field(default_factory=set)
+    cut_short: set[EventKey] = field(default_factory=set)
     waits: set[EventKey] = field(default_factory=set)
     notes: defaultdict[EventKey, list[Note]] = field(default_factory=lambda: defaultdict(list))
     corrected: defaultdict[EventKey, list[tuple[StockKey, Leaf, Quantity]]] = field(
@@ -132,6 +146,7 @@ class Poster:
         self._allotments = Allotments(table, clock, pause)
         self._clock = clock
         self._pause = pause
+        self._left = LeftWaiting(table, clock, self._make_way, self._back_off)
 
     def post(self, facts: Sequence[Fact], network: Network) -> list[Result]:
         """Post facts in as few transactions as they fit; facts of one stock key share one posting.
@@ -184,8 +199,11 @@ class Poster:
         remaining, results, uncertain, leased = list(facts), list[Result](), False, False
         for attempt in range(ATTEMPTS):
             plan = self._plan(remaining, network, uncertain)
-            if len(plan.actions) > MAX_ACTIONS or plan.overfull:
-                return results + self._post_halves(remaining, network, plan.overfull)
+            for most in AT_ONCE if len(remaining) == 1 else ():
+                if len(plan.actions) > MAX_ACTIONS:
+                    plan = self._plan(remaining, network, uncertain, most)
+            if len(plan.actions) > MAX_ACTIONS or plan.overfull or plan.crowded:
+                return results + self._post_halves(remaining, network, plan)
             results += plan.decided
             remaining = plan.pending
             if not remaining:
@@ -193,9 +211,11 @@ class Poster:
             try:
                 self._table.write(plan.actions)
             except WriteRefusedError as refused:
-                known = _known_events(refused)
+                known, cut_short = _known_events(refused), _cut_short(refused)
                 results += [
-                    compare(fact, *known[fact.event.key], uncertain=uncertain)
+                    self._finished(
+                        compare(fact, *known[fact.event.key], uncertain=uncertain), network, cut_short
+                    )
                     for fact in remaining
                     if fact.event.key in known
                 ]
@@ -218,23 +238,29 @@ class Poster:
             except ThrottledError:
                 self._back_off(attempt)
             else:
-                return results + [plan.result(fact) for fact in remaining]
+                return results + [
+                    self._finished(plan.result(fact), network, plan.cut_short) for fact in remaining
+                ]
             if not remaining:
                 return results
             if attempt == ATTEMPTS // 2 and len(groups(remaining)) > 1:
                 return results + self._post_halves(remaining, network)
         raise PostingContendedError(remaining, results)
 
-    def _post_halves(self, facts: Sequence[Fact], network: Network, overfull: str = "") -> list[Result]:
+    def _post_halves(
+        self, facts: Sequence[Fact], network: Network, plan: _Plan | None = None
+    ) -> list[Result]:
         """Post a unit that is too large, or that one busy stock key keeps spoiling, as two."""
         if len(facts) == 1:
-            return [_too_large(facts[0], overfull)]
+            return [_too_large(facts[0], plan or _Plan())]
         results, contended = self._post_each(halves(facts), network)
         if contended:
             raise PostingContendedError(contended, results)
         return results
 
-    def _plan(self, facts: Sequence[Fact], network: Network, uncertain: bool = False) -> _Plan:
+    def _plan(
+        self, facts: Sequence[Fact], network: Network, uncertain: bool = False, most: int | None = None
+    ) -> _Plan:
         now = self._clock()
         transfers = plan_transfers(self._transfers, facts)
         lines = plan_lines(self._orders, transfers.pending, network.channels, now, uncertain)
@@ -246,7 +272,8 @@ class Poster:
         )
         available = lines.available
         stock = [fact for fact in plan.pending if not isinstance(fact.event, Demand)]
-        self._plan_stock(stock, lines.exploded, network, plan, available, now, uncertain)
+        self._plan_stock(stock, lines.exploded, network, plan, available, now, uncertain, most)
+        plan.cut_short.update(fact.event.key for fact in stock if most is not None)
         plan.actions += [
             promise_action(key, change, now)
             for key, change in available.items()
@@ -263,6 +290,7 @@ class Poster:
         available: defaultdict[StockKey, Quantity],
         now: datetime,
         uncertain: bool,
+        most: int | None,
     ) -> None:
         """Fold movements and counts into one posting for each stock key they touch; whole kits as components."""
         parts = {
@@ -289,16 +317,26 @@ class Poster:
             for touched in dict.fromkeys(part.key for part in touching[key]):
                 entries[touched].append([key.sku, key.location, balance.seq])
             state = self._ledger.state(balance, touching[key], count_rules(network, key.location))
-            posting = fold(state, touching[key])
+            posting = fold(state, touching[key], most=most)
             plan.actions += posting_actions(posting, now)
             available[key] += posting.available_delta
+            if {
+                count.mark.event_key for count in posting.began_to_wait
+            } & parts.keys() and posting.is_crowded:
+                plan.crowded.add(key)
             plan.waits.update(count.mark.event_key for count in posting.began_to_wait)
             plan.notes[touching[key][0].key] += notes_of(posting)
             for count in posting.counts if posting.expected_seq else ():
                 if count.variance:
                     plan.corrected[count.mark.event_key].append((key, count.slot.leaf, count.variance))
         plan.actions += [
-            _event_put(fact, entries[fact.event.key], plan.notes.get(fact.event.key, ()), now)
+            _event_put(
+                fact,
+                entries[fact.event.key],
+                plan.notes.get(fact.event.key, ()),
+                now,
+                touching if most is not None else (),
+            )
             for fact in facts
         ]
 
@@ -327,32 +365,61 @@ class Poster:
         events: Sequence[Retraction],
         decision: Decision | None = None,
     ) -> Posting | None:
-        """Write what an operator decided about counts of one stock key, once; None when ``record`` is there already.
+        """Write what an operator decided about counts of one stock key, once.
 
+        None when ``record`` was there already, and where it took several postings: look at all that waits then.
         ``record`` comes to name the journal entry where what was decided stands, if it moved anything.
 
         Raises
         ------
         NoLongerWaitsError, ChangedSinceSeenError, InstantNeededError, SeenNeededError, PostingContendedError
         """
-        for attempt in range(ATTEMPTS):
+        attempt = 0
+        while attempt < ATTEMPTS:
             if self._table.get(record.key) is not None:
+                self.go_on(record.key, network)
                 return None
             now = self._clock()
             balance = self._ledger.balances([key])[key]
             state = self._ledger.state(balance, events, count_rules(network, key.location))
-            posting = fold(state, events, decision)
-            actions = [_with_entry(record, posting), *posting_actions(posting, now)]
+            posting, actions, is_cut_short = _amendment(state, record, events, decision, now)
             try:
-                self._table.write([*actions, promise_action(key, posting.available_delta, now)])
+                self._table.write(actions)
             except WriteRefusedError as refused:
                 if not self._make_way(refused):
                     self._back_off(attempt)
             except (WriteConflictError, ThrottledError, UnknownOutcomeError):
                 self._back_off(attempt)
             else:
-                return posting
+                if posting.is_part:
+                    continue
+                if is_cut_short:
+                    self.go_on(record.key, network)
+                return None if is_cut_short else posting
+            attempt += 1
         raise PostingContendedError([], [])
+
+    def go_on(self, record: Key, network: Network) -> list[Note]:
+        """Go on with what a decision left to wait, if it did; return what an operator must hear of it.
+
+        Raises
+        ------
+        PostingContendedError
+        """
+        try:
+            return self._left.finish(record, network)
+        except LeftWaitingError as error:
+            raise PostingContendedError([], []) from error
+
+    def _finished(self, result: Result, network: Network, cut_short: Collection[EventKey]) -> Result:
+        """Go on with what an event left to wait, if it is one of those that did."""
+        if result.fact.event.key not in cut_short:
+            return result
+        try:
+            notes = self._left.finish(event_key(result.fact.event.key), network)
+        except LeftWaitingError as error:
+            raise PostingContendedError([result.fact], []) from error
+        return replace(result, notes=(*result.notes, *notes)) if notes else result
 
     def misnamed(self, results: Iterable[Result]) -> list[Misnamed]:
         """Return those movements that were posted, now or before, and name a transfer which they are none of."""
@@ -396,13 +463,38 @@ class Poster:
         self._pause(random.uniform(0.5, 1) * min(1.0, 0.01 * 2**attempt))  # noqa: S311
 
 
-def _with_entry(record: Put, posting: Posting) -> Put:
+def _amendment(
+    state: LedgerState, record: Put, events: Sequence[Retraction], decision: Decision | None, now: datetime
+) -> tuple[Posting, list[Action], bool]:
+    """Return what a decision makes of a stock key, its writes, and whether it leaves something to further postings.
+
+    Raises
+    ------
+    TooManyCountsError
+        When not even a part of it fits a transaction.
+    """
+    for most in (None, *AT_ONCE):
+        posting = fold(state, events, decision, most)
+        actions = [
+            *posting_actions(posting, now),
+            promise_action(state.key, posting.available_delta, now),
+        ]
+        if not posting.is_part:
+            actions.append(_with_entry(record, posting, () if most is None else [state.key]))
+        if len(actions) <= MAX_ACTIONS:
+            return posting, actions, most is not None
+    raise TooManyCountsError(state.key)
+
+
+def _with_entry(record: Put, posting: Posting, unfinished: Sequence[StockKey]) -> Put:
     """Name in a decision's record the journal entry that it made, if any, and what an operator must hear of it.
 
     A count that only waits is dropped without an entry, and its case is moot all the same.
     """
     named: list[Value] = [[posting.key.sku, posting.key.location, posting.expected_seq]]
     told: dict[str, Value] = {"entries": named} if posting.lines else {}
+    if unfinished:
+        told["unfinished"] = rows_of_keys(unfinished)
     if notes := notes_of(posting):
         told["notes"] = rows_of(notes)
     return replace(record, attributes={**record.attributes, **told})
@@ -413,18 +505,13 @@ def decision_key(count: EventKey) -> EventKey:
     return EventKey(f"onecount/decision/{count}")
 
 
-def count_rules(network: Network, location: LocationId) -> Rules:
-    """Return what is declared about counts at a location."""
-    place = network.locations.get(location)
-    if place is None:
-        return NO_RULES
-    skews = {source.id: source.clock_skew for source in network.sources.values() if source.clock_skew}
-    counter = network.sources.get(place.counts) if place.counts else None
-    coarsest = timedelta(0) if counter is None else counter.coarsest_count
-    return Rules(place.approve_beyond, skews, place.undecided_within, coarsest)
-
-
-def _event_put(fact: Fact, entries: Sequence[Value], notes: Sequence[Note], now: datetime) -> Put:
+def _event_put(
+    fact: Fact,
+    entries: Sequence[Value],
+    notes: Sequence[Note],
+    now: datetime,
+    unfinished: Iterable[StockKey] = (),
+) -> Put:
     """Write an event's own item: what it did, where it came from, and in which journal entries it stands."""
     event = fact.event
     written: dict[str, Value] = {
@@ -438,6 +525,8 @@ def _event_put(fact: Fact, entries: Sequence[Value], notes: Sequence[Note], now:
     }
     if notes:
         written["notes"] = rows_of(notes)
+    if left := rows_of_keys(unfinished):
+        written["unfinished"] = left
     return Put(event_key(event.key), written, (Absent(),))
 
 
@@ -448,20 +537,45 @@ _OF_A_FULL_ORDER = (
 )
 
 
-def _too_large(fact: Fact, overfull: str) -> Result:
-    if overfull:
+_OF_TOO_MANY_WAITING = "approve the newest of those that is right, which settles all before it, or reject what is wrong; then send it again"
+_OF_MANY_COUNTS = (
+    "have the item counted there once more, so that those rest on a newer count; then send it again"
+)
+
+
+def _too_large(fact: Fact, plan: _Plan) -> Result:
+    if plan.overfull:
         return Result(
             fact,
             Outcome.REFUSED,
-            f"order line: event {fact.event.key} is of {overfull}, and no room for another",
+            f"order line: event {fact.event.key} is of {plan.overfull}, and no room for another",
             remedy=_OF_A_FULL_ORDER if isinstance(fact.event, Demand) else _OF_A_FULL_LINE,
         )
+    if plan.crowded:
+        return Result(
+            fact,
+            Outcome.REFUSED,
+            f"count {fact.event.key} would have to wait, and {MOST_WAITING} counts of {min(plan.crowded)} do already",
+            remedy=_OF_TOO_MANY_WAITING,
+        )
+    if fact.kit is None and len(stock_keys(fact.event)) <= 2:
+        reason = f"event {fact.event.key} changes what very many counts rest on, more than one transaction can write"
+        return Result(fact, Outcome.REFUSED, reason, remedy=_OF_MANY_COUNTS)
     return Result(
         fact,
         Outcome.REFUSED,
         f"event {fact.event.key} touches {len(stock_keys(fact.event))} stock keys, more than one transaction can write; "
         "report it in parts",
     )
+
+
+def _cut_short(refused: WriteRefusedError) -> set[EventKey]:
+    """Return those events in the ledger that have left counts to wait."""
+    return {
+        EventKey(refusal.action.key.pk.removeprefix("EVENT#"))
+        for refusal in refused.refusals
+        if refusal.found is not None and refusal.found.get("unfinished")
+    }
 
 
 def _known_events(refused: WriteRefusedError) -> dict[EventKey, tuple[str, list[Note]]]:

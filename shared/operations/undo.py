@@ -33,6 +33,7 @@ from shared.domain.ledger import Cause, CountDocument, Line, Slot
 from shared.domain.messages import Message
 from shared.domain.network import Source
 from shared.domain.stock import Counter, EventKey, Quantity, Sku, StockKey
+from shared.operations.count_rules import count_rules
 from shared.operations.facts import Fact, Note, Outcome, stock_keys
 from shared.operations.footprint import (
     OURS,
@@ -46,7 +47,7 @@ from shared.operations.footprint import (
     undo_keys,
 )
 from shared.operations.fulfilments import moved_kind
-from shared.operations.post import Poster, count_rules
+from shared.operations.post import Poster, TooManyCountsError
 from shared.operations.posting_notes import notes_in
 from shared.operations.resolve import our_order, why_not_posted
 from shared.operations.telling import Teller
@@ -54,7 +55,7 @@ from shared.sources.contract import Fault, Report
 from shared.store.layout import event_key
 from shared.store.ledger import Ledger
 from shared.store.registry import Network, Registry
-from shared.store.table import Absent, Item, Put, Table
+from shared.store.table import Absent, Item, Key, Put, Table
 
 _NOTHING_STANDS = "it corrected an earlier version, which would not stand again; send a newer one"
 
@@ -108,6 +109,8 @@ class _Steps:
     retractions: dict[StockKey, list[Retraction]] = field(default_factory=dict)
     noted: list[Note] = field(default_factory=list)
     """What was noted with events that are undone already: whoever undid them may have been cut short before saying it."""
+    unfinished: list[Key] = field(default_factory=list)
+    """Records of what is undone already and left counts to wait, for there were more than fit a transaction."""
 
     def of(self, key: StockKey) -> list[Movement | Retraction]:
         here = [
@@ -197,6 +200,8 @@ class Undoer:
                 continue
             if all(event_key(name) in undone for name in ours[key].values()):
                 done.already += 1
+                names = [event_key(name) for name in ours[key].values()]
+                steps.unfinished += [name for name in names if undone[name].get("unfinished")]
                 steps.noted += [
                     note for name in ours[key].values() for note in notes_in(undone[event_key(name)])
                 ]
@@ -267,6 +272,8 @@ class Undoer:
     def _carry_out(
         self, steps: _Steps, actor: str, reason: str, message: Message, network: Network, done: Undone
     ) -> None:
+        for record in steps.unfinished:
+            steps.noted += self._poster.go_on(record, network)
         self._teller.noted(steps.noted)
         results = self._teller.post(steps.movements, network) if steps.movements else []
         for result in results:
@@ -277,7 +284,12 @@ class Undoer:
             for retraction in retractions:
                 refs = _refs(retraction.mark.event_key, actor, reason)
                 record = _record(retraction, key, refs, message, self._clock())
-                posting = self._poster.amend(key, network, record, [retraction])
+                try:
+                    posting = self._poster.amend(key, network, record, [retraction])
+                except TooManyCountsError as error:
+                    done.events -= 1
+                    done.kept[retraction.mark.event_key] = str(error)
+                    continue
                 self._teller.amended(key, retraction.key, posting)
 
 

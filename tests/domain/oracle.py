@@ -135,8 +135,9 @@ def _rank(fact: Fact) -> tuple[datetime, int, str, str]:
 class Book:
     """A journal kept by ``fold`` alone, with what the store would remember beside it."""
 
-    def __init__(self, rules: Rules = NO_RULES) -> None:
+    def __init__(self, rules: Rules = NO_RULES, most: int | None = None) -> None:
         self.rules = rules
+        self.most = most
         self.lines: list[Line] = []
         self.clocks: dict[Slot, Clock] = {}
         self.counts: dict[Slot, dict[CountMark, Standing]] = {}
@@ -178,6 +179,16 @@ class Book:
                 return
 
     def _fold(self, fresh: Sequence[Fact | Retraction], decision: Decision | None) -> None:
+        """Post what comes of a fold; with no more than ``most`` at once, go on until nothing more does."""
+        while self._fold_once(fresh, decision):
+            pass
+        while self.most is not None and self.waiting:
+            waited = len(self.waiting)
+            self._fold_once((), None)
+            if waited - len(self.waiting) < self.most:
+                return
+
+    def _fold_once(self, fresh: Sequence[Fact | Retraction], decision: Decision | None) -> bool:
         told = [fact for fact in fresh if not isinstance(fact, Retraction)]
         named = [count_document(fact) for fact in told if isinstance(fact, Count)]
         named += [waiting_document(count) for count in self.waiting]
@@ -204,7 +215,7 @@ class Book:
             self.rules,
             self.opening,
         )
-        posting = fold(state, fresh, decision)
+        posting = fold(state, fresh, decision, self.most)
         if not self.lines:
             self.opening = opened_by(posting.lines)
         self.lines += posting.lines
@@ -227,6 +238,7 @@ class Book:
         self.waiting = posting.waiting
         self.available += posting.available_delta
         self.seq += 1
+        return posting.is_part
 
     def _stretch(self, slot: Slot, start: datetime, end: datetime) -> Stretch:
         """Every line of a slot from ``start`` up to ``end``."""

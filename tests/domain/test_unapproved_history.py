@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from shared.domain.count_decisions import Decision
+from shared.domain.events import Count
 from shared.domain.ledger import Slot
 from shared.domain.stock import WHOLE, Counter, EventKey, Leaf
 from tests.domain.oracle import SLOT, Book, Fact, at, count, movement
@@ -200,6 +201,38 @@ def test_whatever_is_told_all_that_waits_is_judged_to_the_end(
         judged = list(book.waiting), [book.as_of(SLOT, at(minute)) for minute in range(12)]
         book.post([movement(f"later{n}", 50, 1)])
         assert (list(book.waiting), [book.as_of(SLOT, at(minute)) for minute in range(12)]) == judged
+
+
+@settings(max_examples=300, deadline=None)
+@given(
+    st.lists(st.tuples(minutes, numbers, st.sampled_from(["", "", "sheet"])), min_size=3, max_size=7),
+    st.lists(st.tuples(minutes, st.sampled_from([-95, 5, 95, 400])), max_size=3),
+    st.sampled_from([1, 2]),
+    st.data(),
+)
+def test_what_is_settled_a_few_at_a_time_ends_as_what_is_settled_at_once(
+    counts: list[tuple[int, int, str]], moved: list[tuple[int, int]], most: int, data: st.DataObject
+) -> None:
+    facts: list[Fact] = [
+        count(f"c{n}", minute, units, str(n), document=sheet)
+        for n, (minute, units, sheet) in enumerate(counts)
+    ]
+    facts += [movement(f"m{n}", minute, units) for n, (minute, units) in enumerate(moved)]
+    one, few = Book(APPROVAL), Book(APPROVAL, most)
+    order = data.draw(st.permutations(facts))
+    undone = data.draw(st.sets(st.sampled_from([fact.key for fact in facts if isinstance(fact, Count)])))
+    for book in (one, few):
+        book.post([movement("opening", 0, 100)])
+        for fact in order:
+            book.post([fact])
+        for name in sorted(undone):
+            book.withdraw(name)
+
+    for minute in range(12):
+        assert few.as_of(SLOT, at(minute)) == one.as_of(SLOT, at(minute))
+    assert sorted(few.waiting) == sorted(one.waiting)
+    assert few.counts.get(SLOT, {}) == one.counts.get(SLOT, {})
+    assert few.documents == one.documents
 
 
 said_quantities = st.lists(

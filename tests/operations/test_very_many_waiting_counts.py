@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 
 import pytest
 
+from shared.domain.cases import CaseKind
 from shared.domain.network import Grain
+from shared.domain.stock import MessageId
 from shared.store.inbox import MessageStatus
 from shared.store.table import Action
 from tests.operations.deliveries import body
-from tests.operations.house import House, Interruption, at
-from tests.operations.waiting_counts import LIMIT, careful
+from tests.operations.house import KEY, Crash, House, Interruption, at
+from tests.operations.test_undoing import undo
+from tests.operations.waiting_counts import LIMIT, careful, counted, moved
 
 
 def told_of_bin(
@@ -65,3 +69,143 @@ def test_bins_that_only_wait_are_not_written_again() -> None:
 
     assert len(writes) == 2
     assert writes[0] == writes[1]
+
+
+MANY = 60
+
+
+def many_waiting() -> House:
+    """Return a house of 100 units where very many counts of 50 wait, one a minute."""
+    house = House(careful(approve_beyond=LIMIT))
+    house.clock.now = at(600)
+    house.applier.apply(house.store(*moved("receipt", "R0", -10, 100)))
+    for n in range(MANY):
+        house.applier.apply(house.store(*counted(f"C{n:03}", n, 50)))
+    assert len(house.poster.waiting(KEY)) == len(house.open_cases()) == MANY
+    return house
+
+
+def approve_newest(house: House) -> None:
+    waiting = house.cases.open_of([CaseKind.COUNT_APPROVAL])
+    newest = max(waiting, key=lambda case: str(case.facts["event_key"]))
+    house.case_desk.approve_count(newest.id, "ann", seen=100)
+
+
+def test_approving_the_newest_of_very_many_settles_them_all() -> None:
+    house = many_waiting()
+    approve_newest(house)
+
+    assert (house.on_hand(), house.poster.waiting(KEY), house.open_cases()) == (50, [], [])
+    house.assert_exact()
+
+
+@pytest.mark.parametrize(
+    ("said", "units"),
+    [(moved("shipment", "S1", -5, 50), 50), (counted("D", 500, 99), 99)],
+    ids=["a movement that explains them", "a newer count"],
+)
+def test_what_settles_very_many_counts_is_posted(said: tuple[str, dict[str, object]], units: int) -> None:
+    house = many_waiting()
+
+    assert house.applier.apply(house.store(*said)) is MessageStatus.POSTED
+
+    assert (house.on_hand(), house.poster.waiting(KEY), house.open_cases()) == (units, [], [])
+    house.assert_exact()
+
+
+def cut_short(house: House, number: int) -> Interruption:
+    """Let the process be gone after a number of writes."""
+
+    def crash(n: int, _actions: Sequence[Action]) -> None:
+        if n == number:
+            house.stock.faults = None
+            raise Crash
+
+    return Interruption(after=crash)
+
+
+@pytest.mark.parametrize("number", range(3))
+@pytest.mark.parametrize(
+    "then", [("told again", 99), ("something else moves", 100)], ids=lambda then: then[0]
+)
+def test_what_was_cut_short_is_gone_on_with(number: int, then: tuple[str, int]) -> None:
+    house = many_waiting()
+    message = house.store(*counted("D", 500, 99))
+    house.stock.faults = cut_short(house, number)
+    with pytest.raises(Crash):
+        house.applier.apply(message)
+    house.assert_exact()
+
+    again = message if then[0] == "told again" else house.store(*moved("receipt", "R9", 501, 1))
+    house.applier.apply(again)
+    assert (house.on_hand(), house.poster.waiting(KEY)) == (then[1], [])
+    house.assert_exact()
+    house.applier.apply(message)
+    assert house.open_cases() == []
+
+
+@pytest.mark.parametrize("number", range(3))
+def test_an_approval_that_was_cut_short_is_gone_on_with(number: int) -> None:
+    house = many_waiting()
+    house.stock.faults = cut_short(house, number)
+    with pytest.raises(Crash):
+        approve_newest(house)
+    house.assert_exact()
+
+    approve_newest(house)
+    assert (house.on_hand(), house.poster.waiting(KEY), house.open_cases()) == (50, [], [])
+    house.assert_exact()
+
+
+def much_history(units: int) -> tuple[House, MessageId]:
+    """Return a house of 100 units where a count of 99 covers very many."""
+    house = House(careful(approve_beyond=LIMIT))
+    house.clock.now = at(600)
+    house.applier.apply(house.store(*moved("receipt", "R0", -10, 100)))
+    newest = house.store(*counted("D", 500, 99, version="1"))
+    house.applier.apply(newest)
+    for n in range(MANY):
+        house.applier.apply(house.store(*counted(f"C{n:03}", n, units)))
+    assert house.on_hand() == 99
+    return house, newest
+
+
+@pytest.mark.parametrize("units", [50, 100])
+def test_a_newer_version_of_what_covers_very_many_counts_is_posted(units: int) -> None:
+    house, _ = much_history(units)
+    status = house.applier.apply(house.store(*counted("D", 500, 98, version="2")))
+
+    assert (status, house.on_hand(), house.poster.waiting(KEY)) == (MessageStatus.POSTED, 98, [])
+    house.assert_exact()
+
+
+@pytest.mark.parametrize(("units", "waiting"), [(50, MANY), (100, 0)])
+@pytest.mark.parametrize("number", [None, 0, 1])
+def test_what_covers_very_many_counts_is_undone(units: int, waiting: int, number: int | None) -> None:
+    house, newest = much_history(units)
+    if number is not None:
+        house.stock.faults = cut_short(house, number)
+        with suppress(Crash):
+            undo(house, newest)
+        house.stock.faults = None
+        house.assert_exact()
+    undo(house, newest)
+
+    assert (house.on_hand(), len(house.poster.waiting(KEY)), len(house.open_cases())) == (
+        100,
+        waiting,
+        waiting,
+    )
+    house.assert_exact()
+
+
+def test_history_that_is_being_uncovered_is_history_again_when_something_else_moves() -> None:
+    house, newest = much_history(50)
+    house.stock.faults = cut_short(house, 0)
+    with pytest.raises(Crash):
+        undo(house, newest)
+    assert (house.on_hand(), bool(house.poster.waiting(KEY))) == (99, True)
+
+    house.applier.apply(house.store(*moved("receipt", "R9", 501, 1)))
+    assert (house.on_hand(), house.poster.waiting(KEY), house.open_cases()) == (100, [], [])
+    house.assert_exact()

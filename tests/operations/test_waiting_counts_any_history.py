@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from shared.domain.ledger import Slot
 from shared.domain.network import Grain
 from shared.domain.stock import WHOLE, Counter, Leaf
-from shared.operations.post import count_rules
+from shared.operations.count_rules import count_rules
 from shared.store.table import Action, UnknownOutcomeError, WriteConflictError
 from tests.domain import oracle
 from tests.domain.oracle import Book, Fact
