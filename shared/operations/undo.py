@@ -272,8 +272,8 @@ class Undoer:
     def _carry_out(
         self, steps: _Steps, actor: str, reason: str, message: Message, network: Network, done: Undone
     ) -> None:
-        for record in steps.unfinished:
-            steps.noted += self._poster.go_on(record, network)
+        for name in steps.unfinished:
+            steps.noted += self._poster.go_on(name, network)
         self._teller.noted(steps.noted)
         results = self._teller.post(steps.movements, network) if steps.movements else []
         for result in results:
