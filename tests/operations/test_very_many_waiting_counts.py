@@ -8,10 +8,13 @@ from contextlib import suppress
 import pytest
 
 from shared.domain.cases import CaseKind
+from shared.domain.ledger import MOST_WAITING
 from shared.domain.network import Grain
-from shared.domain.stock import MessageId
+from shared.domain.stock import EventKey, MessageId
 from shared.store.inbox import MessageStatus
-from shared.store.table import Action
+from shared.store.layout import waiting_key
+from shared.store.ledger_items import waiting_value
+from shared.store.table import Action, Put
 from tests.operations.deliveries import body
 from tests.operations.house import KEY, Crash, House, Interruption, at
 from tests.operations.test_undoing import undo
@@ -209,3 +212,23 @@ def test_history_that_is_being_uncovered_is_history_again_when_something_else_mo
     house.applier.apply(house.store(*moved("receipt", "R9", 501, 1)))
     assert (house.on_hand(), house.poster.waiting(KEY), house.open_cases()) == (100, [], [])
     house.assert_exact()
+
+
+def test_where_no_more_counts_can_wait_another_is_refused_with_what_to_do_and_movements_are_not() -> None:
+    house = House(careful(approve_beyond=LIMIT))
+    house.clock.now = at(MOST_WAITING + 600)
+    house.applier.apply(house.store(*moved("receipt", "R0", -10, 100)))
+    house.applier.apply(house.store(*counted("C", 0, 50)))
+    [first] = house.poster.waiting(KEY)
+    marks = [first.mark._replace(event_key=EventKey(f"wms/C{n}")) for n in range(MOST_WAITING)]
+    rows = [waiting_value(first._replace(mark=mark, document=mark.event_key)) for mark in marks]
+    house.stock.write([Put(waiting_key(KEY), {"counts": rows})])
+
+    assert house.applier.apply(house.store(*counted("X", 600, 60))) is not MessageStatus.POSTED
+    [refused] = [
+        case for case in house.cases.open_of(tuple(CaseKind)) if case.kind is not CaseKind.COUNT_APPROVAL
+    ]
+    assert "would have to wait" in refused.title + refused.remedy
+    assert "approve the newest" in refused.remedy
+    assert house.applier.apply(house.store(*moved("receipt", "R1", 700, 1))) is MessageStatus.POSTED
+    assert house.on_hand() == 101
