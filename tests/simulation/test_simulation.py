@@ -35,7 +35,7 @@ LIKELY = {
     "given_back_to_everybody": 14,
     "transfer_judged_only_when_asked": 7,
     "shipment_that_a_count_absorbed_not_in_transit": 238,
-    "counts_beside_transfers_untold": 60,
+    "counts_beside_transfers_untold": 70,
     "doubt_told_only_by_who_posted_it": 308,
 }
 """Seeds that have caught the bugs which few seeds meet; tried first, since any seed that catches one will do."""
