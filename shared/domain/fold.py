@@ -249,10 +249,11 @@ class _Draft(CountVersions):
                     counts.append(accepted)
                 elif count.variance != draft.known[mark].variance:
                     restated[slot, mark] = count.variance - draft.known[mark].variance
-        before = {
-            count.mark.event_key: count.why
-            for count in self.state.waiting
-            if not any(count.slot == slot and count.mark < mark for slot, mark in retracted)
+        before = {count.mark.event_key: count for count in self.state.waiting}
+        uncovered = {
+            name
+            for name, count in before.items()
+            if any(count.slot == slot and count.mark < mark for slot, mark in retracted)
         }
         return Posting(
             self.state.key,
@@ -266,8 +267,12 @@ class _Draft(CountVersions):
             self.documents_now(retracted),
             self.disputes,
             list(self.waiting.values()),
-            [count for key, count in self.waiting.items() if before.get(key) is not count.why],
-            [key for key in before if key not in self.waiting],
+            [
+                count
+                for name, count in self.waiting.items()
+                if name not in before or name in uncovered or before[name].why is not count.why
+            ],
+            [name for name in before if name not in self.waiting],
             self.state.withheld,
             frozenset(slot.leaf for slot in clocks if clocks[slot] != self.state.clocks.get(slot)) - {WHOLE},
         )

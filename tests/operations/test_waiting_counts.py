@@ -47,6 +47,21 @@ def test_an_approval_is_bound_to_the_number_that_was_seen() -> None:
     assert house.on_hand() == 60
 
 
+def test_an_approved_correction_waits_no_more_although_it_is_dated_before_what_it_corrects() -> None:
+    """Seed 763 of the simulation: what lay beneath the version that went was taken for newly waiting, so never settled."""
+    house = House(careful(approve_beyond=LIMIT))
+    tell(house, moved("receipt", "R1", 0, 100), counted("C1", 5, 99, version="1"))
+    tell(house, counted("C1", 4, 60, version="2"))
+    case = case_of(house, CaseKind.COUNT_APPROVAL)
+
+    house.case_desk.approve_count(case, "ann", seen=100)
+
+    assert house.on_hand() == 60
+    assert house.poster.waiting(KEY) == []
+    assert house.cases.get(case).resolution == "accepted by ann"
+    house.assert_exact()
+
+
 def test_an_approval_says_what_was_seen() -> None:
     house = House(careful(approve_beyond=LIMIT))
     tell(house, moved("receipt", "R1", 0, 100), counted("C1", 5, 60))
