@@ -278,7 +278,7 @@ class CountVersions(CountJudgement):
         The count stands meanwhile, so no balance moves; whoever judges what waits makes it history again.
         """
         marks = draft.marks
-        if self.most is None or not marks or marks[-1].event_key != covers:
+        if not self.most or not marks or marks[-1].event_key != covers:
             return False
         beneath = list(takewhile(lambda mark: draft.standing[mark].is_history, reversed(marks[:-1])))
         if len(beneath) <= self.most:

@@ -3,7 +3,7 @@
 A newer count may settle every older one that waits, and so may a movement that explains them. What one posting leaves is as
 if it came later: it waits on, and changes nothing. The event that left it says so (``unfinished``) until the last is judged,
 and what comes of it is noted with that event; so who posts it again after a crash goes on here. Any other posting of the
-stock key judges what waits as well.
+stock key judges what waits as well. What can be settled in no posting goes on waiting, with its cases, for an approver.
 """
 
 from __future__ import annotations
@@ -36,6 +36,9 @@ from shared.store.table import (
 
 AT_ONCE = (30, 15, 6)
 """Counts that one posting settles, or takes out, of very many: as many of these as fit a transaction."""
+
+NONE = 0
+"""Where not even the fewest fit, since one of them would take very many others out: what moves is posted all the same."""
 
 ATTEMPTS = 12
 
@@ -90,7 +93,7 @@ class LeftWaiting:
         key, now = rest[0], self._clock()
         balance = self._ledger.balances([key])[key]
         state = self._ledger.state(balance, (), count_rules(network, key.location))
-        for most in AT_ONCE:
+        for most in (*AT_ONCE, NONE):
             posting = fold(state, (), most=most)
             actions = [
                 *posting_actions(posting, now),
@@ -98,7 +101,7 @@ class LeftWaiting:
             ]
             if len(actions) < MAX_ACTIONS:
                 break
-        is_done = len(state.waiting) - len(posting.waiting) < most
+        is_done = most == NONE or len(posting.settled) < most
         left = rest[1:] if is_done else rest
         notes = notes_of(posting)
         told = Update(

@@ -43,7 +43,7 @@ from shared.operations.facts import (
     compare,
     stock_keys,
 )
-from shared.operations.left_waiting import AT_ONCE, LeftWaiting, LeftWaitingError, rows_of_keys
+from shared.operations.left_waiting import AT_ONCE, NONE, LeftWaiting, LeftWaitingError, rows_of_keys
 from shared.operations.order_lines import plan_lines
 from shared.operations.posting_notes import notes_in, notes_of, rows_of
 from shared.operations.transfer_lines import plan_transfers
@@ -199,7 +199,7 @@ class Poster:
         remaining, results, uncertain, leased = list(facts), list[Result](), False, False
         for attempt in range(ATTEMPTS):
             plan = self._plan(remaining, network, uncertain)
-            for most in AT_ONCE if len(remaining) == 1 else ():
+            for most in (*AT_ONCE, NONE) if len(remaining) == 1 else ():
                 if len(plan.actions) > MAX_ACTIONS:
                     plan = self._plan(remaining, network, uncertain, most)
             if len(plan.actions) > MAX_ACTIONS or plan.overfull or plan.crowded:
@@ -252,7 +252,7 @@ class Poster:
     ) -> list[Result]:
         """Post a unit that is too large, or that one busy stock key keeps spoiling, as two."""
         if len(facts) == 1:
-            return [_too_large(facts[0], plan or _Plan())]
+            return [self._known(facts[0], network) or _too_large(facts[0], plan or _Plan())]
         results, contended = self._post_each(halves(facts), network)
         if contended:
             raise PostingContendedError(contended, results)
@@ -411,6 +411,14 @@ class Poster:
         except LeftWaitingError as error:
             raise PostingContendedError([], []) from error
 
+    def _known(self, fact: Fact, network: Network) -> Result | None:
+        """Judge a fact that is in the ledger already, however large what it would write today; None for a new one."""
+        item = self._table.get(event_key(fact.event.key))
+        if item is None:
+            return None
+        result = compare(fact, cast(str, item["effect"]), notes_in(item), uncertain=False)
+        return self._finished(result, network, {fact.event.key})
+
     def _finished(self, result: Result, network: Network, cut_short: Collection[EventKey]) -> Result:
         """Go on with what an event left to wait, if it is one of those that did."""
         if result.fact.event.key not in cut_short:
@@ -473,7 +481,7 @@ def _amendment(
     TooManyCountsError
         When not even a part of it fits a transaction.
     """
-    for most in (None, *AT_ONCE):
+    for most in (None, *AT_ONCE, NONE):
         posting = fold(state, events, decision, most)
         actions = [
             *posting_actions(posting, now),
