@@ -119,8 +119,8 @@ class Standing(NamedTuple):
     was_accepted: bool = False
 
 
-MOST_WAITING = 1_500
-"""Counts of a stock key that may wait, with the versions kept beside them: they are one item, of 400 KB at most."""
+WAITING_SIZE = 350_000
+"""Bytes that the counts of a stock key which wait may take, as ``Waiting.size`` reckons: they are one item, of 400 KB at most."""
 
 
 class Why(StrEnum):
@@ -167,6 +167,12 @@ class Waiting(NamedTuple):
     def rank(self) -> tuple[str, EventKey]:
         """The order of the versions of one document."""
         return self.mark.version, self.mark.event_key
+
+    @property
+    def size(self) -> int:
+        """Bytes that it takes where it is stored, rather more than less: its names, and all else that a count has."""
+        names = (self.mark.event_key, self.mark.version, self.source, self.document, str(self.slot.leaf))
+        return 220 + sum(len(name.encode()) for name in names) + sum(other.size for other in self.spare)
 
 
 @dataclass(frozen=True, slots=True)
@@ -383,7 +389,7 @@ class Posting:
     @property
     def is_crowded(self) -> bool:
         """Whether more counts wait than there is room for."""
-        return sum(1 + len(count.spare) for count in self.waiting) > MOST_WAITING
+        return sum(count.size for count in self.waiting) > WAITING_SIZE
 
     @property
     def withheld(self) -> Quantity:

@@ -31,7 +31,7 @@ from typing import cast
 from shared.domain.count_decisions import Decision, Retraction
 from shared.domain.events import Count, Demand, Movement, instant
 from shared.domain.fold import fold
-from shared.domain.ledger import MOST_WAITING, LedgerState, Posting, Waiting
+from shared.domain.ledger import LedgerState, Posting, Waiting
 from shared.domain.stock import EventKey, Leaf, Quantity, StockKey
 from shared.operations.allotments import Allotments
 from shared.operations.count_rules import count_rules
@@ -563,7 +563,7 @@ def _too_large(fact: Fact, plan: _Plan) -> Result:
         return Result(
             fact,
             Outcome.REFUSED,
-            f"count {fact.event.key} would have to wait, and {MOST_WAITING} counts of {min(plan.crowded)} do already",
+            f"count {fact.event.key} would have to wait, and as many of {min(plan.crowded)} do already as there is room for",
             remedy=_OF_TOO_MANY_WAITING,
         )
     if fact.kit is None and len(stock_keys(fact.event)) <= 2:

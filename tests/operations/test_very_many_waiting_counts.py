@@ -8,7 +8,7 @@ from contextlib import suppress
 import pytest
 
 from shared.domain.cases import CaseKind
-from shared.domain.ledger import MOST_WAITING
+from shared.domain.ledger import WAITING_SIZE
 from shared.domain.network import Grain
 from shared.domain.stock import EventKey, MessageId
 from shared.store.inbox import MessageStatus
@@ -214,14 +214,18 @@ def test_history_that_is_being_uncovered_is_history_again_when_something_else_mo
     house.assert_exact()
 
 
-def test_where_no_more_counts_can_wait_another_is_refused_with_what_to_do_and_movements_are_not() -> None:
+@pytest.mark.parametrize("name", ["C", "cycle-count/2026-11-01/zone-a/7c9e6679-7425-40de-944b-e07fc1f90ae7"])
+def test_where_no_more_counts_can_wait_another_is_refused_with_what_to_do_and_movements_are_not(
+    name: str,
+) -> None:
     house = House(careful(approve_beyond=LIMIT))
-    house.clock.now = at(MOST_WAITING + 600)
+    house.clock.now = at(3_000)
     house.applier.apply(house.store(*moved("receipt", "R0", -10, 100)))
-    house.applier.apply(house.store(*counted("C", 0, 50)))
+    house.applier.apply(house.store(*counted(name, 0, 50)))
     [first] = house.poster.waiting(KEY)
-    marks = [first.mark._replace(event_key=EventKey(f"wms/C{n}")) for n in range(MOST_WAITING)]
-    rows = [waiting_value(first._replace(mark=mark, document=mark.event_key)) for mark in marks]
+    marks = [first.mark._replace(event_key=EventKey(f"{first.mark.event_key}{n:04}")) for n in range(2_000)]
+    many = [first._replace(mark=mark, document=f"{name}{n:04}") for n, mark in enumerate(marks)]
+    rows = [waiting_value(count) for count in many[: WAITING_SIZE // many[0].size + 1]]
     house.stock.write([Put(waiting_key(KEY), {"counts": rows})])
 
     assert house.applier.apply(house.store(*counted("X", 600, 60))) is not MessageStatus.POSTED
