@@ -45,10 +45,13 @@ def simulate(
     from infra.simulation.campaign import campaign, shorten
 
     session = session_of(context)
-    said = 0
+    said = failed = 0
 
     def progress(tally: Tally) -> None:
-        nonlocal said
+        nonlocal said, failed
+        if len(tally.failures) > failed:
+            failed = len(tally.failures)
+            session.say(_broken(tally.failures[-1]))
         if tally.deliveries // REPORT_EVERY > said:
             said = tally.deliveries // REPORT_EVERY
             speed = tally.deliveries / max(tally.wall_s, 0.001)
@@ -109,7 +112,7 @@ def told(tally: Tally, shown: tuple[Workload | None, Verdict] | None) -> Iterato
     )
     for failed in tally.failures:
         yield ""
-        yield f"seed {failed.seed} breaks invariant {failed.invariant}: {failed.broken}"
+        yield _broken(failed)
     if shown is not None:
         workload, verdict = shown
         yield ""
@@ -117,3 +120,7 @@ def told(tally: Tally, shown: tuple[Workload | None, Verdict] | None) -> Iterato
             yield f"seed {verdict.seed}, shortened to {len(workload.steps)} steps, still breaks: {verdict.broken}"
         yield from verdict.trace if workload is None else verdict.trace[-TRACE:]
         yield f"replay: onecount simulate --seed {verdict.seed}"
+
+
+def _broken(failed: Verdict) -> str:
+    return f"seed {failed.seed} breaks invariant {failed.invariant}: {failed.broken}"
