@@ -140,6 +140,8 @@ class Demand:
         Whether the location is ours to choose: the document names none.
     fetched_at
         When we began to fetch the document ourselves; None where it was sent to us.
+    opposite
+        The event by which the same fulfilment is called off, or of a call-off, the one that it calls off.
     """
 
     key: EventKey
@@ -156,6 +158,7 @@ class Demand:
     version: str = ""
     is_assumed: bool = False
     fetched_at: datetime | None = None
+    opposite: EventKey | None = None
 
 
 Event = Movement | Count | Demand

@@ -35,6 +35,7 @@ class Fact:
     shipment of it may be one of a kit's order line. What ``is_entered`` of a transfer or a reservation is somebody's word
     to us, which is posted only as far as that allows; a source's is posted as it comes. ``is_dated``: the instant was
     named with it.
+    ``said`` is the order's document that the event is made of, which may move stock or be a claim.
     What was ``reckoned_on`` a length of its stock key's journal is posted while the journal has that length, or refused.
     """
 
@@ -45,6 +46,7 @@ class Fact:
     is_entered: bool = False
     is_dated: bool = False
     reckoned_on: int | None = None
+    said: Demand | None = None
 
 
 class NoteKind(StrEnum):

@@ -5,12 +5,23 @@ fulfilment *is* the shipment: on hand goes down and the order line is served; th
 back, and a refund's returned units come in. The next snapshot, taken later, contains all of it already, and the as-of
 rule absorbs it. Anywhere else the same words are a claim on the order line, to be compared with what the authority
 ships.
+
+A fulfilment and its call-off are one pair, though the authority may change in between: the first of the two that is heard
+says for both whether they are claims or move stock. What was only claimed never left, so its call-off brings nothing;
+what left comes back, whoever is believed by then.
 """
 
 from __future__ import annotations
 
+from collections.abc import Collection
+from dataclasses import replace
+
 from shared.domain.events import Demand, DemandEffect, Leg, Movement, MovementKind
 from shared.domain.network import Source
+from shared.domain.reservation import OrderLine
+from shared.domain.stock import EventKey
+from shared.operations.facts import Fact
+from shared.operations.footprint import undo_key
 from shared.store.registry import Network
 
 _MOVES = {
@@ -38,6 +49,28 @@ def sold_or_claimed(demand: Demand, network: Network) -> Demand | Movement:
     authority = None if place.movements is None else network.sources.get(place.movements)
     is_theirs = place.movements is None or (authority is not None and authority.channel == demand.channel)
     return as_movement(demand) if is_theirs else demand
+
+
+def as_its_opposite(fact: Fact, lines: Collection[OrderLine]) -> Fact:
+    """Return a fulfilment or its call-off as the claim or the movement that the other of the two is in its lines.
+
+    ``lines`` are its own and those of the components of its kit. Where they do not know the other, the fact is as it was
+    judged by itself.
+    """
+    said = fact.event if isinstance(fact.event, Demand) else fact.said
+    if said is None or said.opposite is None:
+        return fact
+    if any(said.opposite in line.applied for line in lines):
+        return replace(fact, event=said, said=said)
+    if any(_has_moved(said.opposite, line) for line in lines):
+        return replace(fact, event=as_movement(said), said=said)
+    return fact
+
+
+def _has_moved(name: EventKey, line: OrderLine) -> bool:
+    """Whether an event has moved units of a line, and nobody has undone it."""
+    back = undo_key(name)
+    return name in line.shipments and not {back, f"{back}/{line.stock_key.sku}"} & line.shipments.keys()
 
 
 def as_movement(demand: Demand) -> Demand | Movement:

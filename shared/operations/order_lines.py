@@ -5,7 +5,8 @@ A line is its own idempotency item: it knows the order documents applied to it, 
 reading alone. What a line lets go becomes available; what it holds back more is no longer.
 
 Whose word moves stock may change, and then the same document is a claim one day and a movement the other. It is still one
-event: a movement that its line knows as a claim is a repetition, and a claim is made only of what is no movement yet.
+event: a movement that its line knows as a claim is a repetition, and a claim is made only of what is no movement yet. What
+is called off follows what it calls off (``fulfilments.py``).
 """
 
 from __future__ import annotations
@@ -44,6 +45,7 @@ from shared.operations.facts import (
     stock_keys,
 )
 from shared.operations.fulfil_lines import beyond_what_is_open
+from shared.operations.fulfilments import as_its_opposite
 from shared.operations.line_sourcing import source_lines
 from shared.operations.reservation_items import PREFIX, given_back_again
 from shared.store.layout import event_key
@@ -109,7 +111,8 @@ def plan_lines(
     lines = dict(before)
     early: dict[LineName, dict[Sku, Documents]] = {}
     refused = beyond_what_is_open(facts, before)
-    for fact in facts:
+    for given in facts:
+        fact = as_its_opposite(given, _lines_of(given, lines))
         event, name = fact.event, order_line_of(fact.event)
         if event.key in refused:
             plan.decided.append(Result(fact, Outcome.REFUSED, refused[event.key]))
@@ -230,6 +233,16 @@ def _read(orders: Orders, facts: Sequence[Fact]) -> dict[LineName, OrderLine]:
             for sku in () if fact.kit is None else fact.kit.kit_components:
                 wanted[_part_name(name, sku)] = StockKey(sku, key.location)
     return orders.lines(wanted) if wanted else {}
+
+
+def _lines_of(fact: Fact, lines: Mapping[LineName, OrderLine]) -> list[OrderLine]:
+    """Return the lines where an order's document may be known, or what it moved."""
+    name = claimed_line_of(fact.event)
+    if name is None:
+        return []
+    skus = {fact.event.sku, *(() if fact.kit is None else fact.kit.kit_components)}
+    names = [name, *(_part_name(name, sku) for sku in skus)]
+    return [lines[one] for one in names if one in lines]
 
 
 def _own_keys(event: Event) -> list[StockKey]:

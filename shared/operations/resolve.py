@@ -163,7 +163,8 @@ def _judge(
         resolution.facts.append(fact)
     elif isinstance(event, Demand):
         if source.channel == event.channel:
-            _believe(replace(fact, event=moved_or_claimed(event, source, network)), source, resolution)
+            does = moved_or_claimed(event, source, network)
+            _believe(replace(fact, event=does, said=event), source, resolution)
         else:
             resolution.told += 1
     elif isinstance(event, Count):

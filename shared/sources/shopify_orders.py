@@ -55,6 +55,10 @@ ORDER_TOPICS = frozenset({"orders/create", "orders/updated", "orders/cancelled"}
 REFUND_TOPICS = frozenset({"refunds/create"})
 FULFILMENT_TOPICS = frozenset({"fulfillments/create", "fulfillments/update"})
 _FULFILMENTS_THAT_COUNT = frozenset({"pending", "open", "success"})
+_OPPOSITES = {
+    DemandEffect.FULFILLED: DemandEffect.UNFULFILLED,
+    DemandEffect.UNFULFILLED: DemandEffect.FULFILLED,
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,8 +170,10 @@ def _demand(
     version: str = "",
     location: str | None = None,
 ) -> Demand:
+    names = partial(event_key, order.source.id, "order", order.id, line_id)
+    opposite = _OPPOSITES.get(effect)
     return Demand(
-        key=event_key(order.source.id, "order", order.id, line_id, effect, document or version),
+        key=names(effect, document or version),
         sku=Sku(code),
         channel=order.channel,
         order=order.id,
@@ -181,6 +187,7 @@ def _demand(
         version=version,
         is_assumed=location is None,
         fetched_at=order.fetched_at,
+        opposite=None if opposite is None else names(opposite, document),
     )
 
 

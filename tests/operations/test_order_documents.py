@@ -12,12 +12,14 @@ from typing import Any
 import pytest
 
 from shared.domain.cases import CaseStatus
-from shared.domain.events import Movement, MovementKind, instant
-from shared.domain.messages import FETCHED_AT
+from shared.domain.events import DemandEffect, Movement, MovementKind, instant
+from shared.domain.messages import FETCHED_AT, Message
 from shared.domain.network import Channel, Location
-from shared.domain.stock import SourceId, StockKey
+from shared.domain.stock import MessageId, Sku, SourceId, StockKey
 from shared.operations.facts import Outcome, Result
 from shared.operations.message_view import MessageView
+from shared.operations.resolve import resolve
+from shared.sources.shopify_orders import read_fulfilment
 from shared.store.orders import Orders
 from shared.store.registry import Network
 from tests.operations.house import (
@@ -35,6 +37,7 @@ from tests.operations.house import (
     movement,
     network,
 )
+from tests.operations.test_kits import kit
 
 AT_WEST = StockKey(TEA, WEST)
 SHOPIFY = SourceId("shopify")
@@ -267,6 +270,150 @@ def test_what_a_shop_moved_is_no_claim_when_it_is_said_again_after_the_warehouse
     assert (stands(house)[:2], house.open_cases()) == ((12, 7), [])
     [served] = Orders(house.stock).order(ORDER)
     assert (served.claimed, served.kept) == (None, 5)
+    house.assert_exact()
+
+
+MADE = ("fulfillments/create", fulfilment(1, 5))
+CALLED_OFF = ("fulfillments/update", fulfilment(1, 5, status="cancelled"))
+
+
+def of_ten_the_shop_asks_five(house: House) -> None:
+    house.clock.advance(hours=1)
+    house.post(movement("r", -5, 10))
+    hear(house, *order(0))
+
+
+def passes_to(house: House, source: SourceId) -> None:
+    house.declare(moved_by(source))
+    house.clock.advance(minutes=10)
+
+
+def test_what_was_only_claimed_brings_no_units_when_a_shop_that_has_become_the_authority_calls_it_off() -> (
+    None
+):
+    house = House()
+    of_ten_the_shop_asks_five(house)
+    hear(house, *MADE)
+    assert stands(house)[:2] == (10, 5)
+
+    passes_to(house, SHOPIFY)
+    hear(house, *CALLED_OFF)
+    hear(house, *CALLED_OFF, delivery="again")
+    assert stands(house)[:2] == (10, 5)
+    [claimed] = Orders(house.stock).order(ORDER)
+    assert (claimed.claimed, claimed.shipped, claimed.open) == (None, 0, 5)
+
+    hear(house, *order(5, current_quantity=0, fulfillable_quantity=0))
+    assert stands(house)[:2] == (10, 10)
+    house.assert_exact()
+
+
+def test_what_a_shop_shipped_comes_back_when_it_is_called_off_after_the_warehouse_became_the_authority() -> (
+    None
+):
+    house = House(moved_by(SHOPIFY))
+    of_ten_the_shop_asks_five(house)
+    hear(house, *MADE)
+    assert stands(house)[:2] == (5, 5)
+
+    passes_to(house, WMS)
+    hear(house, *CALLED_OFF)
+    hear(house, *CALLED_OFF, delivery="again")
+
+    assert stands(house)[:2] == (10, 5)
+    house.assert_exact()
+
+
+def told(house: House, *which: DemandEffect) -> list[Outcome]:
+    """Post, as one batch, these effects of the fulfilment called off, judged by who is the authority now."""
+    body = json.dumps(CALLED_OFF[1]).encode()
+    message = Message(MessageId("told"), SHOPIFY, body, house.clock(), {"x-shopify-topic": CALLED_OFF[0]})
+    network = house.registry.network()
+    source = network.sources[SHOPIFY]
+    found = resolve(read_fulfilment(message, source), source, house.registry, network, house.clock())
+    facts = {fact.said.effect: fact for fact in found.facts if fact.said}
+    results = house.poster.post([facts[effect] for effect in which], network)
+    house.settle()
+    return [result.outcome for result in results]
+
+
+BOTH = (DemandEffect.FULFILLED, DemandEffect.UNFULFILLED)
+
+
+@pytest.mark.parametrize("which", [BOTH, BOTH[::-1]])
+@pytest.mark.parametrize("authorities", [(WMS, SHOPIFY), (SHOPIFY, WMS)])
+@pytest.mark.parametrize("is_ordered", [True, False])
+def test_a_fulfilment_and_its_call_off_meet_whichever_is_heard_before_the_authority_changes(
+    which: tuple[DemandEffect, ...], authorities: tuple[SourceId, ...], is_ordered: bool
+) -> None:
+    before, after = authorities
+    house = House(moved_by(before))
+    house.clock.advance(hours=1)
+    house.post(movement("r", -5, 10))
+    if is_ordered:
+        hear(house, *order(0))
+    told(house, which[0])
+    passes_to(house, after)
+    assert told(house, which[1]) == [Outcome.POSTED]
+    assert told(house, *which) == [Outcome.DUPLICATE] * 2
+    passes_to(house, before)
+    assert told(house, *which[::-1]) == [Outcome.DUPLICATE] * 2
+    hear(house, *order(0))
+
+    assert stands(house)[:2] == (10, 5)
+    [met] = Orders(house.stock).order(ORDER)
+    assert (met.claimed, met.shipped, met.open) == (None, 0, 5)
+    house.assert_exact()
+
+
+@pytest.mark.parametrize("which", [BOTH, BOTH[::-1]])
+@pytest.mark.parametrize("authority", [WMS, SHOPIFY])
+def test_a_fulfilment_and_its_call_off_meet_in_one_batch(
+    which: tuple[DemandEffect, ...], authority: SourceId
+) -> None:
+    house = House(moved_by(authority))
+    of_ten_the_shop_asks_five(house)
+
+    assert told(house, *which) == [Outcome.POSTED] * 2
+
+    assert stands(house)[:2] == (10, 5)
+    house.assert_exact()
+
+
+@pytest.mark.parametrize("authorities", [(WMS, SHOPIFY), (SHOPIFY, WMS)])
+def test_a_fulfilment_of_whole_kits_and_its_call_off_meet_though_the_authority_changes(
+    authorities: tuple[SourceId, ...],
+) -> None:
+    before, after = authorities
+    mugs = StockKey(Sku("MUG"), EAST)
+    house = House(moved_by(before), skus=("TEA", "MUG"))
+    house.clock.advance(hours=1)
+    house.post(movement("r", -5, 20, key=mugs))
+    kit(house, {"MUG": 2}, sku=TEA)
+    hear(house, *MADE)
+    hear(house, *order(0))
+
+    passes_to(house, after)
+    hear(house, *CALLED_OFF)
+
+    assert (house.on_hand(mugs), house.available(mugs), house.on_hand()) == (20, 10, 0)
+    house.assert_exact()
+
+
+def test_a_shipment_that_was_undone_does_not_come_back_twice_when_it_is_called_off_as_a_claim() -> None:
+    house = House(moved_by(SHOPIFY))
+    of_ten_the_shop_asks_five(house)
+    sent = house.inbox.load(house.store("shopify", MADE[1], x_shopify_topic=MADE[0])).message
+    house.settle()
+    assert stands(house)[:2] == (5, 5)
+    source = house.registry.network().sources[SHOPIFY]
+    house.undoer.undo(list(read_fulfilment(sent, source)), source, sent, "ann", "it is here", dry_run=False)
+    assert stands(house)[:2] == (10, 5)
+
+    passes_to(house, WMS)
+    hear(house, *CALLED_OFF)
+
+    assert stands(house)[:2] == (10, 5)
     house.assert_exact()
 
 
