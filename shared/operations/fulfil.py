@@ -54,6 +54,9 @@ Parts = list[tuple[str, Quantity]]
 CALLS_SIZE = 100_000
 """Bytes that calls may take in a reservation's header; an item of the table holds 400 KB."""
 
+_AT_ONCE = 100
+"""Calls that one write shortens: what an expression of the table can say has a limit too."""
+
 _CALL = "fulfil|"
 _Call = tuple[str, str, Parts | None]
 """What was said, in a digest; when; and the units that this meant: None once they are left to the lines to tell."""
@@ -112,11 +115,14 @@ class Fulfiller:
                 parts = _in_lines(found, name) if known[2] is None else [(line, n) for line, n in known[2]]
                 return parts, parse_instant(known[1])
             call: _Call = (content, instant(self._clock()), _meant(found, units))
-            said = {attribute: call, **self._shortened(found, item, call)}
-            written = {one: _written(meant) for one, meant in said.items()}
+            shortened = self._shortened(found, item, call)
+            said = {attribute: _written(call)}
             try:
+                for start in range(0, len(shortened), _AT_ONCE):
+                    some = dict(shortened[start : start + _AT_ONCE])
+                    self._table.write([Update(order, set=some, conditions=(Exists(),))])
                 self._table.write(
-                    [Update(order, set=written, conditions=(Exists(), AttributeAbsent(attribute)))]
+                    [Update(order, set=said, conditions=(Exists(), AttributeAbsent(attribute)))]
                 )
             except WriteRefusedError:
                 continue
@@ -124,8 +130,10 @@ class Fulfiller:
                 raise ReservationBusyError(found.id) from error
         return self._agreed(found, name, content, units)
 
-    def _shortened(self, found: Reservation, item: Item, call: _Call) -> dict[str, _Call]:
+    def _shortened(self, found: Reservation, item: Item, call: _Call) -> list[tuple[str, Value]]:
         """Return those calls of before whose units are to be left to the lines, so that one more fits the header.
+
+        The oldest come first. That holds whether or not the one more is written, so they may be written before it.
 
         Raises
         ------
@@ -134,7 +142,7 @@ class Fulfiller:
         """
         calls = {name: cast(_Call, one) for name, one in item.items() if name.startswith(_CALL)}
         if _size([*calls.values(), call]) <= self._calls_size:
-            return {}
+            return []
         posted: dict[str, _Call] = {
             name: (content, at, None)
             for name, (content, at, parts) in calls.items()
@@ -146,7 +154,8 @@ class Fulfiller:
                 f"with what {len(calls)} calls name of it, this one fills it",
                 "repeat calls that were cut short, or release it and reserve what is left anew",
             )
-        return posted
+        oldest = sorted(posted.items(), key=lambda one: one[1][1])
+        return [(name, _written(short)) for name, short in oldest]
 
     def _post(self, found: Reservation, name: str, parts: Parts, at: datetime) -> None:
         network = self._registry.network()

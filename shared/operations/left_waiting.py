@@ -21,6 +21,7 @@ from shared.store.ledger import Ledger
 from shared.store.posting_actions import posting_actions
 from shared.store.promises import promise_action
 from shared.store.registry import Network
+from shared.store.requests import fit_one_write
 from shared.store.table import (
     MAX_ACTIONS,
     Item,
@@ -99,7 +100,7 @@ class LeftWaiting:
                 *posting_actions(posting, now),
                 promise_action(key, posting.available_delta, now),
             ]
-            if len(actions) < MAX_ACTIONS:
+            if len(actions) < MAX_ACTIONS and fit_one_write(actions):
                 break
         is_done = most == NONE or len(posting.settled) < most
         left = rest[1:] if is_done else rest

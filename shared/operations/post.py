@@ -57,8 +57,8 @@ from shared.store.orders import Orders
 from shared.store.posting_actions import posting_actions
 from shared.store.promises import promise_action
 from shared.store.registry import Network
+from shared.store.requests import fit_one_write
 from shared.store.table import (
-    MAX_ACTIONS,
     Absent,
     Action,
     Key,
@@ -200,9 +200,9 @@ class Poster:
         for attempt in range(ATTEMPTS):
             plan = self._plan(remaining, network, uncertain)
             for most in (*AT_ONCE, NONE) if len(remaining) == 1 else ():
-                if len(plan.actions) > MAX_ACTIONS:
+                if not fit_one_write(plan.actions):
                     plan = self._plan(remaining, network, uncertain, most)
-            if len(plan.actions) > MAX_ACTIONS or plan.overfull or plan.crowded:
+            if not fit_one_write(plan.actions) or plan.overfull or plan.crowded:
                 return results + self._post_halves(remaining, network, plan)
             results += plan.decided
             remaining = plan.pending
@@ -489,7 +489,7 @@ def _amendment(
         ]
         if not posting.is_part:
             actions.append(_with_entry(record, posting, () if most is None else [state.key]))
-        if len(actions) <= MAX_ACTIONS:
+        if fit_one_write(actions):
             return posting, actions, most is not None
     raise TooManyCountsError(state.key)
 

@@ -31,6 +31,14 @@ from shared.store.table import (
 if TYPE_CHECKING:
     from types_boto3_dynamodb.type_defs import AttributeValueTypeDef
 
+MAX_EXPRESSION_BYTES = 4096
+"""Length of an expression at most; beyond it the whole request is refused, and would be for ever."""
+
+_ALWAYS_FIT = 90
+"""Attributes and conditions of one action whose expressions need no measuring: none takes more than 44 bytes."""
+
+_DIGITS = "0123456789abcdefghijklmnopqrstuvwxyz"
+
 
 def check_key(key: Key) -> None:
     """Raise ValueError for a key that DynamoDB would refuse: an empty part, or one too long."""
@@ -43,7 +51,7 @@ def check_key(key: Key) -> None:
 
 
 def check_actions(actions: Sequence[Action]) -> None:
-    """Raise ValueError unless the actions are well-formed: at most 100, on distinct keys, each saying something."""
+    """Raise ValueError unless the actions are well-formed: at most 100, on distinct keys, each saying something, not too much."""
     if len(actions) > MAX_ACTIONS:
         raise ValueError(f"{len(actions)} actions in one write; at most {MAX_ACTIONS}: split them")
     if len({action.key for action in actions}) != len(actions):
@@ -60,6 +68,32 @@ def check_actions(actions: Sequence[Action]) -> None:
                     raise ValueError(f"attributes of {action.key} name another pk or sk")
             case Update():
                 _check_update(action)
+        if not _is_expressible(action):
+            raise ValueError(f"an expression for {action.key} exceeds {MAX_EXPRESSION_BYTES} bytes; split it")
+
+
+def fit_one_write(actions: Sequence[Action]) -> bool:
+    """Whether one transaction takes so much: in number of actions, and in what each says of its item."""
+    return len(actions) <= MAX_ACTIONS and all(map(_is_expressible, actions))
+
+
+def _is_expressible(action: Action) -> bool:
+    parts = len(action.conditions)
+    if isinstance(action, Update):
+        parts += len(action.set) + len(action.add) + len(action.append)
+        parts += len(action.defaults) + len(action.remove)
+    for condition in action.conditions:
+        if isinstance(condition, AnyOf):
+            parts += _leaves(condition)
+    if parts <= _ALWAYS_FIT:
+        return True
+    request = parameters(action)
+    texts = (request.get("UpdateExpression", ""), request.get("ConditionExpression", ""))
+    return all(len(text) <= MAX_EXPRESSION_BYTES for text in texts)
+
+
+def _leaves(condition: Condition) -> int:
+    return sum(map(_leaves, condition.conditions)) if isinstance(condition, AnyOf) else 1
 
 
 def _check_conditions(action: Action) -> None:
@@ -115,17 +149,17 @@ def check_snapshot(keys: Sequence[Key]) -> None:
 
 
 class _Expression:
-    """Collects the placeholders of one request while its expressions are written."""
+    """Collects the placeholders of one request while its expressions are written, which are as short as can be."""
 
     def __init__(self) -> None:
         self._names: dict[str, str] = {}
         self._values: dict[str, AttributeValueTypeDef] = {}
 
     def name(self, attribute: str) -> str:
-        return self._names.setdefault(attribute, f"#n{len(self._names)}")
+        return self._names.setdefault(attribute, f"#{_base_36(len(self._names))}")
 
     def value(self, value: Value) -> str:
-        placeholder = f":v{len(self._values)}"
+        placeholder = f":{_base_36(len(self._values))}"
         self._values[placeholder] = to_attribute(value)
         return placeholder
 
@@ -148,18 +182,18 @@ class _Expression:
                 return parts[0] if len(parts) == 1 else f"({' OR '.join(parts)})"
 
     def update(self, update: Update) -> str:
-        assignments = [f"{self.name(name)} = {self.value(value)}" for name, value in update.set.items()]
+        assignments = [f"{self.name(name)}={self.value(value)}" for name, value in update.set.items()]
         for name, value in update.defaults.items():
-            assignments.append(f"{self.name(name)} = if_not_exists({self.name(name)}, {self.value(value)})")
+            assignments.append(f"{self.name(name)}=if_not_exists({self.name(name)},{self.value(value)})")
         for name, values in update.append.items():
-            old = f"if_not_exists({self.name(name)}, {self.value([])})"
-            assignments.append(f"{self.name(name)} = list_append({old}, {self.value(values)})")
+            old = f"if_not_exists({self.name(name)},{self.value([])})"
+            assignments.append(f"{self.name(name)}=list_append({old},{self.value(values)})")
         clauses = {
             "SET": assignments,
             "ADD": [f"{self.name(name)} {self.value(amount)}" for name, amount in update.add.items()],
             "REMOVE": [self.name(name) for name in update.remove],
         }
-        return " ".join(f"{verb} {', '.join(parts)}" for verb, parts in clauses.items() if parts)
+        return " ".join(f"{verb} {','.join(parts)}" for verb, parts in clauses.items() if parts)
 
     def placeholders(self) -> dict[str, Any]:
         request: dict[str, Any] = {}
@@ -170,6 +204,11 @@ class _Expression:
         if self._values:
             request["ExpressionAttributeValues"] = self._values
         return request
+
+
+def _base_36(number: int) -> str:
+    digits = _DIGITS[number % 36]
+    return digits if number < 36 else _base_36(number // 36) + digits
 
 
 def parameters(action: Action) -> dict[str, Any]:

@@ -177,6 +177,18 @@ def test_attributes_may_bear_any_name(table: Table, pk: str) -> None:
     assert table.get(Key(pk, "a")) == {"pk": pk, "sk": "a", **dict.fromkeys(names, 2)}
 
 
+def test_an_update_may_say_much_of_an_item(table: Table, pk: str) -> None:
+    minutes = {f"on_hand|{minute:02}": 1 for minute in range(95)}
+    bounds = {f"{name}|{bound}": 1 for name in minutes for bound in ("lo", "hi")}
+    lo, hi = ({name: 1 for name in bounds if name.endswith(end)} for end in ("|lo", "|hi"))
+    appended: dict[str, list[Value]] = {f"list{number}": [number] for number in range(90)}
+    conditions = tuple(AttributeAbsent(f"no{number}") for number in range(90))
+    table.write([Update(Key(pk, "a"), add=minutes, defaults=lo, set=hi)])
+    table.write([Update(Key(pk, "b"), append=appended, conditions=conditions)])
+    assert table.get(Key(pk, "a")) == {"pk": pk, "sk": "a", **minutes, **bounds}
+    assert table.get(Key(pk, "b")) == {"pk": pk, "sk": "b", **appended}
+
+
 def test_put_replaces_the_whole_item_and_delete_forgets_it(table: Table, pk: str) -> None:
     key = Key(pk, "a")
     table.write([Put(key, {"a": 1, "b": 2})])
@@ -262,7 +274,10 @@ def test_a_bound_without_an_order_is_refused(table: Table, pk: str, bound: Any) 
         [Update(Key("a"))],
         [Update(Key("a"), set={"sk": "b"})],
         [Update(Key("a"), set={"n": 1}, add={"n": 1})],
+        [Update(Key("a"), defaults={f"n{number}": 1 for number in range(160)})],
         [Check(Key("a"), ())],
+        [Check(Key("a"), tuple(AttributeAbsent(f"n{number}") for number in range(150)))],
+        [Check(Key("a"), (AnyOf(tuple(AttributeAbsent(f"n{number}") for number in range(150))),))],
         [Check(Key("a"), (AnyOf(()),))],
         [Check(Key("a"), (AnyOf((Absent(), AnyOf(()))),))],
         [Put(Key(f"big-{n}"), {"s": "x" * 390_000}) for n in range(12)],
