@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from typing import Any, cast
 
 from shared.domain.events import instant
-from shared.domain.ledger import Posting, Waiting
+from shared.domain.ledger import Cause, Posting, Waiting
 from shared.domain.stock import WHOLE, Counter, EventKey, LocationId, Sku, StockKey
 from shared.operations.facts import Note, NoteKind
 from shared.store.table import Item, Value
@@ -45,10 +45,12 @@ def notes_of(posting: Posting) -> list[Note]:
             "other_says": other[1],
         }
         notes.append(Note(NoteKind.DISPUTED, one[0], key, facts))
+    applied = {(line.slot, line.event_key) for line in posting.lines if line.cause is Cause.COUNT}
     return notes + [
         Note(NoteKind.PART_CORRECTED, count.mark.event_key, key, {"units": count.variance})
         for count in (posting.counts if posting.expected_seq else ())
         if count.variance and count.slot.leaf != WHOLE and count.slot.counter is Counter.ON_HAND
+        if (count.slot, count.mark.event_key) in applied
     ]
 
 

@@ -94,7 +94,8 @@ class UnbinnedWatch:
         all_of_it = [one for one in self._cases.events(name) if not one.is_told or one.added_at >= since]
         changed = sum(one.units for one in all_of_it)
         if found.in_doubt(changed):
-            self._cases.file(self._case(key, found, changed, len(all_of_it), events[-1].event))
+            first = min(one.added_at for one in all_of_it)
+            self._cases.file(self._case(key, found, changed, len(all_of_it), events[-1].event, first))
         elif known is not None and is_open:
             self._cases.close(name, "the counts of bins took it back", now, seen=known.occurrences)
         self._cases.add_events(name, [replace(event, is_told=True) for event in events])
@@ -128,10 +129,18 @@ class UnbinnedWatch:
         on_hand = [clock for slot, clock in parts.items() if slot.counter is Counter.ON_HAND]
         return unbinned(balance.clocks.get(Slot(WHOLE, Counter.ON_HAND)) or Clock(), on_hand)
 
-    def _case(self, key: StockKey, found: Unbinned, changed: Quantity, counts: int, last: EventKey) -> Case:
+    def _case(
+        self,
+        key: StockKey,
+        found: Unbinned,
+        changed: Quantity,
+        counts: int,
+        last: EventKey,
+        opened_at: datetime,
+    ) -> Case:
         place = self._registry.network().locations.get(key.location)
         word = "bin or lot" if place is None else _WORD.get(place.grain, "bin or lot")
-        units, now = found.in_doubt(changed), self._clock()
+        units = found.in_doubt(changed)
         said = (
             f"lie on no {word} and may be counted twice"
             if changed > 0
@@ -145,8 +154,8 @@ class UnbinnedWatch:
             f"state the total of {key.location}, as of a time after its last {word} was counted: `onecount count {key.sku} "
             f"TOTAL --location {key.location} --reason R --key K`, or a count by its system that names no {word}; this case "
             f"then closes. And let every receipt, shipment and count name its {word}, or none, and declare `grain: location`",
-            now,
-            now,
+            opened_at,
+            self._clock(),
             {
                 "sku": key.sku,
                 "location": key.location,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from datetime import datetime
 from typing import Any, cast
 
 import pytest
@@ -15,9 +16,9 @@ from shared.domain.stock import EventKey, MessageId
 from shared.operations.unbinned_stock import UnbinnedWatch, unbinned_case
 from shared.store.table import Item, Table
 from tests.operations.deliveries import body
-from tests.operations.house import KEY, Crash, House, Interruption, at
+from tests.operations.house import KEY, Clock, Crash, House, Interruption, at
 from tests.operations.test_undoing import undo
-from tests.operations.waiting_counts import LIMIT, careful
+from tests.operations.waiting_counts import LIMIT, careful, hasty_clocks
 
 CASE = unbinned_case(KEY)
 
@@ -272,12 +273,8 @@ class Overtaken:
         return self._table.query(*asked, **more)
 
 
-def test_what_is_posted_between_its_reads_hides_no_doubt() -> None:
-    """100 on no bin, A counted with 60; 100 arrive on B once the total was read, and before the bins are."""
-    house = house_of()
-    total(house, "W", 0, 100)
-    said = body("count", "A", {"sku": "TEA", "quantity": 60, "bin": "A"}, occurred_at=at(10))
-    received = body("receipt", "R", {"sku": "TEA", "quantity": 100, "bin": "B"}, occurred_at=at(20))
+def untold(house: House, said: str) -> None:
+    """Post what the WMS says, and die before it is told."""
 
     def crash(_number: int, _actions: object) -> None:
         raise Crash
@@ -286,6 +283,14 @@ def test_what_is_posted_between_its_reads_hides_no_doubt() -> None:
     with pytest.raises(Crash):
         house.applier.apply(house.store("wms", said))
     house.cases_table.faults = None
+
+
+def test_what_is_posted_between_its_reads_hides_no_doubt() -> None:
+    """100 on no bin, A counted with 60; 100 arrive on B once the total was read, and before the bins are."""
+    house = house_of()
+    total(house, "W", 0, 100)
+    received = body("receipt", "R", {"sku": "TEA", "quantity": 100, "bin": "B"}, occurred_at=at(20))
+    untold(house, body("count", "A", {"sku": "TEA", "quantity": 60, "bin": "A"}, occurred_at=at(10)))
     table = Overtaken(house.stock, lambda: house.applier.apply(house.store("wms", received)))
     watch = UnbinnedWatch(cast(Table, table), house.cases, house.registry, house.clock)
     watch.told(house.poster.notes_about(EventKey("wms/A/1/count/")))
@@ -342,3 +347,40 @@ def test_a_system_that_counts_hundreds_of_items_so_is_one_line_of_the_ranked_cas
     cases = house.cases.list(CaseStatus.OPEN, limit=1000)
     [group] = grouped(Ranked(case, exposure(case, None, house.clock())) for case in cases)
     assert (group.about, len(group.members), group.units) == (("unbinned_stock", "east"), 300, 1200)
+
+
+def test_what_opened_the_case_is_not_forgotten_though_time_passed_while_it_was_filed() -> None:
+    """20 of bin A may be there twice, and the next count takes back 8 of them: 12 are left, not none."""
+    house = house_of()
+    total(house, "W", 0, 100)
+
+    class Passing(Clock):
+        def __call__(self) -> datetime:
+            self.advance(seconds=1)
+            return self.now
+
+    watch = UnbinnedWatch(house.stock, house.cases, house.registry, Passing(house.clock.now))
+    for document, minute, units in (("A", 10, 20), ("A2", 20, 12)):
+        said = body("count", document, {"sku": "TEA", "quantity": units, "bin": "A"}, occurred_at=at(minute))
+        untold(house, said)
+        watch.told(house.poster.notes_about(EventKey(f"wms/{document}/1/count/")))
+    assert numbers(house) == (12, 112, 12, 100)
+
+
+def test_a_version_that_comes_after_a_newer_one_changed_nothing() -> None:
+    """A late count of yesterday makes today's a correction of -2, whose older version is heard of only then."""
+    house = House(hasty_clocks(Grain.BIN))
+    house.clock.now = at(300)
+    say(house, "receipt", "R", 20, {"quantity": 8})
+
+    def version(number: int, units: int) -> None:
+        line = {"sku": "TEA", "quantity": units, "bin": "A"}
+        said = body("count", "A", line, occurred_at=at(10), version=str(number))
+        house.applier.apply(house.store("wms", said))
+
+    version(3, 18)
+    in_bin(house, "A", "LATE", 0, 20)
+    told = house.cases.get(CASE)
+    version(2, 19)
+    assert house.poster.notes_about(EventKey("wms/A/1/count/2")) == []
+    assert house.cases.get(CASE) == told
