@@ -273,7 +273,7 @@ class Overtaken:
         return self._table.query(*asked, **more)
 
 
-def untold(house: House, said: str) -> None:
+def untold(house: House, said: dict[str, Any]) -> None:
     """Post what the WMS says, and die before it is told."""
 
     def crash(_number: int, _actions: object) -> None:
