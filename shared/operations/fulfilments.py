@@ -8,7 +8,8 @@ ships.
 
 A fulfilment and its call-off are one pair, though the authority may change in between: the first of the two that is heard
 says for both whether they are claims or move stock. What was only claimed never left, so its call-off brings nothing;
-what left comes back, whoever is believed by then.
+what left comes back, whoever is believed by then. A shipment that somebody has undone is back already: its call-off is a
+claim.
 """
 
 from __future__ import annotations
@@ -62,15 +63,18 @@ def as_its_opposite(fact: Fact, lines: Collection[OrderLine]) -> Fact:
         return fact
     if any(said.opposite in line.applied for line in lines):
         return replace(fact, event=said, said=said)
-    if any(_has_moved(said.opposite, line) for line in lines):
+    moved = [line for line in lines if said.opposite in line.shipments]
+    if not moved:
+        return fact
+    if not all(_is_undone(said.opposite, line) for line in moved):
         return replace(fact, event=as_movement(said), said=said)
-    return fact
+    return replace(fact, event=said, said=said) if said.effect is DemandEffect.UNFULFILLED else fact
 
 
-def _has_moved(name: EventKey, line: OrderLine) -> bool:
-    """Whether an event has moved units of a line, and nobody has undone it."""
+def _is_undone(name: EventKey, line: OrderLine) -> bool:
+    """Whether somebody has undone what an event moved of a line."""
     back = undo_key(name)
-    return name in line.shipments and not {back, f"{back}/{line.stock_key.sku}"} & line.shipments.keys()
+    return not {back, EventKey(f"{back}/{line.stock_key.sku}")}.isdisjoint(line.shipments)
 
 
 def as_movement(demand: Demand) -> Demand | Movement:

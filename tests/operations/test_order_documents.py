@@ -400,7 +400,10 @@ def test_a_fulfilment_of_whole_kits_and_its_call_off_meet_though_the_authority_c
     house.assert_exact()
 
 
-def test_a_shipment_that_was_undone_does_not_come_back_twice_when_it_is_called_off_as_a_claim() -> None:
+@pytest.mark.parametrize("authority", [WMS, SHOPIFY])
+def test_a_shipment_that_was_undone_does_not_come_back_twice_when_it_is_called_off(
+    authority: SourceId,
+) -> None:
     house = House(moved_by(SHOPIFY))
     of_ten_the_shop_asks_five(house)
     sent = house.inbox.load(house.store("shopify", MADE[1], x_shopify_topic=MADE[0])).message
@@ -410,7 +413,7 @@ def test_a_shipment_that_was_undone_does_not_come_back_twice_when_it_is_called_o
     house.undoer.undo(list(read_fulfilment(sent, source)), source, sent, "ann", "it is here", dry_run=False)
     assert stands(house)[:2] == (10, 5)
 
-    passes_to(house, WMS)
+    passes_to(house, authority)
     hear(house, *CALLED_OFF)
 
     assert stands(house)[:2] == (10, 5)
