@@ -37,6 +37,7 @@ from shared.domain.network import Listing
 from shared.domain.root_cause import Explanation, Hypothesis, RootCause
 from shared.domain.stock import ChannelId, MessageId, Sku
 from shared.operations.alerts import AlertDesk
+from shared.operations.amending import Amender
 from shared.operations.apply_message import MessageApplier
 from shared.operations.case_desk import CaseDesk
 from shared.operations.count_desk import CountDesk
@@ -216,6 +217,7 @@ class House:
         self.paces = Paces(stock)
         observations = Observations(stock)
         poster = Poster(stock, clock, pause)
+        amender = Amender(stock, clock, pause)
         traffic = Traffic(stock, clock)
         damper = Damper(stock, self.cases, self.registry, clock)
         unbinned = UnbinnedWatch(stock, self.cases, self.registry, clock)
@@ -256,11 +258,11 @@ class House:
             unbinned,
             clock,
         )
-        self.count_desk = CountDesk(poster, self.registry, self.cases, unbinned, clock)
+        self.count_desk = CountDesk(poster, amender, self.registry, self.cases, unbinned, clock)
         self.case_desk = CaseDesk(
             self.cases, self.inbox, self.registry, self.sweep, self.lanes, self.count_desk, clock
         )
-        self.undoer = Undoer(stock, self.registry, poster, teller, clock)
+        self.undoer = Undoer(stock, self.registry, amender, teller, clock)
         self.transfers = TransferDesk(stock, self.registry, teller, clock, pause)
         self.transfer_watch = TransferWatch(stock, self.registry, self.cases, self.transfers, clock)
         self.verifier = Verifier(self.stock)

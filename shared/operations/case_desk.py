@@ -17,11 +17,11 @@ from shared.domain.count_decisions import Decision, InstantNeededError, NoLonger
 from shared.domain.events import instant
 from shared.domain.stock import ChannelId, EventKey, MessageId, Quantity, Sku, SourceId
 from shared.operations.adjustments import AdjustmentChangedError, comes_to
+from shared.operations.amending import TooManyCountsError
 from shared.operations.case_selection import Selection
 from shared.operations.count_desk import DECIDED_HERE, CountDesk
 from shared.operations.fan_out import Hint, Lane, Lanes
 from shared.operations.four_eyes import ApprovedMeanwhileError, FourEyesGuard, SamePersonError
-from shared.operations.post import TooManyCountsError
 from shared.operations.sweep import Sweep
 from shared.store.cases import Cases
 from shared.store.files import APPROVED, REJECTED

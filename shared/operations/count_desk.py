@@ -23,8 +23,10 @@ from shared.domain.count_decisions import ChangedSinceSeenError, Decision, NoLon
 from shared.domain.events import instant
 from shared.domain.ledger import Cause, Posting, Why
 from shared.domain.stock import EventKey, LocationId, Quantity, Sku, StockKey
+from shared.operations.amending import Amender
 from shared.operations.facts import Note, NoteKind, Outcome, Result
-from shared.operations.post import Poster, decision_key
+from shared.operations.footprint import decision_key
+from shared.operations.post import Poster
 from shared.operations.posting_notes import waiting_note
 from shared.operations.unbinned_stock import UnbinnedWatch
 from shared.store.cases import Cases
@@ -153,6 +155,7 @@ class CountDesk:
     def __init__(
         self,
         poster: Poster,
+        amender: Amender,
         registry: Registry,
         cases: Cases,
         unbinned: UnbinnedWatch,
@@ -160,6 +163,7 @@ class CountDesk:
     ) -> None:
         self._unbinned = unbinned
         self._poster = poster
+        self._amender = amender
         self._registry = registry
         self._cases = cases
         self._clock = clock
@@ -176,7 +180,7 @@ class CountDesk:
             return None
         key = _stock_key(case)
         with self._case_kept_true(case, key, decision):
-            posting = self._poster.foresee(key, self._registry.network(), decision)
+            posting = self._amender.foresee(key, self._registry.network(), decision)
         change = sum(
             line.quantity
             for line in posting.lines
@@ -206,7 +210,7 @@ class CountDesk:
         key = _stock_key(case)
         record = _record(key, decision, actor, reason, self._clock())
         with self._case_kept_true(case, key, decision):
-            posting = self._poster.amend(key, self._registry.network(), record, (), decision)
+            posting = self._amender.amend(key, self._registry.network(), record, (), decision)
         self._unbinned.told(self._poster.notes_about(decision_key(decision.count)))
         # The case is closed last: as long as it is open, somebody comes back to it after a crash.
         show_all(key, posting, self._poster, self._cases, self._clock(), decision.count)

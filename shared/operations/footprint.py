@@ -37,6 +37,11 @@ def undo_key(key: EventKey) -> EventKey:
     return EventKey(f"{UNDONE}{key}")
 
 
+def decision_key(count: EventKey) -> EventKey:
+    """Name the event that a decision about a count is in the ledger."""
+    return EventKey(f"onecount/decision/{count}")
+
+
 def undo_keys(key: EventKey, item: Item) -> dict[Sku, EventKey]:
     """Name the events that take another back, by SKU: of whole kits each component has one of its own.
 

@@ -14,6 +14,7 @@ from typing import cast
 
 from shared.domain.fold import fold
 from shared.domain.stock import LocationId, Sku, StockKey
+from shared.operations.attempts import ATTEMPTS, Attempts
 from shared.operations.count_rules import count_rules
 from shared.operations.facts import Note
 from shared.operations.posting_notes import notes_of, rows_of
@@ -41,8 +42,6 @@ AT_ONCE = (30, 15, 6)
 NONE = 0
 """Where not even the fewest fit, since one of them would take very many others out: what moves is posted all the same."""
 
-ATTEMPTS = 12
-
 
 class LeftWaitingError(Exception):
     """What was left could not be judged just now: others kept changing the stock key."""
@@ -51,18 +50,11 @@ class LeftWaitingError(Exception):
 class LeftWaiting:
     """Goes on with what postings left."""
 
-    def __init__(
-        self,
-        table: Table,
-        clock: Callable[[], datetime],
-        make_way: Callable[[WriteRefusedError], bool],
-        back_off: Callable[[int], None],
-    ) -> None:
+    def __init__(self, table: Table, clock: Callable[[], datetime], attempts: Attempts) -> None:
         self._table = table
         self._ledger = Ledger(table)
         self._clock = clock
-        self._make_way = make_way
-        self._back_off = back_off
+        self._attempts = attempts
 
     def finish(self, event: Key, network: Network) -> list[Note]:
         """Judge what an event left of each stock key, if it left any; return what an operator must hear of it.
@@ -80,13 +72,13 @@ class LeftWaiting:
                 attempt = 0
                 continue
             except WriteRefusedError as refused:
-                self._make_way(refused)
+                self._attempts.make_way(refused)
             except (WriteConflictError, ThrottledError, UnknownOutcomeError):
                 pass
             attempt += 1
             if attempt == ATTEMPTS:
                 raise LeftWaitingError(str(event))
-            self._back_off(attempt)
+            self._attempts.back_off(attempt)
         return notes
 
     def _judge(self, rest: Sequence[StockKey], event: Key, network: Network) -> list[Note]:

@@ -37,8 +37,7 @@ from shared.domain.network import Source
 from shared.domain.stock import EventKey, StockKey
 from shared.operations.count_desk import waiting_case
 from shared.operations.facts import Fact, claimed_line_of, correction_of, stock_keys
-from shared.operations.footprint import touched, undo_keys
-from shared.operations.post import decision_key
+from shared.operations.footprint import decision_key, touched, undo_keys
 from shared.operations.resolve import Resolution, resolve
 from shared.sources.contract import Fault, Report
 from shared.sources.registry import FILE_CONNECTORS, translator

@@ -18,7 +18,6 @@ means that it had succeeded.
 from __future__ import annotations
 
 import logging
-import random
 import time
 from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
@@ -28,12 +27,11 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import cast
 
-from shared.domain.count_decisions import Decision, Retraction
 from shared.domain.events import Count, Demand, Movement, instant
 from shared.domain.fold import fold
-from shared.domain.ledger import LedgerState, Posting, Waiting
+from shared.domain.ledger import Waiting
 from shared.domain.stock import EventKey, Leaf, Quantity, StockKey
-from shared.operations.allotments import Allotments
+from shared.operations.attempts import ATTEMPTS, Attempts
 from shared.operations.count_rules import count_rules
 from shared.operations.facts import (
     Fact,
@@ -43,6 +41,7 @@ from shared.operations.facts import (
     compare,
     stock_keys,
 )
+from shared.operations.footprint import decision_key
 from shared.operations.left_waiting import AT_ONCE, NONE, LeftWaiting, LeftWaitingError, rows_of_keys
 from shared.operations.order_lines import plan_lines
 from shared.operations.posting_notes import notes_in, notes_of, rows_of
@@ -61,10 +60,8 @@ from shared.store.requests import fit_one_write
 from shared.store.table import (
     Absent,
     Action,
-    Key,
     Put,
     Table,
-    TableError,
     ThrottledError,
     UnknownOutcomeError,
     Value,
@@ -75,9 +72,6 @@ from shared.store.transfers import Transfers
 
 log = logging.getLogger(__name__)
 
-ATTEMPTS = 12
-"""Times that one unit of work is tried before it is given back to be tried later."""
-
 
 class PostingContendedError(Exception):
     """Facts could not be posted now: others kept changing the same stock keys, or the table is busy."""
@@ -86,15 +80,6 @@ class PostingContendedError(Exception):
         super().__init__(f"{len(facts)} events could not be posted just now")
         self.facts = facts
         self.posted = posted
-
-
-class TooManyCountsError(Exception):
-    """What a decision would do to other counts of a stock key is more than one transaction can write."""
-
-    def __init__(self, key: StockKey) -> None:
-        super().__init__(
-            f"too many counts of {key} rest on it; have it counted once more, and then decide again"
-        )
 
 
 @dataclass(slots=True)
@@ -143,10 +128,9 @@ class Poster:
         self._leases = Leases(table, clock, pause)
         self._orders = Orders(table)
         self._transfers = Transfers(table)
-        self._allotments = Allotments(table, clock, pause)
         self._clock = clock
-        self._pause = pause
-        self._left = LeftWaiting(table, clock, self._make_way, self._back_off)
+        self._attempts = Attempts(table, clock, pause)
+        self._left = LeftWaiting(table, clock, self._attempts)
 
     def post(self, facts: Sequence[Fact], network: Network) -> list[Result]:
         """Post facts in as few transactions as they fit; facts of one stock key share one posting.
@@ -220,23 +204,23 @@ class Poster:
                     if fact.event.key in known
                 ]
                 remaining = [fact for fact in remaining if fact.event.key not in known]
-                if known or self._make_way(refused):
+                if known or self._attempts.make_way(refused):
                     continue
                 log.info("posting_overtaken", extra={"attempt": attempt + 1})
                 if not leased:
                     leased = lease.enter_context(self._leases.on(busiest(remaining)))
                 elif attempt > 1:
-                    self._back_off(attempt)
+                    self._attempts.back_off(attempt)
             except UnknownOutcomeError:
                 uncertain = True
-                self._back_off(attempt)
+                self._attempts.back_off(attempt)
             except WriteConflictError:
                 log.info("posting_met_another", extra={"attempt": attempt + 1})
                 if not leased:
                     leased = lease.enter_context(self._leases.on(busiest(remaining)))
-                self._back_off(attempt)
+                self._attempts.back_off(attempt)
             except ThrottledError:
-                self._back_off(attempt)
+                self._attempts.back_off(attempt)
             else:
                 return results + [
                     self._finished(plan.result(fact), network, plan.cut_short) for fact in remaining
@@ -357,60 +341,6 @@ class Poster:
             )
         return results
 
-    def amend(
-        self,
-        key: StockKey,
-        network: Network,
-        record: Put,
-        events: Sequence[Retraction],
-        decision: Decision | None = None,
-    ) -> Posting | None:
-        """Write what an operator decided about counts of one stock key, once.
-
-        None when ``record`` was there already, and where it took several postings: look at all that waits then.
-        ``record`` comes to name the journal entry where what was decided stands, if it moved anything.
-
-        Raises
-        ------
-        NoLongerWaitsError, ChangedSinceSeenError, InstantNeededError, SeenNeededError, PostingContendedError
-        """
-        attempt = 0
-        while attempt < ATTEMPTS:
-            if self._table.get(record.key) is not None:
-                self.go_on(record.key, network)
-                return None
-            now = self._clock()
-            balance = self._ledger.balances([key])[key]
-            state = self._ledger.state(balance, events, count_rules(network, key.location))
-            posting, actions, is_cut_short = _amendment(state, record, events, decision, now)
-            try:
-                self._table.write(actions)
-            except WriteRefusedError as refused:
-                if not self._make_way(refused):
-                    self._back_off(attempt)
-            except (WriteConflictError, ThrottledError, UnknownOutcomeError):
-                self._back_off(attempt)
-            else:
-                if posting.is_part:
-                    continue
-                if is_cut_short:
-                    self.go_on(record.key, network)
-                return None if is_cut_short else posting
-            attempt += 1
-        raise PostingContendedError([], [])
-
-    def go_on(self, record: Key, network: Network) -> list[Note]:
-        """Go on with what a decision left to wait, if it did; return what an operator must hear of it.
-
-        Raises
-        ------
-        PostingContendedError
-        """
-        try:
-            return self._left.finish(record, network)
-        except LeftWaitingError as error:
-            raise PostingContendedError([], []) from error
-
     def _known(self, fact: Fact, network: Network) -> Result | None:
         """Judge a fact that is in the ledger already, however large what it would write today; None for a new one."""
         item = self._table.get(event_key(fact.event.key))
@@ -445,72 +375,9 @@ class Poster:
         item = self._table.get(event_key(event))
         return [] if item is None else notes_in(item)
 
-    def foresee(self, key: StockKey, network: Network, decision: Decision) -> Posting:
-        """Say what a decision about a count would write now, and write nothing.
-
-        Raises
-        ------
-        NoLongerWaitsError, ChangedSinceSeenError, InstantNeededError, SeenNeededError
-        """
-        balance = self._ledger.balances([key])[key]
-        return fold(self._ledger.state(balance, (), count_rules(network, key.location)), (), decision)
-
-    def _make_way(self, refused: WriteRefusedError) -> bool:
-        """Gather the allotments that a decrease could eat into; say whether there were any."""
-        try:
-            return self._allotments.make_way(refused)
-        except TableError:
-            return False  # claims kept coming in between; the next attempt finds fewer units
-
     def waiting(self, key: StockKey) -> list[Waiting]:
         """Return the counts of a stock key that wait for a decision."""
         return self._ledger.waiting(key)
-
-    def _back_off(self, attempt: int) -> None:
-        """Wait a random time that doubles with each attempt, 10 ms to about a second."""
-        self._pause(random.uniform(0.5, 1) * min(1.0, 0.01 * 2**attempt))  # noqa: S311
-
-
-def _amendment(
-    state: LedgerState, record: Put, events: Sequence[Retraction], decision: Decision | None, now: datetime
-) -> tuple[Posting, list[Action], bool]:
-    """Return what a decision makes of a stock key, its writes, and whether it leaves something to further postings.
-
-    Raises
-    ------
-    TooManyCountsError
-        When not even a part of it fits a transaction.
-    """
-    for most in (None, *AT_ONCE, NONE):
-        posting = fold(state, events, decision, most)
-        actions = [
-            *posting_actions(posting, now),
-            promise_action(state.key, posting.available_delta, now),
-        ]
-        if not posting.is_part:
-            actions.append(_with_entry(record, posting, () if most is None else [state.key]))
-        if fit_one_write(actions):
-            return posting, actions, most is not None
-    raise TooManyCountsError(state.key)
-
-
-def _with_entry(record: Put, posting: Posting, unfinished: Sequence[StockKey]) -> Put:
-    """Name in a decision's record the journal entry that it made, if any, and what an operator must hear of it.
-
-    A count that only waits is dropped without an entry, and its case is moot all the same.
-    """
-    named: list[Value] = [[posting.key.sku, posting.key.location, posting.expected_seq]]
-    told: dict[str, Value] = {"entries": named} if posting.lines else {}
-    if unfinished:
-        told["unfinished"] = rows_of_keys(unfinished)
-    if notes := notes_of(posting):
-        told["notes"] = rows_of(notes)
-    return replace(record, attributes={**record.attributes, **told})
-
-
-def decision_key(count: EventKey) -> EventKey:
-    """Name the event that a decision about a count is in the ledger."""
-    return EventKey(f"onecount/decision/{count}")
 
 
 def _event_put(

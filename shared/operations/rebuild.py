@@ -17,7 +17,6 @@ A balance that is missing is written last of all: until then nobody can post.
 
 from __future__ import annotations
 
-import random
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -26,7 +25,7 @@ from datetime import datetime
 from shared.domain.ledger import Clock, Slot
 from shared.domain.reservation import with_history
 from shared.domain.stock import WHOLE, Counter, Leaf, StockKey
-from shared.operations.post import ATTEMPTS
+from shared.operations.attempts import ATTEMPTS, wait_s
 from shared.operations.proof import (
     Discrepancy,
     Mend,
@@ -143,7 +142,7 @@ class Rebuilder:
                 self._write(read, to_do, actor)
             except (WriteRefusedError, WriteConflictError, ThrottledError, UnknownOutcomeError) as error:
                 unsure = found if isinstance(error, UnknownOutcomeError) else unsure
-                self._pause(random.uniform(0.5, 1) * min(0.5, 0.01 * 2**attempt))  # noqa: S311
+                self._pause(wait_s(attempt))
             else:
                 return Rebuilt(key, found, (), self._verifier.recheck(key), written=True)
         raise RebuildBusyError(key)

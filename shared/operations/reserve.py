@@ -26,7 +26,6 @@ from __future__ import annotations
 
 import hashlib
 import logging
-import random
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
@@ -40,6 +39,7 @@ from shared.domain.network import Channel
 from shared.domain.reservation import OrderLine
 from shared.domain.stock import ChannelId, Quantity, StockKey
 from shared.operations.allotments import Allotments
+from shared.operations.attempts import wait_s
 from shared.operations.placing import Placing, whole_shortfalls
 from shared.operations.promises import Promises
 from shared.operations.reservation_items import (
@@ -567,7 +567,7 @@ class Reserver:
         raise ReservationBusyError(reservation)
 
     def _back_off(self, attempt: int) -> None:
-        self._pause(random.uniform(0.5, 1) * min(0.5, 0.01 * 2**attempt))  # noqa: S311
+        self._pause(wait_s(attempt))
 
     def _channel(self, channel_id: ChannelId) -> Channel:
         channel = self._registry.network().channels.get(channel_id)

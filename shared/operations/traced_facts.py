@@ -20,9 +20,8 @@ from shared.domain.stock import (
     Quantity,
     StockKey,
 )
-from shared.operations.footprint import UNDOES, UNDONE_BECAUSE, UNDONE_BY, done_by, undo_keys
+from shared.operations.footprint import UNDOES, UNDONE_BECAUSE, UNDONE_BY, decision_key, done_by, undo_keys
 from shared.operations.message_view import EventOutcome
-from shared.operations.post import decision_key
 from shared.store.account import UNDONE, entries_of
 from shared.store.inbox import StoredMessage
 from shared.store.layout import event_key

@@ -21,7 +21,6 @@ off.
 from __future__ import annotations
 
 import hashlib
-import random
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
@@ -41,6 +40,7 @@ from shared.domain.transfer import (
     why_not,
 )
 from shared.operations.allotments import Allotments
+from shared.operations.attempts import wait_s
 from shared.operations.facts import Fact, Outcome, Result
 from shared.operations.four_eyes import SamePersonError
 from shared.operations.post import PostingContendedError
@@ -410,7 +410,7 @@ class TransferDesk:
             with suppress(TableError):  # it is tried again, as long as anything is
                 self._allotments.make_way(refused)
         except TableError:
-            self._pause(random.uniform(0.5, 1) * min(0.5, 0.01 * 2**attempt))  # noqa: S311
+            self._pause(wait_s(attempt))
         else:
             return True
         return False

@@ -33,6 +33,7 @@ from shared.domain.ledger import Cause, CountDocument, Line, Slot
 from shared.domain.messages import Message
 from shared.domain.network import Source
 from shared.domain.stock import Counter, EventKey, Quantity, Sku, StockKey
+from shared.operations.amending import Amender, TooManyCountsError
 from shared.operations.count_rules import count_rules
 from shared.operations.facts import Fact, Note, Outcome, stock_keys
 from shared.operations.footprint import (
@@ -47,7 +48,6 @@ from shared.operations.footprint import (
     undo_keys,
 )
 from shared.operations.fulfilments import moved_kind
-from shared.operations.post import Poster, TooManyCountsError
 from shared.operations.posting_notes import notes_in
 from shared.operations.resolve import our_order, why_not_posted
 from shared.operations.telling import Teller
@@ -132,14 +132,14 @@ class Undoer:
         self,
         table: Table,
         registry: Registry,
-        poster: Poster,
+        amender: Amender,
         teller: Teller,
         clock: Callable[[], datetime],
     ) -> None:
         self._table = table
         self._ledger = Ledger(table)
         self._registry = registry
-        self._poster = poster
+        self._amender = amender
         self._teller = teller
         self._clock = clock
 
@@ -273,7 +273,7 @@ class Undoer:
         self, steps: _Steps, actor: str, reason: str, message: Message, network: Network, done: Undone
     ) -> None:
         for name in steps.unfinished:
-            steps.noted += self._poster.go_on(name, network)
+            steps.noted += self._amender.go_on(name, network)
         self._teller.noted(steps.noted)
         results = self._teller.post(steps.movements, network) if steps.movements else []
         for result in results:
@@ -285,7 +285,7 @@ class Undoer:
                 refs = _refs(retraction.mark.event_key, actor, reason)
                 record = _record(retraction, key, refs, message, self._clock())
                 try:
-                    posting = self._poster.amend(key, network, record, [retraction])
+                    posting = self._amender.amend(key, network, record, [retraction])
                 except TooManyCountsError as error:
                     done.events -= 1
                     done.kept[retraction.mark.event_key] = str(error)

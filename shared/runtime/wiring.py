@@ -6,6 +6,7 @@ from functools import cached_property
 from typing import cast
 
 from shared.operations.alerts import AlertDesk
+from shared.operations.amending import Amender
 from shared.operations.case_desk import CaseDesk
 from shared.operations.case_life import CaseLife
 from shared.operations.count_desk import CountDesk
@@ -163,8 +164,12 @@ class House(Pipeline):
         return AlertDesk(self.cases, self.registry, messenger, counts, self._settings.stage, now)
 
     @cached_property
+    def amender(self) -> Amender:
+        return Amender(self.stock, now)
+
+    @cached_property
     def count_desk(self) -> CountDesk:
-        return CountDesk(self.poster, self.registry, self.cases, self.unbinned, now)
+        return CountDesk(self.poster, self.amender, self.registry, self.cases, self.unbinned, now)
 
     @cached_property
     def undo_guard(self) -> UndoGuard:
@@ -172,7 +177,7 @@ class House(Pipeline):
 
     @cached_property
     def undoer(self) -> Undoer:
-        return Undoer(self.stock, self.registry, self.poster, self.teller, now)
+        return Undoer(self.stock, self.registry, self.amender, self.teller, now)
 
     @cached_property
     def manual_desk(self) -> ManualDesk:

@@ -41,6 +41,7 @@ from shared.domain.stock import (
     StockKey,
 )
 from shared.operations.alerts import AlertDesk
+from shared.operations.amending import Amender
 from shared.operations.apply_message import MessageApplier
 from shared.operations.case_desk import CaseDesk
 from shared.operations.confirm import Confirmer
@@ -303,6 +304,7 @@ class House:
         self.ledger = Ledger(self.stock)
         self.listings = Listings(self.stock)
         self.poster = Poster(self.stock, self.clock, lambda _: None)
+        self.amender = Amender(self.stock, self.clock, lambda _: None)
         self.traffic = Traffic(self.stock, self.clock)
         self.damper = Damper(self.stock, self.cases, self.registry, self.clock)
         self.unbinned = UnbinnedWatch(self.stock, self.cases, self.registry, self.clock)
@@ -361,7 +363,9 @@ class House:
             self.unbinned,
             self.clock,
         )
-        self.count_desk = CountDesk(self.poster, self.registry, self.cases, self.unbinned, self.clock)
+        self.count_desk = CountDesk(
+            self.poster, self.amender, self.registry, self.cases, self.unbinned, self.clock
+        )
         self.case_desk = CaseDesk(
             self.cases, self.inbox, self.registry, self.sweep, self.lanes, self.count_desk, self.clock
         )
@@ -370,7 +374,7 @@ class House:
         )
         self.transfers = TransferDesk(self.stock, self.registry, self.teller, self.clock, lambda _: None)
         self.transfer_watch = TransferWatch(self.stock, self.registry, self.cases, self.transfers, self.clock)
-        self.undoer = Undoer(self.stock, self.registry, self.poster, self.teller, self.clock)
+        self.undoer = Undoer(self.stock, self.registry, self.amender, self.teller, self.clock)
         self.verifier = Verifier(self.stock)
         self._listed = defaultdict[ChannelId, int](int)
         self._stock_read = 0
