@@ -17,7 +17,6 @@ from shared.domain.ledger import LedgerState, Posting
 from shared.domain.stock import StockKey
 from shared.operations.attempts import ATTEMPTS, Attempts
 from shared.operations.count_rules import count_rules
-from shared.operations.facts import Note
 from shared.operations.left_waiting import AT_ONCE, NONE, LeftWaiting, LeftWaitingError, rows_of_keys
 from shared.operations.post import PostingContendedError
 from shared.operations.posting_notes import notes_of, rows_of
@@ -80,7 +79,7 @@ class Amender:
         attempt = 0
         while attempt < ATTEMPTS:
             if self._table.get(record.key) is not None:
-                self.go_on(record.key, network)
+                self._go_on(record.key, network)
                 return None
             now = self._clock()
             balance = self._ledger.balances([key])[key]
@@ -97,20 +96,14 @@ class Amender:
                 if posting.is_part:
                     continue
                 if is_cut_short:
-                    self.go_on(record.key, network)
+                    self._go_on(record.key, network)
                 return None if is_cut_short else posting
             attempt += 1
         raise PostingContendedError([], [])
 
-    def go_on(self, record: Key, network: Network) -> list[Note]:
-        """Go on with what a decision left to wait, if it did; return what an operator must hear of it.
-
-        Raises
-        ------
-        PostingContendedError
-        """
+    def _go_on(self, record: Key, network: Network) -> None:
         try:
-            return self._left.finish(record, network)
+            self._left.finish(record, network)
         except LeftWaitingError as error:
             raise PostingContendedError([], []) from error
 

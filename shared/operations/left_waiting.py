@@ -17,7 +17,7 @@ from shared.domain.stock import LocationId, Sku, StockKey
 from shared.operations.attempts import ATTEMPTS, Attempts
 from shared.operations.count_rules import count_rules
 from shared.operations.facts import Note
-from shared.operations.posting_notes import notes_of, rows_of
+from shared.operations.posting_notes import notes_in, notes_of, rows_of
 from shared.store.ledger import Ledger
 from shared.store.posting_actions import posting_actions
 from shared.store.promises import promise_action
@@ -57,18 +57,19 @@ class LeftWaiting:
         self._attempts = attempts
 
     def finish(self, event: Key, network: Network) -> list[Note]:
-        """Judge what an event left of each stock key, if it left any; return what an operator must hear of it.
+        """Judge what an event left of each stock key, if it left any; return all that an operator must hear of the event.
+
+        All that is noted with it, for a step may be written though its answer never came.
 
         Raises
         ------
         LeftWaitingError
             When others kept changing the stock key; the event says what is left.
         """
-        notes: list[Note] = []
         attempt = 0
-        while rest := _unfinished(self._table.get(event)):
+        while rest := _unfinished(item := self._table.get(event) or {}):
             try:
-                notes += self._judge(rest, event, network)
+                self._judge(rest, event, network)
                 attempt = 0
                 continue
             except WriteRefusedError as refused:
@@ -79,9 +80,9 @@ class LeftWaiting:
             if attempt == ATTEMPTS:
                 raise LeftWaitingError(str(event))
             self._attempts.back_off(attempt)
-        return notes
+        return notes_in(item)
 
-    def _judge(self, rest: Sequence[StockKey], event: Key, network: Network) -> list[Note]:
+    def _judge(self, rest: Sequence[StockKey], event: Key, network: Network) -> None:
         """Judge some of what waits of the first of some stock keys."""
         key, now = rest[0], self._clock()
         balance = self._ledger.balances([key])[key]
@@ -103,7 +104,6 @@ class LeftWaiting:
             append={"notes": rows_of(notes)} if notes else {},
         )
         self._table.write([*actions, told])
-        return notes
 
 
 def rows_of_keys(keys: Iterable[StockKey]) -> list[Value]:
@@ -111,6 +111,6 @@ def rows_of_keys(keys: Iterable[StockKey]) -> list[Value]:
     return [[key.sku, key.location] for key in keys]
 
 
-def _unfinished(item: Item | None) -> list[StockKey]:
-    rows = cast("list[list[str]]", [] if item is None else item.get("unfinished", []))
+def _unfinished(item: Item) -> list[StockKey]:
+    rows = cast("list[list[str]]", item.get("unfinished", []))
     return [StockKey(Sku(sku), LocationId(location)) for sku, location in rows]

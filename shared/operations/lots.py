@@ -84,7 +84,7 @@ class LotDesk:
 
     def set_expiry(self, sku: Sku, lot: str, expires_on: date, actor: str) -> Lot:
         """Say on which day a lot may be sold for the last time, by UTC; after it, it is withheld by itself."""
-        self._lots.set_expiry(sku, lot, expires_on, sold_until(expires_on), actor)
+        self._lots.set_expiry(sku, lot, expires_on, sold_until(expires_on), actor, self._clock())
         return self._lots.find(sku, lot) or Lot(sku, lot, expires_on)
 
     def recall(self, sku: Sku, lot: str, reason: str, actor: str) -> Withheld:

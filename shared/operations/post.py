@@ -354,10 +354,9 @@ class Poster:
         if result.fact.event.key not in cut_short:
             return result
         try:
-            notes = self._left.finish(event_key(result.fact.event.key), network)
-        except LeftWaitingError as error:
+            return replace(result, notes=tuple(self.go_on(result.fact.event.key, network)))
+        except PostingContendedError as error:
             raise PostingContendedError([result.fact], []) from error
-        return replace(result, notes=(*result.notes, *notes)) if notes else result
 
     def misnamed(self, results: Iterable[Result]) -> list[Misnamed]:
         """Return those movements that were posted, now or before, and name a transfer which they are none of."""
@@ -369,6 +368,18 @@ class Poster:
         """Whether somebody decided that a count will never be applied."""
         decision = self._table.get(event_key(decision_key(count)))
         return decision is not None and decision["effect"] == "reject"
+
+    def go_on(self, event: EventKey, network: Network) -> list[Note]:
+        """Go on with what an event in the ledger, or a decision, left to wait; return all that was noted with it.
+
+        Raises
+        ------
+        PostingContendedError
+        """
+        try:
+            return self._left.finish(event_key(event), network)
+        except LeftWaitingError as error:
+            raise PostingContendedError([], []) from error
 
     def notes_about(self, event: EventKey) -> list[Note]:
         """Return what was noted with an event, or a decision, when it was posted."""

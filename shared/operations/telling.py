@@ -51,9 +51,15 @@ class Teller:
         tell(results, self._poster, self._cases, self._clock())
         self._unbinned.posted(results)
 
-    def again(self, events: Iterable[EventKey]) -> None:
-        """Tell of events that are in the ledger: whoever posted them may have been cut short before telling."""
-        self.noted([note for event in events for note in self._poster.notes_about(event)])
+    def again(self, events: Iterable[EventKey], network: Network) -> None:
+        """Go on with events that are in the ledger, and tell of them: whoever posted them may have been cut short before.
+
+        Raises
+        ------
+        PostingContendedError
+        """
+        for event in events:
+            self.noted(self._poster.go_on(event, network))
 
     def noted(self, notes: Sequence[Note]) -> None:
         """Tell what was noted with events that are in the ledger."""

@@ -22,13 +22,13 @@ from __future__ import annotations
 
 import hashlib
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from datetime import datetime, timedelta
 
 from shared.domain.events import instant
-from shared.domain.stock import LocationId, Quantity, Sku
+from shared.domain.stock import EventKey, LocationId, Quantity, Sku
 from shared.domain.transfer import (
     OVER,
     Effect,
@@ -308,7 +308,7 @@ class TransferDesk:
             for number, part in enumerate(call.parts, start=1)
         ]
         rest = self._unposted(known, facts)
-        self._teller.again(fact.event.key for fact in facts if fact not in rest)
+        self._tell_again(fact.event.key for fact in facts if fact not in rest)
         is_possible = not rest or why_not(known, effect, units_of(rest), at) is None
         refused = [one for one in self._post(rest) if one.outcome is Outcome.REFUSED] if is_possible else []
         for one in refused:
@@ -354,6 +354,12 @@ class TransferDesk:
     def _post(self, facts: Sequence[Fact]) -> list[Result]:
         try:
             return self._teller.post(facts, self._registry.network())
+        except PostingContendedError as error:
+            raise TransferBusyError(str(error)) from error
+
+    def _tell_again(self, events: Iterable[EventKey]) -> None:
+        try:
+            self._teller.again(events, self._registry.network())
         except PostingContendedError as error:
             raise TransferBusyError(str(error)) from error
 

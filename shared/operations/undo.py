@@ -55,7 +55,7 @@ from shared.sources.contract import Fault, Report
 from shared.store.layout import event_key
 from shared.store.ledger import Ledger
 from shared.store.registry import Network, Registry
-from shared.store.table import Absent, Item, Key, Put, Table
+from shared.store.table import Absent, Item, Put, Table
 
 _NOTHING_STANDS = "it corrected an earlier version, which would not stand again; send a newer one"
 
@@ -109,7 +109,7 @@ class _Steps:
     retractions: dict[StockKey, list[Retraction]] = field(default_factory=dict)
     noted: list[Note] = field(default_factory=list)
     """What was noted with events that are undone already: whoever undid them may have been cut short before saying it."""
-    unfinished: list[Key] = field(default_factory=list)
+    unfinished: list[EventKey] = field(default_factory=list)
     """Records of what is undone already and left counts to wait, for there were more than fit a transaction."""
 
     def of(self, key: StockKey) -> list[Movement | Retraction]:
@@ -200,11 +200,12 @@ class Undoer:
                 continue
             if all(event_key(name) in undone for name in ours[key].values()):
                 done.already += 1
-                names = [event_key(name) for name in ours[key].values()]
-                steps.unfinished += [name for name in names if undone[name].get("unfinished")]
-                steps.noted += [
-                    note for name in ours[key].values() for note in notes_in(undone[event_key(name)])
-                ]
+                for name in ours[key].values():
+                    record = undone[event_key(name)]
+                    if record.get("unfinished"):
+                        steps.unfinished.append(name)
+                    else:
+                        steps.noted += notes_in(record)
                 continue
             event, lines = events[key], lines_of(self._ledger, key, item)
             if isinstance(event, Count):
@@ -272,8 +273,7 @@ class Undoer:
     def _carry_out(
         self, steps: _Steps, actor: str, reason: str, message: Message, network: Network, done: Undone
     ) -> None:
-        for name in steps.unfinished:
-            steps.noted += self._amender.go_on(name, network)
+        self._teller.again(steps.unfinished, network)
         self._teller.noted(steps.noted)
         results = self._teller.post(steps.movements, network) if steps.movements else []
         for result in results:

@@ -6,7 +6,8 @@ its last day's end, or for one that is withheld already a little later each time
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import date, datetime
 from typing import cast
@@ -14,7 +15,16 @@ from typing import cast
 from shared.domain.events import instant, parse_instant
 from shared.domain.stock import Sku
 from shared.store.layout import SHARDS, lot_key, shard
-from shared.store.table import Item, Table, Update, Value
+from shared.store.table import (
+    AttributeAbsent,
+    Condition,
+    Equals,
+    Item,
+    Table,
+    Update,
+    Value,
+    WriteRefusedError,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,17 +54,28 @@ class Lots:
         item = self._table.get(lot_key(sku, lot))
         return None if item is None else _lot(item)
 
-    def set_expiry(self, sku: Sku, lot: str, expires_on: date, due: datetime, actor: str) -> None:
-        """Say until when a lot may be sold; ``due`` is when it is to be looked at."""
-        self._write(sku, lot, {"expires_on": expires_on.isoformat(), "expiry_by": actor}, due)
+    def set_expiry(
+        self, sku: Sku, lot: str, expires_on: date, due: datetime, actor: str, now: datetime
+    ) -> None:
+        """Say until when a lot may be sold; ``due`` is when it is to be looked at, and ``now`` where it is recalled."""
+        said: dict[str, Value] = {"expires_on": expires_on.isoformat(), "expiry_by": actor}
+        try:
+            self._write(sku, lot, said, due, conditions=(AttributeAbsent("recalled_at"),))
+        except WriteRefusedError:
+            self._write(sku, lot, said, now)
 
     def recall(self, sku: Sku, lot: str, reason: str, actor: str, at: datetime) -> None:
         """Say that a lot is recalled; saying it again changes the reason alone."""
         self._write(sku, lot, {"reason": reason, "by": actor}, at, {"recalled_at": instant(at)})
 
     def look_again(self, lot: Lot, at: datetime) -> None:
-        """List a lot to be looked at again."""
-        self._write(lot.sku, lot.lot, {}, at)
+        """List a lot to be looked at again, unless something was said of it since it was read: that listed it itself."""
+        as_read = (
+            _stands("recalled_at", None if lot.recalled_at is None else instant(lot.recalled_at)),
+            _stands("expires_on", None if lot.expires_on is None else lot.expires_on.isoformat()),
+        )
+        with suppress(WriteRefusedError):
+            self._write(lot.sku, lot.lot, {}, at, conditions=as_read)
 
     def due(self, at: datetime, limit: int = 200) -> Iterator[Lot]:
         """Yield lots that are to be looked at by an instant; read through an index that may lag behind."""
@@ -70,10 +91,17 @@ class Lots:
         said: dict[str, Value],
         due: datetime,
         defaults: dict[str, Value] | None = None,
+        conditions: Sequence[Condition] = (),
     ) -> None:
         listed: dict[str, Value] = {"expiring_pk": f"lot#{shard(sku + lot)}", "expiring_sk": instant(due)}
         written = {"sku": sku, "lot": lot, **said, **listed}
-        self._table.write([Update(lot_key(sku, lot), set=written, defaults=defaults or {})])
+        self._table.write(
+            [Update(lot_key(sku, lot), set=written, defaults=defaults or {}, conditions=tuple(conditions))]
+        )
+
+
+def _stands(name: str, value: str | None) -> Condition:
+    return AttributeAbsent(name) if value is None else Equals(name, value)
 
 
 def _lot(item: Item) -> Lot:

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 
+import pytest
+
+from shared.domain.cases import CaseKind
 from shared.domain.events import Leg, Movement
 from shared.domain.network import Grain
 from shared.domain.stock import Leaf
 from shared.operations.facts import Outcome, Result
 from shared.store.inbox import MessageStatus
-from tests.operations.house import EAST, KEY, House, at, movement
+from shared.store.table import Action, UnknownOutcomeError, Update
+from tests.operations.house import EAST, KEY, House, Interruption, at, fact, movement
 from tests.operations.test_very_many_waiting_counts import told_of_bin
 from tests.operations.waiting_counts import LIMIT, careful, counted, moved
 
@@ -42,9 +47,12 @@ def sheet(house: House, version: str, minute: float, units: int) -> None:
     house.applier.apply(house.store(source, said))
 
 
+def from_b_to_a() -> Movement:
+    return replace(movement("M", -5, 0), legs=(Leg(EAST, 60, leaf=Leaf("A")), Leg(EAST, -60, leaf=Leaf("B"))))
+
+
 def move_to_a(house: House) -> Result:
-    legs = (Leg(EAST, 60, leaf=Leaf("A")), Leg(EAST, -60, leaf=Leaf("B")))
-    [result] = house.post(replace(movement("M", -5, 0), legs=legs))
+    [result] = house.post(from_b_to_a())
     return result
 
 
@@ -67,6 +75,25 @@ def test_what_is_left_is_settled_to_the_last_although_some_begin_to_wait_meanwhi
     left = [count.mark.event_key for count in house.poster.waiting(KEY)]
     assert not [name for name in left if "/E" in name]
     house.assert_exact()
+
+
+@pytest.mark.parametrize("step", range(3))
+def test_what_is_gone_on_with_is_told_though_an_answer_was_lost(step: int) -> None:
+    house = bins(3, 110)
+    steps: list[Sequence[Action]] = []
+
+    def lose(_number: int, actions: Sequence[Action]) -> None:
+        if any(isinstance(action, Update) and "unfinished" in action.set for action in actions):
+            steps.append(actions)
+            if len(steps) == step + 1:
+                raise UnknownOutcomeError
+
+    house.stock.faults = Interruption(after=lose)
+    house.teller.post([fact(from_b_to_a())], house.registry.network())
+
+    assert len(steps) > step
+    waiting = {count.mark.event_key for count in house.poster.waiting(KEY)}
+    assert {case.facts["event_key"] for case in house.cases.open_of([CaseKind.COUNT_APPROVAL])} == waiting
 
 
 def beneath_a_correction(*moved_before: Movement) -> House:

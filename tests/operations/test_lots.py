@@ -15,6 +15,7 @@ from shared.domain.network import Grain
 from shared.domain.stock import Counter, EventKey, Leaf, StockKey
 from shared.operations.lots import LotDesk, LotsBusyError
 from shared.operations.post import PostingContendedError
+from shared.store.lots import Lots
 from shared.store.registry import Network
 from shared.store.table import Action, UnknownOutcomeError, WriteConflictError
 from tests.operations.house import (
@@ -114,6 +115,27 @@ def test_a_later_day_puts_the_expiry_off(house: House) -> None:
 
     assert desk(house).sweep() == 0
     assert held(house) == 0
+
+
+def test_a_recalled_lot_of_which_an_expiry_day_is_told_goes_on_being_looked_at(house: House) -> None:
+    desk(house).recall(TEA, "L1", "glass", "ann")
+    desk(house).set_expiry(TEA, "L1", NOON.date() + timedelta(days=300), "ann")
+    house.post(moved("r3", 2, 7, L1))
+    house.clock.advance(minutes=10)
+    desk(house).sweep()
+    assert house.available() == 60
+
+
+def test_who_looked_at_a_lot_before_it_was_recalled_does_not_put_it_off(house: House) -> None:
+    desk(house).set_expiry(TEA, "L1", NOON.date() + timedelta(days=300), "ann")
+    read = Lots(house.stock).find(TEA, "L1")
+    assert read is not None
+    desk(house).recall(TEA, "L1", "glass", "ann")
+    Lots(house.stock).look_again(read, NOON + timedelta(days=301))
+    house.post(moved("r3", 2, 7, L1))
+    house.clock.advance(minutes=10)
+    desk(house).sweep()
+    assert house.available() == 60
 
 
 @pytest.mark.parametrize("when", ["before", "after"])

@@ -16,7 +16,7 @@ from shared.store.layout import waiting_key
 from shared.store.ledger_items import waiting_value
 from shared.store.table import Action, Put
 from tests.operations.deliveries import body
-from tests.operations.house import KEY, Crash, House, Interruption, at
+from tests.operations.house import EAST, KEY, TEA, WEST, Crash, House, Interruption, at
 from tests.operations.test_undoing import undo
 from tests.operations.waiting_counts import LIMIT, careful, counted, moved
 
@@ -145,6 +145,21 @@ def test_what_was_cut_short_is_gone_on_with(number: int, then: tuple[str, int]) 
     house.assert_exact()
     house.applier.apply(message)
     assert house.open_cases() == []
+
+
+@pytest.mark.parametrize("number", [1, 2, 3])
+def test_a_transfers_shipment_that_was_cut_short_is_gone_on_with(number: int) -> None:
+    house = many_waiting()
+    transfer = house.transfers.request("ann", "k1", EAST, WEST, [(TEA, 50)], "short there").id
+    house.transfers.approve(transfer, "ben", "k2")
+    house.stock.faults = cut_short(house, number)
+    with pytest.raises(Crash):
+        house.transfers.ship(transfer, "ann", "k3", at=at(-5))
+
+    house.transfers.ship(transfer, "ann", "k3", at=at(-5))
+
+    assert (house.on_hand(), house.poster.waiting(KEY), house.open_cases()) == (50, [], [])
+    house.assert_exact()
 
 
 @pytest.mark.parametrize("number", range(3))
