@@ -88,16 +88,25 @@ class UnbinnedWatch:
         if not events:
             return
         self._cases.add_events(name, events)
-        known = self._cases.find(name)
-        is_open = known is not None and known.status is CaseStatus.OPEN
-        since = known.opened_at if known is not None and is_open else now
-        all_of_it = [one for one in self._cases.events(name) if not one.is_told or one.added_at >= since]
-        changed = sum(one.units for one in all_of_it)
-        if found.in_doubt(changed):
-            first = min(one.added_at for one in all_of_it)
-            self._cases.file(self._case(key, found, changed, len(all_of_it), events[-1].event, first))
-        elif known is not None and is_open:
-            self._cases.close(name, "the counts of bins took it back", now, seen=known.occurrences)
+        said: list[EventKey] = []
+        for _ in range(
+            LOOKS
+        ):  # whoever adds at the same time may have filed, between our reading and our filing
+            known = self._cases.find(name)
+            is_open = known is not None and known.status is CaseStatus.OPEN
+            since = known.opened_at if known is not None and is_open else now
+            all_of_it = [one for one in self._cases.events(name) if not one.is_told or one.added_at >= since]
+            summed = [one.event for one in all_of_it]
+            if summed == said:
+                break
+            said = summed
+            changed = sum(one.units for one in all_of_it)
+            if found.in_doubt(changed):
+                first = min(one.added_at for one in all_of_it)
+                self._cases.file(self._case(key, found, changed, len(all_of_it), events[-1].event, first))
+            elif known is not None and is_open:
+                self._cases.close(name, "the counts of bins took it back", now, seen=known.occurrences)
+                break
         self._cases.add_events(name, [replace(event, is_told=True) for event in events])
 
     def settle(self) -> int:

@@ -298,6 +298,28 @@ def test_what_is_posted_between_its_reads_hides_no_doubt() -> None:
     assert numbers(house) == (60, 260, 160, 100)
 
 
+@pytest.mark.parametrize("write", range(3))
+def test_of_two_who_tell_at_once_neither_forgets_what_the_other_added(write: int) -> None:
+    house = house_of()
+    total(house, "W", 0, 100)
+    for name, minute, units in (("A", 10, 60), ("B", 11, 40)):
+        line = {"sku": "TEA", "quantity": units, "bin": name}
+        untold(house, body("count", name, line, occurred_at=at(minute)))
+
+    def tell(name: str) -> None:
+        house.unbinned.told(house.poster.notes_about(EventKey(f"wms/{name}/1/count/")))
+
+    def the_other(number: int, _actions: object) -> None:
+        if number == write:
+            house.cases_table.faults = None
+            tell("B")
+
+    house.cases_table.faults = Interruption(before=the_other)
+    tell("A")
+    assert house.cases_table.faults is None
+    assert numbers(house) == (100, 200, 100, 100)
+
+
 def test_a_bins_count_that_waited_and_was_approved_is_a_case_too() -> None:
     house = House(careful(grain=Grain.BIN, approve_beyond=LIMIT))
     house.clock.now = at(300)
