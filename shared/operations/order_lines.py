@@ -50,14 +50,11 @@ from shared.operations.line_sourcing import source_lines
 from shared.operations.reservation_items import PREFIX, given_back_again
 from shared.store.layout import event_key
 from shared.store.listings import sold_action
-from shared.store.orders import LINE_SIZE, Orders, line_check, line_puts, line_size
+from shared.store.orders import LINE_SIZE, TOGETHER_SIZE, Orders, line_check, line_puts, line_size
 from shared.store.table import Absent, Action, Check
 
 TAKEN_BACK_SIZE = 390_000
 """Bytes that a line may grow to by what takes back or calls off; below what an item of the table holds."""
-
-TOGETHER_SIZE = 3_000_000
-"""Bytes of all lines of a plan; one transaction holds 4 MB."""
 
 _IS_PERHAPS_MOVED = frozenset({DemandEffect.FULFILLED, DemandEffect.UNFULFILLED, DemandEffect.RETURNED})
 _CALLS_OFF = frozenset({DemandEffect.CANCELLED, DemandEffect.UNFULFILLED})

@@ -31,6 +31,7 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from datetime import datetime, timedelta
+from itertools import accumulate
 from typing import cast
 
 from shared.domain.availability import Standing, claim, promise
@@ -67,7 +68,7 @@ from shared.operations.reservations import (
 )
 from shared.store.layout import SHARDS, order_key
 from shared.store.ledger_items import stock_key_of
-from shared.store.orders import Orders, line_put
+from shared.store.orders import TOGETHER_SIZE, Orders, line_put, line_size
 from shared.store.promises import allotted, claim_conditions, promise_action, with_own
 from shared.store.registry import Registry
 from shared.store.table import (
@@ -547,7 +548,8 @@ class Reserver:
             if not (is_over and is_meant):
                 return reservation_of(reservation, item, lines)
             # As long as it is pending, lines may still be added: only a look after that sees all of them.
-            some, is_last = held[: self._most_lines], len(held) <= self._most_lines and not is_pending
+            some = self._at_once(held)
+            is_last = len(some) == len(held) and not is_pending
             order = order_key(f"reservation/{reservation}")
             header = Update(
                 order,
@@ -565,6 +567,12 @@ class Reserver:
                 self._back_off(failures)
                 failures += 1
         raise ReservationBusyError(reservation)
+
+    def _at_once(self, held: Sequence[tuple[OrderLine, OrderLine]]) -> Sequence[tuple[OrderLine, OrderLine]]:
+        """Return the first of the lines to be released, as many as one write takes: those of many shipments are large."""
+        sizes = accumulate(line_size(line) for _, line in held)
+        fit = sum(size <= TOGETHER_SIZE for size in sizes)
+        return held[: min(self._most_lines, max(1, fit))]
 
     def _back_off(self, attempt: int) -> None:
         self._pause(wait_s(attempt))

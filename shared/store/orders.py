@@ -30,6 +30,9 @@ CLOCK_SKEW = timedelta(minutes=10)
 LINE_SIZE = 320_000
 """Bytes that a line may grow to; an item of the table holds 400 KB, and the rest is for what takes back or calls off."""
 
+TOGETHER_SIZE = 3_000_000
+"""Bytes of the lines that one transaction writes; it holds 4 MB."""
+
 
 class Orders:
     """Reads of order lines."""

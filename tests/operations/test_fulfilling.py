@@ -8,7 +8,8 @@ from dataclasses import replace
 import pytest
 
 from shared.domain.network import Channel, Location
-from shared.domain.stock import ChannelId, Sku, StockKey
+from shared.domain.reservation import Stated
+from shared.domain.stock import ChannelId, EventKey, Sku, StockKey
 from shared.operations.fulfil import Fulfiller
 from shared.operations.reservations import (
     IdempotencyConflictError,
@@ -17,10 +18,12 @@ from shared.operations.reservations import (
     ReservationStatus,
     Wanted,
 )
+from shared.store.orders import Orders, line_put
 from shared.store.registry import Network
 from shared.store.table import Action
 from tests.operations.house import (
     EAST,
+    NOON,
     TEA,
     WEST,
     WMS,
@@ -261,6 +264,20 @@ def test_what_is_refused_of_a_call_of_several_transactions_is_told_with_what_is_
     fulfil(house, made, "f3")
     assert all(house.on_hand(StockKey(sku, WEST)) == 3 for sku in skus)
     house.assert_exact()
+
+
+def test_a_reservation_of_lines_that_are_large_with_shipments_is_released_in_steps(house: House) -> None:
+    skus = [Sku(f"S{number}") for number in range(40)]
+    house.post(*(movement(f"w-{sku}", 0, 1000, key=StockKey(sku, WEST)) for sku in skus))
+    made = reserve(house, *((sku, 1000) for sku in skus))
+    for line in Orders(house.stock).order(f"reservation/{made.id}"):
+        said = [EventKey(f"onecount/{line.order}/{line.line}/fulfilled/{n:018}") for n in range(900)]
+        shipped = {str(key): Stated(NOON, key, 1, WEST) for key in said}
+        house.stock.write([line_put(replace(line, shipments=shipped), NOON)])
+
+    assert house.reserver.release(made.id).status is ReservationStatus.RELEASED
+
+    assert {house.available(StockKey(sku, WEST)) for sku in skus} == {100}
 
 
 def desk_of_small_headers(house: House, size: int) -> Fulfiller:
