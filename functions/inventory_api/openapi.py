@@ -115,6 +115,7 @@ def _parameters(declared: Call) -> list[Json]:
     for name in declared.query:
         says, schema = _QUERY.get(name, (f"Only what concerns this {name}.", _NAME))
         found.append({"name": name, "in": "query", "schema": schema, "description": says})
-    if declared.method == "POST" and declared.path.startswith(_ONCE_FOR_EACH_KEY):
+    is_said_once = declared.method == "POST" and declared.path.startswith(_ONCE_FOR_EACH_KEY)
+    if is_said_once or (declared.method == "DELETE" and declared.path.endswith("/fulfil")):
         found.append({"name": "Idempotency-Key", "in": "header", "required": True, "schema": _NAME})
     return found

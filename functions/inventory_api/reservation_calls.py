@@ -61,6 +61,15 @@ def post_fulfilment(asked: Asked[FulfilmentRequest]) -> Answer:
     return answer(200, views.reservation_view(house().fulfiller.fulfil(reservation, key, wanted)))
 
 
+@call("DELETE /v1/reservations/<reservation>/fulfil", (*RESERVERS, *OPERATORS))
+def delete_fulfilment(asked: Asked[Any]) -> Answer:
+    """Call off what was fulfilled under an Idempotency-Key: those units never left. Repeating it changes nothing."""
+    key, reservation = idempotency_key(asked.header("idempotency-key")), asked.path["reservation"]
+    if not {"admin", *OPERATORS} & asked.scopes:
+        reservation_desk().must_own(reservation, asked.client)
+    return answer(200, views.reservation_view(house().fulfiller.call_off(reservation, key)))
+
+
 @call("POST /v1/set-aside", OPERATORS, body=SetAsideRequest)
 def post_set_aside(asked: Asked[SetAsideRequest]) -> Answer:
     """Keep units of a stock key for one channel. The number is what is kept from now on: repeating it is safe."""

@@ -68,6 +68,7 @@ for member in (
     lot_commands.recall,
     channel_commands.reserve,
     channel_commands.fulfil,
+    channel_commands.unfulfil,
     channel_commands.set_aside,
     channel_commands.release,
     transfer_commands.transfers,

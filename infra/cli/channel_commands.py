@@ -77,6 +77,19 @@ def fulfil(session: Session, reservation_id: str, lines: list[dict[str, Any]], k
     session.show(made, _reservation(made))
 
 
+@command("unfulfil")
+@click.argument("reservation_id")
+@click.option("--key", required=True, help="The idempotency key under which it was said that units had left.")
+@click.pass_obj
+def unfulfil(session: Session, reservation_id: str, key: str) -> None:
+    """Take back what was fulfilled under a key: those units never left.
+
+    Always safe to repeat.
+    """
+    made = session.target.api.delete("reservations", reservation_id, "fulfil", key=key)
+    session.show(made, _reservation(made))
+
+
 @command("set-aside")
 @click.argument("sku")
 @click.argument("units", type=click.IntRange(min=0))

@@ -99,14 +99,14 @@ class Api:
         headers = {} if key is None else {"Idempotency-Key": key}
         return self._call("POST", path, "", None if body is None else json.dumps(body).encode(), headers)
 
-    def delete(self, *path: str) -> dict[str, Any]:
-        """Take something back.
+    def delete(self, *path: str, key: str | None = None) -> dict[str, Any]:
+        """Take something back; ``key`` is the Idempotency-Key under which it was said, where the call takes one.
 
         Raises
         ------
         ProblemError
         """
-        return self._call("DELETE", path, "", None, {})
+        return self._call("DELETE", path, "", None, {} if key is None else {"Idempotency-Key": key})
 
     def _call(
         self, method: str, path: tuple[str, ...], query: str, body: bytes | None, more: Mapping[str, str]

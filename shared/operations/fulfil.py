@@ -8,6 +8,9 @@ becomes a case.
 Which units of which line a call means is written down with its idempotency key before anything is posted, so that a
 repetition, or the rest of a call that was cut short, does exactly that again. It is judged once more in the transaction
 that posts it: of units that another call or a release came for first, none leaves.
+
+What was said by mistake is called off under its key: those units never left, at the instant when it was said that they
+did. A claim ends with that, what was shipped is back, and a reservation that is over lets go of either.
 """
 
 from __future__ import annotations
@@ -58,6 +61,7 @@ _AT_ONCE = 100
 """Calls that one write shortens: what an expression of the table can say has a limit too."""
 
 _CALL = "fulfil|"
+_CALLED_OFF = "called_off|"
 _Call = tuple[str, str, Parts | None]
 """What was said, in a digest; when; and the units that this meant: None once they are left to the lines to tell."""
 
@@ -93,12 +97,35 @@ class Fulfiller:
             came first; or when so many calls were made that no other fits.
         IdempotencyConflictError, ReservationNotFoundError, ReservationBusyError, TableError
         """
-        found = self._reserver.get(reservation)
-        name = hashlib.blake2b(key.encode(), digest_size=9).hexdigest()
+        found, name = self._reserver.get(reservation), _name(key)
         asked = sorted([line.sku, line.location or "", line.quantity] for line in units)
         content = hashlib.blake2b(json.dumps(asked).encode(), digest_size=12).hexdigest()
         parts, at = self._agreed(found, name, content, units)
         self._post(found, name, parts, at)
+        return self._reserver.get(reservation)
+
+    def call_off(self, reservation: str, key: str) -> Reservation:
+        """Take back what was fulfilled under a key: it never left. Doing so again changes nothing.
+
+        Raises
+        ------
+        InvalidReservationError
+            When nothing was fulfilled under this key.
+        ReservationNotFoundError, ReservationBusyError, TableError
+        """
+        self._reserver.get(reservation)
+        order, name = order_key(f"reservation/{reservation}"), _name(key)
+        known = cast("_Call | None", (self._table.get(order) or {}).get(f"{_CALL}{name}"))
+        if known is None:
+            raise InvalidReservationError(
+                "Idempotency-Key",
+                f"nothing of reservation {reservation} was fulfilled under it",
+                "send the key of the call that said by mistake that units had left",
+            )
+        # Marked first, so that the rest of a call that was cut short is not fulfilled after this.
+        self._table.write([Update(order, set={f"{_CALLED_OFF}{name}": True}, conditions=(Exists(),))])
+        found = self._reserver.get(reservation)
+        self._post(found, name, _in_lines(found, name), parse_instant(known[1]), DemandEffect.UNFULFILLED)
         return self._reserver.get(reservation)
 
     def _agreed(
@@ -112,6 +139,12 @@ class Fulfiller:
             if known is not None:
                 if known[0] != content:
                     raise IdempotencyConflictError
+                if f"{_CALLED_OFF}{name}" in item:
+                    raise InvalidReservationError(
+                        "Idempotency-Key",
+                        "what was fulfilled under it was called off",
+                        "say what has left under another key",
+                    )
                 parts = _in_lines(found, name) if known[2] is None else [(line, n) for line, n in known[2]]
                 return parts, parse_instant(known[1])
             call: _Call = (content, instant(self._clock()), _meant(found, units))
@@ -157,13 +190,21 @@ class Fulfiller:
         oldest = sorted(posted.items(), key=lambda one: one[1][1])
         return [(name, _written(short)) for name, short in oldest]
 
-    def _post(self, found: Reservation, name: str, parts: Parts, at: datetime) -> None:
+    def _post(
+        self,
+        found: Reservation,
+        name: str,
+        parts: Parts,
+        at: datetime,
+        effect: DemandEffect = DemandEffect.FULFILLED,
+    ) -> None:
         network = self._registry.network()
         lines = {line.line: line for line in found.lines}
         facts = []
         for number, units in parts:
-            said = _fulfilment(lines[number], found.channel, name, units, at)
-            facts.append(Fact(sold_or_claimed(said, network), effect_hash(said), is_entered=True))
+            said = _said(lines[number], found.channel, effect, name, units, at)
+            does, leaves = sold_or_claimed(said, network), effect is DemandEffect.FULFILLED
+            facts.append(Fact(does, effect_hash(said), is_entered=leaves, said=None if leaves else said))
         try:
             results = self._teller.post(facts, network)
         except PostingContendedError as error:
@@ -216,7 +257,7 @@ def _in_lines(found: Reservation, name: str) -> Parts:
     """Return what is posted of a call: its shipments, or its claims."""
     parts: Parts = []
     for line in found.lines:
-        said = line.shipments.get(_key(line, name)) or line.fulfilments.get(name)
+        said = line.shipments.get(_key(line, DemandEffect.FULFILLED, name)) or line.fulfilments.get(name)
         if said is not None:
             parts.append((line.line, said.quantity))
     return parts
@@ -231,21 +272,29 @@ def _size(calls: Sequence[_Call]) -> int:
     return sum(len(json.dumps(call)) for call in calls)
 
 
-def _key(line: OrderLine, name: str) -> EventKey:
-    return EventKey(f"onecount/{line.order}/{line.line}/{DemandEffect.FULFILLED}/{name}")
+def _name(key: str) -> str:
+    return hashlib.blake2b(key.encode(), digest_size=9).hexdigest()
 
 
-def _fulfilment(line: OrderLine, channel: ChannelId, name: str, units: Quantity, at: datetime) -> Demand:
+def _key(line: OrderLine, effect: DemandEffect, name: str) -> EventKey:
+    return EventKey(f"onecount/{line.order}/{line.line}/{effect}/{name}")
+
+
+def _said(
+    line: OrderLine, channel: ChannelId, effect: DemandEffect, name: str, units: Quantity, at: datetime
+) -> Demand:
+    is_call_off = effect is DemandEffect.UNFULFILLED
     return Demand(
-        _key(line, name),
+        _key(line, effect, name),
         line.place.sku,
         channel,
         line.order,
         line.line,
-        DemandEffect.FULFILLED,
+        effect,
         units,
         at,
         ORIGIN,
         line.place.location,
         document=name,
+        opposite=_key(line, DemandEffect.FULFILLED, name) if is_call_off else None,
     )

@@ -21,6 +21,7 @@ from shared.domain.cases import Case, CaseKind, Fact, case_id
 from shared.domain.events import instant
 from shared.domain.reservation import OrderLine
 from shared.domain.stock import LocationId, Quantity, Sku, StockKey
+from shared.operations.reservation_items import PREFIX
 from shared.store.cases import Cases
 from shared.store.orders import Orders
 from shared.store.promises import short_keys, standings
@@ -121,12 +122,15 @@ def _cases_of(line: OrderLine, network: Network, now: datetime) -> Iterator[Case
     location = None if claimed is None else network.locations.get(claimed.location)
     if claimed is not None and location is not None and claimed.since + location.posting_delay <= now:
         authority = location.movements or "nobody"
+        takes_it_back = (
+            "whoever said so calls it off" if line.order.startswith(PREFIX) else "the order is cancelled"
+        )
         yield Case(
             case_id(CaseKind.POSTING_DELAY, line.order, line.line),
             CaseKind.POSTING_DELAY,
             f"order {line.order}, line {line.line}: {claimed.units} of {place.sku} are said to have left "
             f"{claimed.location} at {instant(claimed.since)}, and {authority} has not shipped them",
-            f"ask {authority} whether they left; the units stay reserved until it says so, or the order is cancelled",
+            f"ask {authority} whether they left; the units stay reserved until it says so, or {takes_it_back}",
             now,
             now,
             {**about, "units": claimed.units, "since": instant(claimed.since), "authority": authority},

@@ -67,6 +67,11 @@ def is_due(item: Item, now: datetime) -> bool:
     return "expiring_sk" in item and cast(str, item["expiring_sk"]) <= instant(now)
 
 
+def is_over_with(item: Item) -> bool:
+    """Whether a header says that all that was held has been given back."""
+    return any(name in item for name in _OVER)
+
+
 def as_read(item: Item, *names: str) -> Iterable[Condition]:
     return (Equals(name, item[name]) if name in item else AttributeAbsent(name) for name in names)
 
@@ -127,7 +132,7 @@ def given_back_again(order: str, item: Item, now: datetime) -> Action:
     sure that this has not happened meanwhile.
     """
     key, still = order_key(order), tuple(as_read(item, "expiring_sk", *_OVER))
-    if "expiring_sk" in item or not any(name in item for name in _OVER):
+    if "expiring_sk" in item or not is_over_with(item):
         return Check(key, still)
     return Update(key, set=marks(order.removeprefix(PREFIX), now), conditions=still)
 

@@ -50,6 +50,7 @@ from shared.operations.reservation_items import (
     expiry,
     freed,
     is_due,
+    is_over_with,
     line_of,
     released,
     reservation_of,
@@ -540,7 +541,8 @@ class Reserver:
                 if step[1].open < step[0].open
             ]
             is_pending = item.get("status") == "pending"
-            if not held and "expiring_pk" not in item and not is_pending:
+            is_noted = why is ReservationStatus.EXPIRED or is_over_with(item)
+            if not held and "expiring_pk" not in item and not is_pending and is_noted:
                 return reservation_of(reservation, item, lines)
             is_over = why is not ReservationStatus.EXPIRED or is_due(item, now)
             is_unconfirmed = item.get("status") in UNCONFIRMED

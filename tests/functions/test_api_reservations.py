@@ -45,6 +45,24 @@ def test_more_than_is_reserved_cannot_be_fulfilled_nor_by_another_client(aws: Aw
     assert api("POST /v1/reservations/none/fulfil", {"lines": []}, Idempotency_Key="f").status == 404
 
 
+def test_what_was_fulfilled_by_mistake_is_called_off_under_its_key_by_who_may_say_so(aws: Aws) -> None:
+    stocked(aws, 20)
+    made = api("POST /v1/reservations", RESERVE, scopes="reserver", subject="ann", Idempotency_Key="k")
+    path = f"{made.headers['Location']}/fulfil"
+    api(f"POST {path}", scopes="reserver", subject="ann", Idempotency_Key="f")
+
+    other = api(f"DELETE {path}", scopes="reserver", subject="bob", Idempotency_Key="f")
+    unknown = api(f"DELETE {path}", Idempotency_Key="g")
+    off = api(f"DELETE {path}", scopes="reserver", subject="ann", Idempotency_Key="f")
+    again = api(f"POST {path}", scopes="reserver", subject="ann", Idempotency_Key="f")
+
+    assert (other.status, other.body["type"]) == (403, "urn:onecount:problem:not_yours")
+    assert (unknown.status, unknown.body["field"]) == (400, "Idempotency-Key")
+    assert off.status == 200
+    assert {line["claimed"] for line in off.body["lines"]} == {0}
+    assert (again.status, again.body["field"]) == (400, "Idempotency-Key")
+
+
 def test_units_set_aside_are_named_in_the_explanation(aws: Aws) -> None:
     stocked(aws, 20)
     said = api("POST /v1/set-aside", SET_ASIDE)

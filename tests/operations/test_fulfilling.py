@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import replace
+from datetime import timedelta
 
 import pytest
 
 from shared.domain.network import Channel, Location
 from shared.domain.reservation import Stated
-from shared.domain.stock import ChannelId, EventKey, Sku, StockKey
+from shared.domain.stock import ChannelId, EventKey, LocationId, Sku, StockKey
 from shared.operations.fulfil import Fulfiller
 from shared.operations.reservations import (
     IdempotencyConflictError,
@@ -30,6 +32,7 @@ from tests.operations.house import (
     Crash,
     House,
     Interruption,
+    count,
     movement,
     network,
     shipment,
@@ -195,6 +198,77 @@ def before_the_first_write(house: House, other: Callable[[], object]) -> None:
         other()
 
     house.stock.faults = Interruption(before=happen)
+
+
+def call_off(house: House, made: Reservation, key: str) -> Reservation:
+    desk = Fulfiller(house.stock, house.registry, house.reserver, house.teller, house.clock)
+    return desk.call_off(made.id, key)
+
+
+@pytest.mark.parametrize("lifetime", [None, timedelta(hours=1)])
+@pytest.mark.parametrize("place", [EAST, WEST])
+def test_what_was_said_by_mistake_is_called_off_and_a_release_before_or_after_lets_go_of_it(
+    house: House, place: LocationId, lifetime: timedelta | None
+) -> None:
+    at_place, wanted = StockKey(TEA, place), [Wanted(TEA, 5, place)]
+    early = house.reserver.reserve("early", "oms", EDI, wanted, lifetime)
+    fulfil(house, early, "f")
+    assert house.available(at_place) == 5
+    house.reserver.release(early.id)
+    assert house.available(at_place) == 5  # they are said to have left
+
+    for _ in range(2):
+        call_off(house, early, "f")
+        house.reserver.expire_due()
+        assert (house.on_hand(at_place), house.available(at_place)) == (10, 10)
+
+    late = house.reserver.reserve("late", "oms", EDI, wanted, lifetime)
+    fulfil(house, late, "f")
+    off = call_off(house, late, "f")
+    assert (off.status, house.available(at_place)) == (ReservationStatus.CONFIRMED, 5)
+    fulfil(house, late, "g", (TEA, 2))
+    house.reserver.release(late.id)
+    assert house.available(at_place) == 8
+    house.assert_exact()
+
+
+def test_a_count_between_a_fulfilment_and_its_call_off_had_seen_the_units(house: House) -> None:
+    made = reserve(house, (TEA, 5))
+    fulfil(house, made, "f")
+    house.clock.advance(hours=1)
+    house.post(count("c", 59, 10, key=AT_WEST))
+    house.clock.advance(hours=1)
+    call_off(house, made, "f")
+    assert (house.on_hand(AT_WEST), house.available(AT_WEST)) == (10, 5)
+    house.assert_exact()
+
+
+@pytest.mark.parametrize("number", range(4))
+def test_a_call_off_that_was_cut_short_is_gone_on_with_and_nothing_is_fulfilled_under_its_key(
+    house: House, number: int
+) -> None:
+    made = reserve(house, (TEA, 5), (MUG, 5))
+    fulfil(house, made, "f")
+
+    def crash(write: int, _actions: Sequence[Action]) -> None:
+        if write == number:
+            raise Crash
+
+    house.stock.faults = Interruption(after=crash)
+    with suppress(Crash):
+        call_off(house, made, "f")
+    house.stock.faults = None
+    with pytest.raises(InvalidReservationError, match="called off"):
+        fulfil(house, made, "f")
+    call_off(house, made, "f")
+    assert (house.on_hand(AT_WEST), house.on_hand(StockKey(MUG, WEST))) == (10, 5)
+    assert (house.available(AT_WEST), house.available(StockKey(MUG, WEST))) == (5, 0)
+    house.assert_exact()
+
+
+def test_what_nobody_fulfilled_cannot_be_called_off(house: House) -> None:
+    with pytest.raises(InvalidReservationError, match="nothing of reservation"):
+        call_off(house, reserve(house, (TEA, 5)), "f")
 
 
 def test_a_call_that_was_cut_short_and_another_ship_no_unit_twice(house: House) -> None:

@@ -370,6 +370,7 @@ def calls(bench: Bench) -> dict[str, list[str]]:
     bench.http.answer("POST", "/api/v1/reservations", 201, RESERVATION)
     bench.http.answer("DELETE", "/api/v1/reservations/r1", 200, RESERVATION)
     bench.http.answer("POST", "/api/v1/reservations/r1/fulfil", 200, RESERVATION)
+    bench.http.answer("DELETE", "/api/v1/reservations/r1/fulfil", 200, RESERVATION)
     bench.http.answer("POST", "/api/v1/set-aside", 200, {"units": 3, "before": 0})
     recalled = {"sku": "A", "lot": "L", "set_on_hold": {"east": 3}, "not_told_apart": ["west"]}
     bench.http.answer("POST", "/api/v1/lots/recall", 200, recalled)
@@ -444,6 +445,7 @@ def calls(bench: Bench) -> dict[str, list[str]]:
         "recall": ["recall", "A", "L", "--reason", "glass"],
         "reserve": ["reserve", "--channel", "shop", "--line", "A=2", "--key", "k"],
         "fulfil": ["fulfil", "r1", "--line", "A=1", "--key", "k"],
+        "unfulfil": ["unfulfil", "r1", "--key", "k"],
         "set-aside": ["set-aside", "A", "3", "--channel", "shop", "--location", "east"],
         "release": ["release", "r1"],
         "transfers request": [
