@@ -171,7 +171,7 @@ def reservation_of(reservation: str, item: Item, lines: Sequence[OrderLine]) -> 
     )
     if item.get("status") == "pending":
         status = ReservationStatus.PENDING
-    elif any(line.open for line in lines):
+    elif item.get("status") != "given_back" and any(line.open for line in lines):
         status = ReservationStatus.CONFIRMED
     elif "expired_at" in item:
         status = ReservationStatus.EXPIRED

@@ -20,9 +20,10 @@ from shared.operations.reservations import (
     ReservationStatus,
     Wanted,
 )
+from shared.operations.reserve import Reserver
 from shared.store.orders import Orders, line_put
 from shared.store.registry import Network
-from shared.store.table import Action
+from shared.store.table import Action, Item, Update
 from tests.operations.house import (
     EAST,
     NOON,
@@ -396,3 +397,37 @@ def test_calls_that_were_cut_short_are_kept_whole_and_one_too_many_is_refused(ho
     assert house.on_hand(AT_WEST) == 9
     house.reserver.release(made.id)
     assert house.available(AT_WEST) == 9
+
+
+def test_what_is_being_given_back_of_a_reservation_that_never_came_about_cannot_be_fulfilled(
+    house: House,
+) -> None:
+    reserver = Reserver(house.stock, house.registry, house.clock, lambda _: None, most_lines=1)
+    wanted = [Wanted(TEA, 6), Wanted(MUG, 2), Wanted(Sku("POT"), 1)]
+
+    def crash(_number: int, actions: Sequence[Action]) -> None:
+        if any(isinstance(action, Update) and "released_at" in action.set for action in actions):
+            raise Crash
+
+    house.stock.faults = Interruption(after=crash)
+    with pytest.raises(Crash):
+        reserver.reserve("k", "oms", EDI, wanted)
+    house.stock.faults = None
+    [reservation] = {
+        order_of(item) for item in house.stock.scan() if str(item["pk"]).startswith("ORDER#reservation/")
+    }
+
+    assert (house.available(AT_WEST), house.available(StockKey(MUG, WEST))) == (10, 3)
+    assert reserver.get(reservation).status is ReservationStatus.RELEASED
+    desk = Fulfiller(house.stock, house.registry, reserver, house.teller, house.clock)
+    with pytest.raises(InvalidReservationError, match="it is released"):
+        desk.fulfil(reservation, "f")
+
+    house.clock.advance(minutes=2)
+    reserver.expire_due()
+    assert (house.on_hand(StockKey(MUG, WEST)), house.available(StockKey(MUG, WEST))) == (5, 5)
+    house.assert_exact()
+
+
+def order_of(item: Item) -> str:
+    return str(item["pk"]).removeprefix("ORDER#reservation/")
