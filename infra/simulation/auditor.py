@@ -15,6 +15,7 @@ from typing import cast
 from infra.simulation.bins import BinAuditor
 from infra.simulation.claims import ClaimAuditor
 from infra.simulation.counts import CountAuditor
+from infra.simulation.fulfil_audit import FulfilAuditor
 from infra.simulation.network import YARD, network
 from infra.simulation.oracle import Counted, LineName, Moved, Oracle, SlotName, line_of, promised
 from infra.simulation.scheduler import Scheduler
@@ -47,14 +48,17 @@ Promised = tuple[int, Quantity, Mapping[ChannelId, Quantity]]
 class Auditor:
     """Listens to the commits of the stock, inbox and cases tables."""
 
-    def __init__(self, oracle: Oracle, scheduler: Scheduler, skus: Sequence[Sku]) -> None:
+    def __init__(
+        self, oracle: Oracle, scheduler: Scheduler, skus: Sequence[Sku], *, has_kiosk: bool = False
+    ) -> None:
         self.oracle = oracle
         self.counts = CountAuditor(oracle)
-        self.claims = ClaimAuditor(oracle)
+        self.fulfilments = FulfilAuditor(oracle, lambda: scheduler.us)
+        self.claims = ClaimAuditor(oracle, self.fulfilments)
         self.transfers = TransferAuditor(oracle)
         self.bins = BinAuditor(oracle)
         self.skus = skus
-        self._channels = tuple(network().channels.values())
+        self._channels = tuple(network(has_kiosk=has_kiosk).channels.values())
         self._scheduler = scheduler
         self.messages: dict[str, Told] = {}
         self.trace: list[str] = []
@@ -82,6 +86,7 @@ class Auditor:
         changed: list[SlotName] = []
         counted: set[SlotName] = set()
         self.transfers.foretell(changes)
+        self.fulfilments.foretell(changes)
         for change in changes:
             if change.key.pk.startswith("EVENT#"):
                 changed += self._event(change)
@@ -184,6 +189,8 @@ class Auditor:
         if unknown:
             raise Violation(Invariant.CONSERVED, f"order line {name} counts {unknown}, which did not ship")
         line = line_of(stock_key, applied, shipments, self.oracle)
+        if name[0].startswith("reservation/"):
+            self.fulfilments.stands(name, line, {*applied, *shipments})
         holds = self.oracle.hold(name, line)
         held = cast(int, item["open"])
         if held != holds:

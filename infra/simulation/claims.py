@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import cast
 
+from infra.simulation.fulfil_audit import FULFILLED, UNCONFIRMED, FulfilAuditor
 from infra.simulation.oracle import Demanded, LineName, Oracle, line_of
 from infra.simulation.tables import Change
 from infra.simulation.verdicts import Invariant, Violation
@@ -18,7 +19,6 @@ from shared.domain.network import Channel
 from shared.domain.stock import ChannelId, LocationId, Quantity, Sku, StockKey
 from shared.store.table import Item
 
-UNCONFIRMED = ("pending", "given_back")
 RELEASE = "/cancelled/release"
 """What the key of a release contains; one that is not the first of its line ends with a number of its own."""
 
@@ -48,8 +48,9 @@ class Claim:
 class ClaimAuditor:
     """Listens to the commits of order lines and promise counters."""
 
-    def __init__(self, oracle: Oracle) -> None:
+    def __init__(self, oracle: Oracle, fulfilments: FulfilAuditor) -> None:
         self._oracle = oracle
+        self._fulfilments = fulfilments
         self._asked: dict[str, Claim] = {}
         self._kept: set[tuple[ChannelId, StockKey, Quantity]] = set()
         self._lines: defaultdict[str, dict[int, Item]] = defaultdict(dict)
@@ -74,21 +75,21 @@ class ClaimAuditor:
             raise Violation(Invariant.AUTHORITY, f"{name[0]} reserves {stock_key}, and nobody asked for it")
         applied = cast("Mapping[str, object]", item["applied"])
         for key in applied:
-            if key not in self._oracle.demands:
+            if key in self._oracle.demands:
+                continue
+            if FULFILLED in key:
+                self._oracle.tell_demand(self._fulfilments.claimed(key, stock_key))
+            else:
                 release = RELEASE in key
-                units = self._open_before(applied, item, stock_key) if release else _ordered(item)
+                units = self._free_before(applied, item, stock_key) if release else _ordered(item)
                 self._oracle.tell_demand(Demanded(key, name, stock_key, units, None if release else "1"))
         self._lines[name[0]][int(name[1])] = item
 
-    def _open_before(self, applied: Mapping[str, object], item: Item, stock_key: StockKey) -> Quantity:
-        """A release gives back what is still open, which is what was asked for less what was shipped."""
+    def _free_before(self, applied: Mapping[str, object], item: Item, stock_key: StockKey) -> Quantity:
+        """A release gives back what was asked for less what was shipped, and less what is said to have left."""
         shipments = cast("Mapping[str, object]", item["shipments"])
         known = {key: value for key, value in applied.items() if key in self._oracle.demands}
-        return line_of(stock_key, known, shipments, self._oracle).open
-
-    def held(self, order: str) -> Quantity:
-        """Return the units that the lines of a reservation hold."""
-        return sum(cast(int, line["open"]) for line in self._lines[order].values())
+        return line_of(stock_key, known, shipments, self._oracle).free
 
     # ---- what must be true ----------------------------------------------------------------------------------------
 
@@ -178,12 +179,19 @@ def _moved_by_lines(changes: Sequence[Change]) -> Mapping[tuple[StockKey, Channe
             for key in cast("dict[str, str]", item["applied"]).keys()
             - cast("dict[str, str]", old["applied"]).keys()
         ):
-            moved[name] += min(cast(int, old["open"]), max(0, own - _shipped(old)))
+            left = _said_to_have_left(old)
+            moved[name] += min(cast(int, old["open"]) - left, max(0, own - _shipped(old) - left))
     return moved
 
 
 def _shipped(item: Item) -> Quantity:
     return sum(cast(int, said[2]) for said in cast("dict[str, list[object]]", item["shipments"]).values())
+
+
+def _said_to_have_left(item: Item) -> Quantity:
+    """Return the units that callers say have left, and of which nobody has said that they shipped."""
+    said = cast("dict[str, list[object]]", item["fulfilments"]).values()
+    return max(0, sum(cast(int, one[2]) for one in said) - _shipped(item)) if said else 0
 
 
 def _ordered(item: Item) -> Quantity:

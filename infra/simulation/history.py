@@ -19,6 +19,7 @@ from traceback import extract_tb
 from infra.simulation.auditor import Auditor
 from infra.simulation.bins import has_yard, slot_of, with_bins
 from infra.simulation.chaos import Actor, Chaos, Crash
+from infra.simulation.fulfil_calls import has_kiosk, has_till, with_fulfilments
 from infra.simulation.house import House
 from infra.simulation.inspection import inspect, unfinished, wrong_listings
 from infra.simulation.network import EAST, MARKET, SHOP, SKUS, WMS, count_rules, strictness
@@ -81,7 +82,9 @@ class History:
         self.chaos = Chaos(self.scheduler, self._random)
         strict = strictness(self._random)
         self._has_yard = has_yard(drawn)
-        self.auditor = Auditor(Oracle(count_rules(strict), slot_of), self.scheduler, SKUS)
+        self.auditor = Auditor(
+            Oracle(count_rules(strict), slot_of), self.scheduler, SKUS, has_kiosk=has_kiosk(drawn)
+        )
         self.world = World(self.scheduler, self.chaos, START)
         self._digest = hashlib.blake2b(digest_size=12)
         self._commits = 0
@@ -95,6 +98,8 @@ class History:
             most_lines=self._random.choice((1, 2, MOST_LINES)),
             has_transfers=any(isinstance(step, Transfer) for step in drawn.steps),
             has_yard=self._has_yard,
+            has_kiosk=has_kiosk(drawn),
+            has_till=has_kiosk(drawn) and has_till(seed),
         )
         self.world.open(self.house, self.auditor)
         self._listen()
@@ -260,7 +265,8 @@ def drawn(seed: int) -> Workload:
     usual = workload(Random(f"{seed}/workload"))  # noqa: S311 - replayed by seed, guards nothing
     usual = with_second_thoughts(Random(f"{seed}/second thoughts"), usual)  # noqa: S311 - likewise
     usual = with_transfers(Random(f"{seed}/ways"), usual)  # noqa: S311 - likewise
-    return with_bins(Random(f"{seed}/bins"), usual)  # noqa: S311 - likewise
+    usual = with_bins(Random(f"{seed}/bins"), usual)  # noqa: S311 - likewise
+    return with_fulfilments(Random(f"{seed}/fulfilments"), usual)  # noqa: S311 - likewise
 
 
 def shortest(seed: int, fails: Callable[[Workload], Verdict], budget: int = 300) -> tuple[Workload, Verdict]:

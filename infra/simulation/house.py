@@ -47,6 +47,7 @@ from shared.operations.dead_letters import DeadLetterDesk
 from shared.operations.drift_sweep import DriftSweep
 from shared.operations.explain import Explainer
 from shared.operations.fan_out import FanOut, Hint, Lane, change_of
+from shared.operations.fulfil import Fulfiller
 from shared.operations.ingest import Drop, FileIngester
 from shared.operations.order_watch import OrderWatch
 from shared.operations.parts import PartsFailedError, each_part
@@ -85,6 +86,8 @@ from shared.store.traffic import Traffic
 SECRETS = {"shopfront": "shpss_simulated"}
 OTHERWISE_SIGNED_BY = "whsec_c2ltdWxhdGVkLXNlY3JldC1vZi1ub3RoaW5n"
 PUSH_TIMEOUT_S = 60.0
+FULFIL_CALLS_SIZE = 340
+"""Bytes that fulfil calls may take in a reservation's header: four fit, another once they are shortened, and no more."""
 LONG_AGO = datetime(2026, 1, 1, tzinfo=UTC)
 """When the items were declared."""
 
@@ -154,7 +157,8 @@ class House:
 
     ``strict`` is what is declared about counts; ``explains`` says whether the causes of a drift are looked for
     too; ``most_lines`` is how many lines of a reservation one transaction takes; without ``has_transfers`` nobody
-    looks after any, for looking costs and finds nothing.
+    looks after any, for looking costs and finds nothing; ``has_kiosk`` says whether anything
+    is sold where callers' word ships, and ``has_till`` whether that is so because their own system has the authority.
     """
 
     def __init__(
@@ -168,6 +172,8 @@ class House:
         most_lines: int,
         has_transfers: bool,
         has_yard: bool,
+        has_kiosk: bool,
+        has_till: bool,
     ) -> None:
         self.scheduler = scheduler
         self.chaos = chaos
@@ -184,7 +190,8 @@ class House:
         self.failures = FailureLog()
         self._build_operations()
         self._build_transports()
-        self.registry.declare(network(strict, has_yard=has_yard))
+        declared = network(strict, has_yard=has_yard, has_kiosk=has_kiosk, has_till=has_till)
+        self.registry.declare(declared)
         self.registry.add_items((*SKUS, KIT))
         parts = tuple(Component(sku, units) for sku, units in KIT_PARTS.items())
         self._declare(Declaration(HOT, is_hot=True))
@@ -230,6 +237,7 @@ class House:
         self.ingester = FileIngester(self.inbox, self.registry, recorder, self.cases, self.bucket, clock)
         self.view = StockView(stock, self.registry, clock)
         self.reserver = Reserver(stock, self.registry, clock, pause, self._most_lines)
+        self.fulfiller = Fulfiller(stock, self.registry, self.reserver, teller, clock, FULFIL_CALLS_SIZE)
         self.set_aside = SetAside(stock, self.registry, clock)
         self.order_watch = OrderWatch(stock, self.registry, self.cases, clock)
         explaining = Explainer if self._explains else Unexplained

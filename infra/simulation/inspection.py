@@ -10,6 +10,7 @@ from typing import cast
 
 from infra.simulation.auditor import Auditor
 from infra.simulation.bins import BinnedSlot
+from infra.simulation.fulfil_inspection import inspect_fulfilments
 from infra.simulation.house import House
 from infra.simulation.network import SHOPFRONT
 from infra.simulation.oracle import SlotName, promised
@@ -32,6 +33,8 @@ def inspect(house: House, auditor: Auditor, random: Random) -> None:
         check(house, auditor)
     if auditor.transfers.documents:
         inspect_transfers(house, auditor)
+    if auditor.fulfilments.is_used:
+        inspect_fulfilments(house, auditor)
     _history_as_read(house, auditor, random)
     for channel, key, shown, must in wrong_listings(house, auditor):
         raise Violation(
@@ -150,7 +153,7 @@ def _unconfirmed(house: House, auditor: Auditor) -> None:
         if item.get("status") == "pending" or "expiring_pk" in item:
             raise Violation(Invariant.NEVER_OVER_PROMISED, f"all is quiet, and {name} is not done")
         is_over = any(known in item for known in ("released_at", "expired_at", "settled_at"))
-        if is_over and (held := auditor.claims.held(name.removeprefix("ORDER#"))):
+        if is_over and (held := auditor.fulfilments.free(name.removeprefix("ORDER#"))):
             raise Violation(Invariant.CONSERVED, f"all is quiet, and {name} is over and holds {held}", held)
 
 

@@ -7,12 +7,14 @@ east       wms                 wms                   run by webhooks; the shop's
 dock       wms                 wms                   transfers to and from east
 west       files               oms                   snapshots only; another system says what was shipped
 yard       wms                 wms                   in some histories: bins are counted, and nothing is sold from there
+kiosk      wms                 nobody, or till       in some histories: what callers say has left of a reservation ships
 =========  ==================  ====================  ====================================================
 
 In some histories a count that surprises waits for an approver, and in some the clocks of ``files`` and ``oms`` are not
 exact, so that a count and a movement near each other wait for somebody to say which came first.
 
 ``erp`` reports everything and is believed nowhere. ``shopfront`` sends the shop's orders and levels.
+``till`` is the market's own system, and says nothing but through the API.
 """
 
 from __future__ import annotations
@@ -29,9 +31,9 @@ from shared.domain.stock import ChannelId, LocationId, Sku, SourceId, StockKey
 from shared.store.registry import Network
 
 WMS, OMS, ERP = SourceId("wms"), SourceId("oms"), SourceId("erp")
-FILES, SHOPFRONT = SourceId("files"), SourceId("shopfront")
+FILES, SHOPFRONT, TILL = SourceId("files"), SourceId("shopfront"), SourceId("till")
 EAST, DOCK, WEST = LocationId("east"), LocationId("dock"), LocationId("west")
-YARD = LocationId("yard")
+YARD, KIOSK = LocationId("yard"), LocationId("kiosk")
 SHOP, MARKET = ChannelId("shop"), ChannelId("market")
 SKUS = (Sku("TEA"), Sku("MUG"), Sku("POT"))
 HOT = Sku("POT")
@@ -44,7 +46,7 @@ SHOP_LOCATION = "77"
 SHOP_DOMAIN = "tea.example"
 FILE_PREFIX = "files/"
 
-COUNTS = {EAST: WMS, DOCK: WMS, WEST: FILES, YARD: WMS}
+COUNTS = {EAST: WMS, DOCK: WMS, WEST: FILES, YARD: WMS, KIOSK: WMS}
 MOVEMENTS = {EAST: WMS, DOCK: WMS, WEST: OMS, YARD: WMS}
 
 EXTERNAL_ID = {sku: str(1001 + number) for number, sku in enumerate(SKUS)}
@@ -86,8 +88,14 @@ def count_rules(strict: Strictness) -> Callable[[StockKey], CountRules]:
     return lambda key: {WEST: west, YARD: CountRules()}.get(key.location, east)
 
 
-def network(strict: Strictness = Strictness(), *, has_yard: bool = False) -> Network:
-    """Return what is declared."""
+def network(
+    strict: Strictness = Strictness(),
+    *,
+    has_yard: bool = False,
+    has_kiosk: bool = False,
+    has_till: bool = False,
+) -> Network:
+    """Return what is declared; with a till, what moves at the kiosk is the market's own to say."""
     skew = strict.skews.get
     sources = [
         Source(WMS, "standard_webhooks", meaning={"on_hand": "on_hand"}),
@@ -120,15 +128,17 @@ def network(strict: Strictness = Strictness(), *, has_yard: bool = False) -> Net
             },
         ),
     ]
+    if has_till:
+        sources.append(Source(TILL, "standard_webhooks", channel=MARKET))
     locations = [
         Location(
             place,
             COUNTS[place],
-            MOVEMENTS[place],
+            MOVEMENTS.get(place, TILL if has_till else None),
             approve_beyond=strict.approve_beyond,
             undecided_within=strict.undecided_within,
         )
-        for place in (EAST, DOCK, WEST)
+        for place in (EAST, DOCK, WEST, *([KIOSK] if has_kiosk else []))
     ]
     if has_yard:
         locations.append(Location(YARD, COUNTS[YARD], MOVEMENTS[YARD], grain=Grain.BIN))
@@ -145,7 +155,7 @@ def network(strict: Strictness = Strictness(), *, has_yard: bool = False) -> Net
     market = Channel(
         MARKET,
         "simulated",
-        {EAST: "E", WEST: "W"},
+        {EAST: "E", WEST: "W"} | ({KIOSK: "K"} if has_kiosk else {}),
         WEST,
         sourcing=(WEST, EAST),
         safety_stock=SAFETY_STOCK,

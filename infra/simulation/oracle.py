@@ -321,11 +321,20 @@ class Line:
     ordered: dict[str, Quantity] = field(default_factory=dict)
     cancelled: Quantity = 0
     shipped: Quantity = 0
+    claimed: Quantity = 0
+
+    @property
+    def newest(self) -> Quantity:
+        return self.ordered[max(self.ordered)] if self.ordered else 0
 
     @property
     def open(self) -> Quantity:
-        ordered = self.ordered[max(self.ordered)] if self.ordered else 0
-        return max(0, ordered - self.cancelled - self.shipped)
+        return max(0, self.newest - self.cancelled - self.shipped)
+
+    @property
+    def free(self) -> Quantity:
+        """What is open, and nobody has said to have left."""
+        return max(0, self.open - (max(0, self.claimed - self.shipped) if self.claimed else 0))
 
 
 class Oracle:
@@ -449,8 +458,8 @@ def line_of(
     for key in applied:
         fact = oracle.demands[key]
         if fact.is_claim:
-            continue
-        if fact.version is None:
+            line.claimed += fact.quantity
+        elif fact.version is None:
             line.cancelled += fact.quantity
         else:
             line.ordered[fact.version] = fact.quantity

@@ -95,10 +95,24 @@ class Sale:
 
 
 @dataclass(frozen=True, slots=True)
+class FulfilCall:
+    """Somebody says that units of a reservation have left, at each of ``times`` from ``after`` on under the same key.
+
+    Without ``lines`` all is meant that is open.
+    """
+
+    after: float
+    name: str
+    times: tuple[float, ...]
+    lines: tuple[tuple[Sku, LocationId | None, Quantity], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class Reservation:
     """A reservation through the API, asked for at each of ``asked`` with the same key; a line may be from anywhere.
 
-    ``undone_after`` is when, after they were told, the shipments for it are undone.
+    ``undone_after`` is when, after they were told, the shipments for it are undone; ``fulfilled`` is what callers say has
+    left of it.
     """
 
     at: float
@@ -111,6 +125,7 @@ class Reservation:
     shipped_after: float | None = None
     shipped: Quantity = 0
     undone_after: float | None = None
+    fulfilled: tuple[FulfilCall, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,6 +19,7 @@ from infra.simulation.channels import ChannelModel
 from infra.simulation.chaos import Actor, Chaos, Crash
 from infra.simulation.claims import Claim
 from infra.simulation.counts import UNDO, Decided
+from infra.simulation.fulfil_world import FulfilPeople
 from infra.simulation.house import House
 from infra.simulation.network import (
     ALIASES,
@@ -37,6 +38,7 @@ from infra.simulation.network import (
     SHOP_LOCATION,
     SHOPFRONT,
     WEST,
+    WMS,
 )
 from infra.simulation.oracle import Counted, Demanded, Moved
 from infra.simulation.scheduler import Scheduler
@@ -117,6 +119,7 @@ class World:
         self.house = house
         self.auditor = auditor
         self._transfer_people = TransferPeople(self)
+        self._fulfil_people = FulfilPeople(self)
 
     def channels(self, registry: Registry, auditor: Auditor, reads_back: bool) -> dict[Any, ChannelModel]:
         """Build the channels' models, and map what the shop calls its items."""
@@ -237,7 +240,7 @@ class World:
             legs = tuple(leg._replace(bin=extra["bin"]) for leg in legs)
         is_sent = step.type == "transfer_ship"  # who ships also says what is on its way elsewhere
         own = [leg for leg in legs if not (is_sent and leg.counter is Counter.IN_TRANSIT)]
-        if any(MOVEMENTS[leg.stock_key.location] != step.source for leg in own):
+        if any(MOVEMENTS.get(leg.stock_key.location) != step.source for leg in own):
             return None
         order_line = (extra["order"], extra["order_line"]) if "order" in extra else None
         if "transfer" in extra:
@@ -382,10 +385,9 @@ class World:
         line = ReportLine(sku, place, units, extra)
         occurred = float(int(self.scheduler.seconds))
         deliveries = tuple((delay, f"d{document}") for delay in self._soon())
+        source = MOVEMENTS.get(place, WMS)  # at the kiosk that is believed by nobody
         self._webhook(
-            Webhook(
-                self.scheduler.seconds, MOVEMENTS[place], "shipment", document, occurred, (line,), deliveries
-            )
+            Webhook(self.scheduler.seconds, source, "shipment", document, occurred, (line,), deliveries)
         )
 
     def _publish(self, order: Order, topic: str, heard_after: Sequence[float]) -> None:
@@ -483,6 +485,7 @@ class World:
             self.scheduler.after(delay, lambda: self._until_done("inventory_api", 28, release, 5))
         if step.shipped_after is not None:
             self.scheduler.after(step.shipped_after, lambda: self._ship_reserved(step, digest))
+        self._fulfil_people.play(step, digest)
 
     def _ship_reserved(self, step: Reservation, digest: str) -> None:
         order = f"reservation/{digest}"

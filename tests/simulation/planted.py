@@ -44,6 +44,7 @@ from shared.operations import push as pushing
 from shared.operations.apply_message import MessageApplier
 from shared.operations.facts import Fact, NoteKind, Result
 from shared.operations.facts import Outcome as PostOutcome
+from shared.operations.fulfil import Fulfiller, _in_lines, _meant
 from shared.operations.post import Poster, PostingContendedError
 from shared.operations.push import Pusher
 from shared.operations.reservation_items import demand_of
@@ -404,6 +405,37 @@ def held_after_the_end() -> list[Replacement]:
     return [(order_lines, "_given_back_again", lambda *_: [])]
 
 
+def fulfilled_judged_only_when_asked() -> list[Replacement]:
+    """What two callers say has left at once is not judged again in the transaction that ships it."""
+    return [(order_lines, "beyond_what_is_open", lambda *_: {})]
+
+
+def repeated_fulfilment_ships_again() -> list[Replacement]:
+    """A fulfil call that is repeated after it was posted is posted under another name, as if it were another call."""
+    original = Fulfiller._post
+
+    def post(self: Fulfiller, found: Any, name: str, parts: Any, at: Any) -> None:
+        original(self, found, f"{name}+" if _in_lines(found, name) else name, parts, at)
+
+    return [(Fulfiller, "_post", post)]
+
+
+def released_though_it_has_left() -> list[Replacement]:
+    """A release gives back all that is open, also what is said to have left and only waits for its authority."""
+    return [(OrderLine, "releasable", property(lambda line: line.open))]
+
+
+def fulfilled_anew_after_a_crash() -> list[Replacement]:
+    """A fulfil call that is repeated is worked out anew from what is open by then, not as it was written down."""
+    original = Fulfiller._agreed
+
+    def agreed(self: Fulfiller, found: Any, name: str, content: str, units: Any) -> Any:
+        _, at = original(self, found, name, content, units)
+        return _meant(found, units), at
+
+    return [(Fulfiller, "_agreed", agreed)]
+
+
 # ---- transfers ----------------------------------------------------------------------------------------------------
 
 
@@ -602,6 +634,10 @@ PLANTED: dict[str, Callable[[], list[Replacement]]] = {
         released_twice,
         released_under_one_name,
         held_after_the_end,
+        fulfilled_judged_only_when_asked,
+        repeated_fulfilment_ships_again,
+        released_though_it_has_left,
+        fulfilled_anew_after_a_crash,
         transfer_judged_only_when_asked,
         shipment_that_a_count_absorbed_not_in_transit,
         counts_beside_transfers_untold,
