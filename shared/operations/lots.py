@@ -5,12 +5,17 @@ it was reckoned on, and posts on that length only: two who look at the same stat
 overtaken reckons again. It is level-triggered: what is on hold is brought to what is there, so units of the lot that
 arrive later are withheld too (the sweep looks at a withheld lot every few minutes).
 
+Who counts what is on hold in all (``quality_hold`` of the whole location), or releases units of no lot, may know nothing of
+a recall. What is then on hold in all is brought up to what is withheld, on the whole location's own leaf; never down, for
+the rest may be somebody else's hold.
+
 Only where a location keeps its lots apart (its ``grain``) are a lot's units known; the others are named.
 """
 
 from __future__ import annotations
 
 import logging
+from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
@@ -19,6 +24,7 @@ from typing import cast
 from shared.domain.events import Leg, Movement, MovementKind, Origin
 from shared.domain.network import Grain
 from shared.domain.stock import (
+    WHOLE,
     Counter,
     EventKey,
     Leaf,
@@ -34,6 +40,7 @@ from shared.operations.post import PostingContendedError
 from shared.operations.telling import Teller
 from shared.store.layout import part
 from shared.store.ledger import Ledger, LedgerMovedError
+from shared.store.ledger_items import Balance
 from shared.store.lots import Lot, Lots
 from shared.store.registry import Network, Registry
 from shared.store.table import Table, TableError
@@ -111,7 +118,7 @@ class LotDesk:
         now, units, busy = self._clock(), 0, list[str]()
         for lot in self._lots.due(now):
             try:
-                if lot.recalled_at is not None or (lot.expires_on and sold_until(lot.expires_on) <= now):
+                if is_withheld(lot, now):
                     units += sum(self._withhold(lot).units.values())
                 elif lot.expires_on is not None:
                     self._lots.look_again(lot, sold_until(lot.expires_on))
@@ -158,28 +165,53 @@ class LotDesk:
         raise LedgerMovedError(str(key))
 
     def _reckon(self, key: StockKey, lot: str) -> list[Fact]:
-        """Return the movements that bring what is on hold of a lot to what is there, one for each leaf."""
-        seq, leaves = self._leaves(key, lot)
-        facts = []
+        """Return the movements that bring what is on hold of a lot to what is there, one for each leaf, and the whole."""
+        balance, leaves = self._leaves(key)
+        changes: dict[Leaf, Quantity] = {}
         for leaf, counters in leaves.items():
             there = counters.get(Counter.ON_HAND, 0) - counters.get(Counter.DAMAGED, 0)
-            change = max(0, there) - counters.get(Counter.QUALITY_HOLD, 0)
-            if change:
-                name = EventKey(f"onecount/lot/{part(key.sku)}/{key.location}/{leaf}/{seq}")
-                kind = MovementKind.HOLD if change > 0 else MovementKind.RELEASE
-                legs = (Leg(key.location, change, Counter.QUALITY_HOLD, leaf),)
-                movement = Movement(name, key.sku, kind, legs, self._clock(), _ORIGIN)
-                facts.append(Fact(movement, str(change), reckoned_on=seq))
-        return facts
+            if leaf.lot == lot and (change := max(0, there) - counters.get(Counter.QUALITY_HOLD, 0)):
+                changes[leaf] = change
+        on_hold = {
+            leaf: counters.get(Counter.QUALITY_HOLD, 0) + changes.get(leaf, 0)
+            for leaf, counters in leaves.items()
+        }
+        in_all = balance.totals.get(Counter.QUALITY_HOLD, 0) + sum(changes.values())
+        if (lack := self._withheld(key.sku, lot, on_hold, in_all) - in_all) > 0:
+            changes[WHOLE] = lack
+        return [self._fact(key, leaf, change, balance.seq) for leaf, change in changes.items()]
 
-    def _leaves(self, key: StockKey, lot: str) -> tuple[int, dict[Leaf, dict[Counter, Quantity]]]:
-        """Return what lies on the leaves of a lot, and the length of the journal at which it did."""
+    def _withheld(self, sku: Sku, lot: str, on_hold: Mapping[Leaf, Quantity], in_all: Quantity) -> Quantity:
+        """Return the units on hold of the lots that may not be sold; others are asked for only where it matters."""
+        units: defaultdict[str, Quantity] = defaultdict(int)
+        for leaf, held in on_hold.items():
+            if leaf.lot != WHOLE.lot:
+                units[leaf.lot] += max(0, held)
+        if sum(units.values()) <= in_all:
+            return 0
+        others = (self._lots.find(sku, other) for other in units if other != lot)
+        now = self._clock()
+        return units[lot] + sum(units[other.lot] for other in others if other and is_withheld(other, now))
+
+    def _fact(self, key: StockKey, leaf: Leaf, change: Quantity, seq: int) -> Fact:
+        name = EventKey(f"onecount/lot/{part(key.sku)}/{key.location}/{leaf}/{seq}")
+        kind = MovementKind.HOLD if change > 0 else MovementKind.RELEASE
+        legs = (Leg(key.location, change, Counter.QUALITY_HOLD, leaf),)
+        movement = Movement(name, key.sku, kind, legs, self._clock(), _ORIGIN)
+        return Fact(movement, str(change), reckoned_on=seq)
+
+    def _leaves(self, key: StockKey) -> tuple[Balance, dict[Leaf, dict[Counter, Quantity]]]:
+        """Return a balance, and what lay on the leaves then."""
         for _ in range(TRIES):
-            seq = self._ledger.balances([key])[key].seq
-            leaves = {leaf: at for leaf, at in self._ledger.leaves(key).items() if leaf.lot == lot}
-            if self._ledger.balances([key])[key].seq == seq:
-                return seq, leaves
+            balance, leaves = self._ledger.balances([key])[key], self._ledger.leaves(key)
+            if self._ledger.balances([key])[key].seq == balance.seq:
+                return balance, leaves
         raise LedgerMovedError(str(key))
+
+
+def is_withheld(lot: Lot, now: datetime) -> bool:
+    """Whether a lot may not be sold any more."""
+    return lot.recalled_at is not None or (lot.expires_on is not None and sold_until(lot.expires_on) <= now)
 
 
 def sold_until(day: date) -> datetime:

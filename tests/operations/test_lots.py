@@ -29,6 +29,7 @@ from tests.operations.house import (
     House,
     Interruption,
     at,
+    count,
     movement,
     network,
 )
@@ -136,6 +137,42 @@ def test_who_looked_at_a_lot_before_it_was_recalled_does_not_put_it_off(house: H
     house.clock.advance(minutes=10)
     desk(house).sweep()
     assert house.available() == 60
+
+
+def count_on_hold(house: House, minute: float, units: int) -> None:
+    house.post(replace(count(f"h{minute}", minute, units), element=Counter.QUALITY_HOLD))
+
+
+def test_a_count_of_all_that_is_on_hold_puts_no_recalled_lot_up_for_sale(house: House) -> None:
+    desk(house).recall(TEA, "L1", "glass", "ann")
+    house.clock.advance(minutes=6)
+    count_on_hold(house, 5, 0)  # the warehouse knows nothing of the recall
+    assert house.available() == 95
+
+    assert desk(house).sweep() == 35
+    assert desk(house).sweep() == 0
+    assert (held(house), house.available()) == (35, 60)
+    house.assert_exact()
+
+
+def test_of_two_recalled_lots_neither_is_for_sale_after_such_a_count(house: House) -> None:
+    desk(house).recall(TEA, "L1", "glass", "ann")
+    desk(house).recall(TEA, "L2", "glass", "ann")
+    house.clock.advance(minutes=6)
+    count_on_hold(house, 5, 10)
+
+    assert desk(house).sweep() == 85
+    assert house.available() == 0
+    house.assert_exact()
+
+
+def test_more_on_hold_in_all_than_is_withheld_is_left_to_who_said_so(house: House) -> None:
+    desk(house).recall(TEA, "L1", "glass", "ann")
+    house.clock.advance(minutes=6)
+    count_on_hold(house, 5, 41)
+
+    assert desk(house).sweep() == 0
+    assert house.available() == 54
 
 
 @pytest.mark.parametrize("when", ["before", "after"])
