@@ -16,11 +16,13 @@ fails again, and its workload can be shortened until only what matters is left.
 ``world``        plays it as senders, shoppers, callers and operators do; ``wire`` is how they write
 ``transfers``    transfers in some histories, drawn apart; ``transfer_world`` plays them
 ``bins``         a yard in some histories, whose bins are counted: drawn apart, replayed, and what is in doubt
+``lots``         a cellar in some histories, whose lots are recalled or expire; ``lot_world`` plays it
 ``oracle``       what must come of it, known without the ledger
 ``auditor``      compares the two at every commit
 ``claims``       the same for reservations and what is set aside: all or none, and for whom
 ``counts``       the same for counts that wait: which may, what an approver sees, whether a decision fits
 ``transfer_audit``  the same for transfers: a document shows what the ledger has of it; ``transfer_inspection`` at the end
+``lot_audit``    the same for lots: what is on hold of one that may not be sold is what lies there
 ``verdicts``     the invariants by number
 ``inspection``   compares everything once all is quiet
 ``history``      one seed from its first delivery to its verdict

@@ -16,7 +16,8 @@ from infra.simulation.bins import BinAuditor
 from infra.simulation.claims import ClaimAuditor
 from infra.simulation.counts import CountAuditor
 from infra.simulation.fulfil_audit import FulfilAuditor
-from infra.simulation.network import YARD, network
+from infra.simulation.lot_audit import LotAuditor
+from infra.simulation.network import KEPT_APART, network
 from infra.simulation.oracle import Counted, LineName, Moved, Oracle, SlotName, line_of, promised
 from infra.simulation.scheduler import Scheduler
 from infra.simulation.tables import Change
@@ -57,6 +58,7 @@ class Auditor:
         self.claims = ClaimAuditor(oracle, self.fulfilments)
         self.transfers = TransferAuditor(oracle)
         self.bins = BinAuditor(oracle)
+        self.lots = LotAuditor(oracle, scheduler.now)
         self.skus = skus
         self._channels = tuple(network(has_kiosk=has_kiosk).channels.values())
         self._scheduler = scheduler
@@ -87,6 +89,7 @@ class Auditor:
         counted: set[SlotName] = set()
         self.transfers.foretell(changes)
         self.fulfilments.foretell(changes)
+        self.lots.foretell(changes)
         for change in changes:
             if change.key.pk.startswith("EVENT#"):
                 changed += self._event(change)
@@ -122,7 +125,8 @@ class Auditor:
         self._sums(touched, balances, promises)
         self.claims.check(changes)
         self.transfers.check(changes, self.claims.set_aside)
-        if any(key.location == YARD for key in touched):
+        self.lots.check(changes)
+        if any(key.location in KEPT_APART for key in touched):
             self.bins.check(changes)
         for key in promises:
             known = (self._scheduler.us, sum(self._parts[key].values()), self.claims.set_aside[key])

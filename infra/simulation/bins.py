@@ -1,5 +1,7 @@
 """A yard whose bins are counted, in some histories: what is said of it, what that comes to, and what is in doubt.
 
+What holds of bins holds of lots (``lots.py``): both are parts of a location that are counted by themselves.
+
 A bin's count says nothing of the units that lie on no bin (``infra/decisions/0010``), so the total rises and falls by what
 it changed. Here that is replayed: facts in the order of their time, those of one instant first what moved, then the counts
 of bins, then those of the whole. What is said of it is drawn from a random stream of its own, like transfers.
@@ -8,17 +10,18 @@ of bins, then those of the whole. What is said of it is drawn from a random stre
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from random import Random
 from typing import NamedTuple
 
-from infra.simulation.network import SKUS, WMS, YARD
+from infra.simulation.network import CELLAR, KEPT_APART, SKUS, WMS, YARD
 from infra.simulation.oracle import Counted, CountRules, Entry, Oracle, Slot
 from infra.simulation.tables import Change
-from infra.simulation.workload import ReportLine, Webhook, Workload
-from shared.domain.stock import Counter, Quantity, StockKey
+from infra.simulation.workload import LotCall, ReportLine, Webhook, Workload
+from shared.domain.network import Grain
+from shared.domain.stock import Counter, LocationId, Quantity, StockKey
 
 SHARE = 0.12
 """The share of histories that have a yard."""
@@ -37,11 +40,20 @@ def with_bins(random: Random, drawn: Workload) -> Workload:
     return drawn
 
 
-def has_yard(drawn: Workload) -> bool:
-    """Whether anything is said of the yard."""
-    return any(
-        line.location == YARD for step in drawn.steps if isinstance(step, Webhook) for line in step.lines
-    )
+def kept_apart(drawn: Workload) -> dict[LocationId, Grain]:
+    """Say what the locations keep apart of which anything is said: in the cellar bins too, where any is named."""
+    lines = [line for step in drawn.steps if isinstance(step, Webhook) for line in step.lines]
+    grains = {YARD: Grain.BIN, CELLAR: Grain.LOT}
+    if any(line.location == CELLAR and "bin" in dict(line.extra) for line in lines):
+        grains[CELLAR] = Grain.BIN_LOT
+    said = {line.location for line in lines} | {CELLAR for step in drawn.steps if isinstance(step, LotCall)}
+    return {place: grain for place, grain in grains.items() if place in said}
+
+
+def part_of(extra: Mapping[str, str]) -> str:
+    """Name the part of a location that a line speaks of: a bin, a lot, or a lot in a bin."""
+    bin_ = extra.get("bin", NO_BIN)
+    return f"{bin_ or '-'}/{extra['lot']}" if "lot" in extra else bin_
 
 
 def _said(random: Random, at: float, name: str, sent: Sequence[Webhook]) -> Webhook:
@@ -71,8 +83,8 @@ class Lies(NamedTuple):
 
 
 def slot_of(key: StockKey, rules: CountRules) -> Slot:
-    """Return the slot of a stock key: in the yard bins are kept apart."""
-    return BinnedSlot(rules) if key.location == YARD else Slot(rules)
+    """Return the slot of a stock key: where bins or lots are kept apart, one that does so."""
+    return BinnedSlot(rules) if key.location in KEPT_APART else Slot(rules)
 
 
 class BinnedSlot(Slot):
@@ -156,7 +168,7 @@ class BinAuditor:
 
     def check(self, changes: Sequence[Change]) -> None:
         """Take note of a commit."""
-        for key in sorted({key for key, _ in self._oracle.slots if key.location == YARD}):
+        for key in sorted({key for key, _ in self._oracle.slots if key.location in KEPT_APART}):
             slot = self._oracle.slots.get((key, Counter.ON_HAND))
             if isinstance(slot, BinnedSlot):
                 self._look(key, slot, changes)
@@ -168,7 +180,7 @@ class BinAuditor:
             for change in changes
             if change.old is None
             and change.new is not None
-            and change.key.pk.startswith(f"CNT#{key.sku}#{YARD}#")
+            and change.key.pk.startswith(f"CNT#{key.sku}#{key.location}#")
         }
         found = {
             entry.key: units

@@ -17,11 +17,12 @@ from random import Random
 from traceback import extract_tb
 
 from infra.simulation.auditor import Auditor
-from infra.simulation.bins import has_yard, slot_of, with_bins
+from infra.simulation.bins import kept_apart, slot_of, with_bins
 from infra.simulation.chaos import Actor, Chaos, Crash
 from infra.simulation.fulfil_calls import has_kiosk, has_till, with_fulfilments
 from infra.simulation.house import House
 from infra.simulation.inspection import inspect, unfinished, wrong_listings
+from infra.simulation.lots import with_lots
 from infra.simulation.network import EAST, MARKET, SHOP, SKUS, WMS, count_rules, strictness
 from infra.simulation.oracle import Oracle
 from infra.simulation.scheduler import Scheduler
@@ -81,7 +82,7 @@ class History:
         self.scheduler = Scheduler(START)
         self.chaos = Chaos(self.scheduler, self._random)
         strict = strictness(self._random)
-        self._has_yard = has_yard(drawn)
+        self._apart = kept_apart(drawn)
         self.auditor = Auditor(
             Oracle(count_rules(strict), slot_of), self.scheduler, SKUS, has_kiosk=has_kiosk(drawn)
         )
@@ -97,7 +98,7 @@ class History:
             explains=self._random.random() < EXPLAINED,
             most_lines=self._random.choice((1, 2, MOST_LINES)),
             has_transfers=any(isinstance(step, Transfer) for step in drawn.steps),
-            has_yard=self._has_yard,
+            apart=self._apart,
             has_kiosk=has_kiosk(drawn),
             has_till=has_kiosk(drawn) and has_till(seed),
         )
@@ -170,7 +171,7 @@ class History:
         # Everything that the bursts still have to say is said, and everything held has come to pass.
         self.scheduler.run(self.scheduler.seconds + 4000)
         deadline, quiet = self.scheduler.seconds + LONGEST_CALM_S, 0
-        while quiet < (EVERY_MINUTES + 2 if self._has_yard else 2):
+        while quiet < (EVERY_MINUTES + 2 if self._apart else 2):
             self._operate()
             self.scheduler.run(self.scheduler.seconds + SWEEP_EVERY_S)
             left = unfinished(self.house, self.auditor)
@@ -266,7 +267,8 @@ def drawn(seed: int) -> Workload:
     usual = with_second_thoughts(Random(f"{seed}/second thoughts"), usual)  # noqa: S311 - likewise
     usual = with_transfers(Random(f"{seed}/ways"), usual)  # noqa: S311 - likewise
     usual = with_bins(Random(f"{seed}/bins"), usual)  # noqa: S311 - likewise
-    return with_fulfilments(Random(f"{seed}/fulfilments"), usual)  # noqa: S311 - likewise
+    usual = with_fulfilments(Random(f"{seed}/fulfilments"), usual)  # noqa: S311 - likewise
+    return with_lots(Random(f"{seed}/lots"), usual)  # noqa: S311 - likewise
 
 
 def shortest(seed: int, fails: Callable[[Workload], Verdict], budget: int = 300) -> tuple[Workload, Verdict]:

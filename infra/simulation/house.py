@@ -16,7 +16,7 @@ from typing import BinaryIO, cast
 
 from infra.simulation.channels import ChannelModel
 from infra.simulation.chaos import Actor, Chaos, Crash
-from infra.simulation.network import EXTERNAL_ID, HOT, KIT, KIT_PARTS, SKUS, Strictness, network
+from infra.simulation.network import CELLAR, EXTERNAL_ID, HOT, KIT, KIT_PARTS, SKUS, Strictness, network
 from infra.simulation.scheduler import Scheduler
 from infra.simulation.tables import BusyTable, Change, WatchedTable
 from infra.simulation.transports import (
@@ -33,9 +33,9 @@ from shared.domain.drift import Comparison
 from shared.domain.item_changes import Declaration, changed
 from shared.domain.items import Change as ItemChange
 from shared.domain.items import Component
-from shared.domain.network import Listing
+from shared.domain.network import Grain, Listing
 from shared.domain.root_cause import Explanation, Hypothesis, RootCause
-from shared.domain.stock import ChannelId, MessageId, Sku
+from shared.domain.stock import ChannelId, LocationId, MessageId, Sku
 from shared.operations.alerts import AlertDesk
 from shared.operations.amending import Amender
 from shared.operations.apply_message import MessageApplier
@@ -49,6 +49,7 @@ from shared.operations.explain import Explainer
 from shared.operations.fan_out import FanOut, Hint, Lane, change_of
 from shared.operations.fulfil import Fulfiller
 from shared.operations.ingest import Drop, FileIngester
+from shared.operations.lots import LotDesk
 from shared.operations.order_watch import OrderWatch
 from shared.operations.parts import PartsFailedError, each_part
 from shared.operations.post import Poster, PostingContendedError
@@ -157,8 +158,9 @@ class House:
 
     ``strict`` is what is declared about counts; ``explains`` says whether the causes of a drift are looked for
     too; ``most_lines`` is how many lines of a reservation one transaction takes; without ``has_transfers`` nobody
-    looks after any, for looking costs and finds nothing; ``has_kiosk`` says whether anything
-    is sold where callers' word ships, and ``has_till`` whether that is so because their own system has the authority.
+    looks after any, for looking costs and finds nothing, and without a cellar in ``apart`` nobody looks after lots.
+    ``has_kiosk`` says whether anything is sold where callers' word ships, and ``has_till`` whether that is so because their
+    own system has the authority.
     """
 
     def __init__(
@@ -171,7 +173,7 @@ class House:
         explains: bool,
         most_lines: int,
         has_transfers: bool,
-        has_yard: bool,
+        apart: Mapping[LocationId, Grain],
         has_kiosk: bool,
         has_till: bool,
     ) -> None:
@@ -180,6 +182,7 @@ class House:
         self._explains = explains
         self._most_lines = most_lines
         self._has_transfers = has_transfers
+        self._has_lots = CELLAR in apart
         self.stock = self._table("stock", "dirty", "by_location", "order_lines", "observed", "expiring")
         self.inbox_table = self._table("inbox", "pending")
         self.cases_table = self._table("cases", "by_status")
@@ -190,8 +193,7 @@ class House:
         self.failures = FailureLog()
         self._build_operations()
         self._build_transports()
-        declared = network(strict, has_yard=has_yard, has_kiosk=has_kiosk, has_till=has_till)
-        self.registry.declare(declared)
+        self.registry.declare(network(strict, apart, has_kiosk=has_kiosk, has_till=has_till))
         self.registry.add_items((*SKUS, KIT))
         parts = tuple(Component(sku, units) for sku, units in KIT_PARTS.items())
         self._declare(Declaration(HOT, is_hot=True))
@@ -272,6 +274,8 @@ class House:
         )
         self.undoer = Undoer(stock, self.registry, amender, teller, clock)
         self.transfers = TransferDesk(stock, self.registry, teller, clock, pause)
+        self.lots = LotDesk(stock, self.registry, teller, clock)
+        self.sweep_lots: Callable[[], object] = self.lots.sweep
         self.transfer_watch = TransferWatch(stock, self.registry, self.cases, self.transfers, clock)
         self.verifier = Verifier(self.stock)
         self.rebuilder = Rebuilder(self.stock, clock, pause)
@@ -402,12 +406,14 @@ class House:
             self.scheduler.actor = None
 
     def expire_once(self) -> None:
-        """Give back the reservations whose time is over and look after orders and transfers, as the schedule does each minute."""
+        """Give back the reservations whose time is over and look after orders, lots and transfers, as the schedule does each minute."""
         parts: dict[str, Callable[[], object]] = {
             "reservations": self.reserver.expire_due,
             "allotments": self.reserver.gather_idle,
             "orders": self.order_watch.run,
         }
+        if self._has_lots:
+            parts["lots"] = self.sweep_lots
         if self._has_transfers:
             parts["transfers"] = self.transfer_watch.run
         self.scheduler.actor = Actor("expire_reservations", self.scheduler.seconds + 58)

@@ -12,13 +12,14 @@ from infra.simulation.auditor import Auditor
 from infra.simulation.bins import BinnedSlot
 from infra.simulation.fulfil_inspection import inspect_fulfilments
 from infra.simulation.house import House
+from infra.simulation.lot_audit import inspect_lots
 from infra.simulation.network import SHOPFRONT
 from infra.simulation.oracle import SlotName, promised
 from infra.simulation.transfer_inspection import inspect_transfers
 from infra.simulation.verdicts import Invariant, Violation
 from shared.domain.cases import CaseKind, CaseStatus
 from shared.domain.ledger import Slot
-from shared.domain.stock import ChannelId, Counter, Leaf, LocationId, Quantity, Sku, StockKey
+from shared.domain.stock import ChannelId, Counter, LocationId, Quantity, Sku, StockKey, parse_leaf
 from shared.operations.reconcile import drift_case
 
 SAMPLED = 3
@@ -35,6 +36,7 @@ def inspect(house: House, auditor: Auditor, random: Random) -> None:
         inspect_transfers(house, auditor)
     if auditor.fulfilments.is_used:
         inspect_fulfilments(house, auditor)
+    inspect_lots(auditor.lots, house.scheduler.now())
     _history_as_read(house, auditor, random)
     for channel, key, shown, must in wrong_listings(house, auditor):
         raise Violation(
@@ -185,15 +187,15 @@ def _reservations(house: House, auditor: Auditor) -> None:
 
 
 def _bins(house: House, auditor: Auditor) -> None:
-    """What lies on each bin, and a case exactly where units may be there twice."""
+    """What lies on each bin or lot, and a case exactly where units may be there twice."""
     for (key, counter), slot in sorted(auditor.oracle.slots.items(), key=lambda named: named[0]):
         if isinstance(slot, BinnedSlot):
             clocks = house.ledger.leaf_clocks(key)
             for name in sorted(slot.bins()):
-                clock = clocks.get(Slot(Leaf(name), counter))
+                clock = clocks.get(Slot(parse_leaf(name), counter))
                 found, must = 0 if clock is None else clock.balance, slot.lies(name).units
                 if found != must:
-                    what = f"{found} {counter} of {key} lie on bin {name}, and must be {must}"
+                    what = f"{found} {counter} of {key} lie on {name}, and must be {must}"
                     raise Violation(Invariant.CONSERVED, what, found - must)
     opened = {
         StockKey(Sku(str(case.facts["sku"])), LocationId(str(case.facts["location"])))

@@ -8,6 +8,7 @@ dock       wms                 wms                   transfers to and from east
 west       files               oms                   snapshots only; another system says what was shipped
 yard       wms                 wms                   in some histories: bins are counted, and nothing is sold from there
 kiosk      wms                 nobody, or till       in some histories: what callers say has left of a reservation ships
+cellar     wms                 wms                   in some histories: lots are kept apart, and nothing is sold from there
 =========  ==================  ====================  ====================================================
 
 In some histories a count that surprises waits for an approver, and in some the clocks of ``files`` and ``oms`` are not
@@ -23,6 +24,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
 from random import Random
+from types import MappingProxyType
 
 from infra.simulation.channels import LATENESS
 from infra.simulation.oracle import CountRules
@@ -33,7 +35,9 @@ from shared.store.registry import Network
 WMS, OMS, ERP = SourceId("wms"), SourceId("oms"), SourceId("erp")
 FILES, SHOPFRONT, TILL = SourceId("files"), SourceId("shopfront"), SourceId("till")
 EAST, DOCK, WEST = LocationId("east"), LocationId("dock"), LocationId("west")
-YARD, KIOSK = LocationId("yard"), LocationId("kiosk")
+YARD, CELLAR, KIOSK = LocationId("yard"), LocationId("cellar"), LocationId("kiosk")
+KEPT_APART = frozenset({YARD, CELLAR})
+"""Where bins or lots are counted by themselves."""
 SHOP, MARKET = ChannelId("shop"), ChannelId("market")
 SKUS = (Sku("TEA"), Sku("MUG"), Sku("POT"))
 HOT = Sku("POT")
@@ -46,8 +50,8 @@ SHOP_LOCATION = "77"
 SHOP_DOMAIN = "tea.example"
 FILE_PREFIX = "files/"
 
-COUNTS = {EAST: WMS, DOCK: WMS, WEST: FILES, YARD: WMS, KIOSK: WMS}
-MOVEMENTS = {EAST: WMS, DOCK: WMS, WEST: OMS, YARD: WMS}
+COUNTS = {EAST: WMS, DOCK: WMS, WEST: FILES, YARD: WMS, CELLAR: WMS, KIOSK: WMS}
+MOVEMENTS = {EAST: WMS, DOCK: WMS, WEST: OMS, YARD: WMS, CELLAR: WMS}
 
 EXTERNAL_ID = {sku: str(1001 + number) for number, sku in enumerate(SKUS)}
 ALIASES = {f"{sku}-ALIAS": sku for sku in SKUS}
@@ -85,17 +89,21 @@ def count_rules(strict: Strictness) -> Callable[[StockKey], CountRules]:
         {str(source): skew for source, skew in strict.skews.items()},
         strict.undecided_within,
     )
-    return lambda key: {WEST: west, YARD: CountRules()}.get(key.location, east)
+    apart = dict.fromkeys(KEPT_APART, CountRules())
+    return lambda key: {WEST: west, **apart}.get(key.location, east)
 
 
 def network(
     strict: Strictness = Strictness(),
+    apart: Mapping[LocationId, Grain] = MappingProxyType({}),
     *,
-    has_yard: bool = False,
     has_kiosk: bool = False,
     has_till: bool = False,
 ) -> Network:
-    """Return what is declared; with a till, what moves at the kiosk is the market's own to say."""
+    """Return what is declared; ``apart`` are the locations of this history that keep bins or lots apart.
+
+    With a till, what moves at the kiosk is the market's own to say.
+    """
     skew = strict.skews.get
     sources = [
         Source(WMS, "standard_webhooks", meaning={"on_hand": "on_hand"}),
@@ -140,8 +148,9 @@ def network(
         )
         for place in (EAST, DOCK, WEST, *([KIOSK] if has_kiosk else []))
     ]
-    if has_yard:
-        locations.append(Location(YARD, COUNTS[YARD], MOVEMENTS[YARD], grain=Grain.BIN))
+    locations += [
+        Location(place, COUNTS[place], MOVEMENTS[place], grain=grain) for place, grain in apart.items()
+    ]
     shop = Channel(
         SHOP,
         "simulated",

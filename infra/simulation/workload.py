@@ -197,6 +197,19 @@ class Transfer:
 
 
 @dataclass(frozen=True, slots=True)
+class LotCall:
+    """Somebody recalls a lot, or says on which day it may be sold for the last time, at each of ``times``; or lots are
+    swept then. ``days`` is how far that day is from today."""
+
+    at: float
+    action: str
+    sku: Sku
+    lot: str
+    times: tuple[float, ...]
+    days: int = 0
+
+
+@dataclass(frozen=True, slots=True)
 class Operator:
     """An operator maps codes, retries cases, redrives dead letters, or replays old messages."""
 
@@ -216,6 +229,7 @@ Step = (
     | Outage
     | Level
     | Transfer
+    | LotCall
     | Operator
 )
 

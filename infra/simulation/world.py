@@ -15,12 +15,14 @@ from functools import partial
 from typing import Any
 
 from infra.simulation.auditor import Auditor, Told
+from infra.simulation.bins import part_of
 from infra.simulation.channels import ChannelModel
 from infra.simulation.chaos import Actor, Chaos, Crash
 from infra.simulation.claims import Claim
 from infra.simulation.counts import UNDO, Decided
 from infra.simulation.fulfil_world import FulfilPeople
 from infra.simulation.house import House
+from infra.simulation.lot_world import LotPeople
 from infra.simulation.network import (
     ALIASES,
     COUNTS,
@@ -56,6 +58,7 @@ from infra.simulation.wire import (
 )
 from infra.simulation.workload import (
     Level,
+    LotCall,
     Meddling,
     Nonsense,
     Operator,
@@ -120,6 +123,7 @@ class World:
         self.auditor = auditor
         self._transfer_people = TransferPeople(self)
         self._fulfil_people = FulfilPeople(self)
+        self._lot_people = LotPeople(self)
 
     def channels(self, registry: Registry, auditor: Auditor, reads_back: bool) -> dict[Any, ChannelModel]:
         """Build the channels' models, and map what the shop calls its items."""
@@ -164,14 +168,16 @@ class World:
                 self._level(step)
             case Transfer():
                 self._transfer_people.play(step)
+            case LotCall():
+                self._lot_people.play(step)
             case Operator():
-                self._act("operator", 28, lambda: self._operate(step))
+                self.act("operator", 28, lambda: self._operate(step))
 
     def at(self, seconds: float) -> datetime:
         """Return an instant of the history."""
         return self.start + timedelta(seconds=seconds)
 
-    def _act(self, name: str, timeout_s: float, job: Callable[[], object]) -> bool:
+    def act(self, name: str, timeout_s: float, job: Callable[[], object]) -> bool:
         """Run a call as one invocation; return whether it came to its end."""
         self.scheduler.actor = Actor(name, self.scheduler.seconds + timeout_s)
         try:
@@ -185,7 +191,7 @@ class World:
     def _until_done(self, name: str, timeout_s: float, job: Callable[[], object], tries: int = 12) -> None:
         """Repeat a call, ever more slowly, until it came to its end."""
         for attempt in range(tries):
-            if self._act(name, timeout_s, job):
+            if self.act(name, timeout_s, job):
                 return
             self.chaos.strike("call repeated by its caller")
             self.scheduler.actor = name
@@ -233,11 +239,9 @@ class World:
                 return None
             counter = Counter(extra.get("counter", "on_hand"))
             document = f"{step.document}/{number}"
-            bin_ = extra.get("bin", "")
-            return Counted(key, at, here, counter, line.quantity, step.version, document, bin_)
+            return Counted(key, at, here, counter, line.quantity, step.version, document, part_of(extra))
         legs = legs_of(step.type, here, line.quantity, extra)
-        if "bin" in extra:
-            legs = tuple(leg._replace(bin=extra["bin"]) for leg in legs)
+        legs = tuple(leg._replace(bin=part_of(extra)) for leg in legs)
         is_sent = step.type == "transfer_ship"  # who ships also says what is on its way elsewhere
         own = [leg for leg in legs if not (is_sent and leg.counter is Counter.IN_TRANSIT)]
         if any(MOVEMENTS.get(leg.stock_key.location) != step.source for leg in own):
@@ -560,7 +564,7 @@ class World:
         waiting = self._waiting_counts()
         if waiting:
             case, thinks = waiting[pick % len(waiting)], 120 * self.chaos.random.random() ** 3
-            self.scheduler.after(thinks, partial(self._act, "approver", 28, partial(self.decide_count, case)))
+            self.scheduler.after(thinks, partial(self.act, "approver", 28, partial(self.decide_count, case)))
 
     def decide_counts(self) -> None:
         """Decide about most of the counts that wait, here and now; and about all that were decided and have a case.

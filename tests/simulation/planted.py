@@ -29,6 +29,7 @@ from shared.operations import allotments as hot
 from shared.operations import (
     count_desk,
     fan_out,
+    lots,
     order_lines,
     placing,
     post,
@@ -45,6 +46,7 @@ from shared.operations.apply_message import MessageApplier
 from shared.operations.facts import Fact, NoteKind, Result
 from shared.operations.facts import Outcome as PostOutcome
 from shared.operations.fulfil import Fulfiller, _in_lines, _meant
+from shared.operations.lots import LotDesk
 from shared.operations.post import Poster, PostingContendedError
 from shared.operations.push import Pusher
 from shared.operations.reservation_items import demand_of
@@ -57,6 +59,7 @@ from shared.sources.reading import Fields
 from shared.store import allotments, promises
 from shared.store.bulk import write_each
 from shared.store.inbox import Inbox, MessageStatus
+from shared.store.lots import Lots
 from shared.store.orders import line_put
 from shared.store.posting_actions import posting_actions
 from shared.store.promises import promise_action
@@ -490,6 +493,45 @@ def doubt_told_only_by_who_posted_it() -> list[Replacement]:
     return [(UnbinnedWatch, "posted", posted)]
 
 
+# ---- lots ---------------------------------------------------------------------------------------------------------
+
+
+def lot_withheld_by_each_who_looked() -> list[Replacement]:
+    """Two who withhold a lot at once each set on hold what they saw, whatever was posted since."""
+    original = LotDesk._reckon
+
+    def reckon(self: LotDesk, *what: Any) -> list[Fact]:
+        return [replace(fact, reckoned_on=None) for fact in original(self, *what)]
+
+    return [(LotDesk, "_reckon", reckon)]
+
+
+def lot_withheld_once() -> list[Replacement]:
+    """A lot that is withheld is not looked at again: units of it that arrive later are for sale."""
+    return [(lots, "LOOKED_AT_AGAIN", timedelta(days=400))]
+
+
+def lot_put_off_by_who_is_late() -> list[Replacement]:
+    """Who looked at a lot puts it off, whatever was said of it meanwhile."""
+    original = Lots._write
+
+    def write(self: Lots, *what: Any, conditions: Any = ()) -> None:
+        original(self, *what)
+
+    return [(Lots, "_write", write)]
+
+
+def recall_lifted_by_a_count_of_all() -> list[Replacement]:
+    """Who counts all that is on hold, and knows nothing of a recall, puts its units up for sale."""
+    return [(LotDesk, "_withheld", lambda *_: 0)]
+
+
+def lot_withheld_on_one_bin() -> list[Replacement]:
+    """Of a lot that lies in several bins, one is withheld."""
+    original = LotDesk._reckon
+    return [(LotDesk, "_reckon", lambda self, *what: original(self, *what)[:1])]
+
+
 # ---- pushing ------------------------------------------------------------------------------------------------------
 
 
@@ -642,6 +684,11 @@ PLANTED: dict[str, Callable[[], list[Replacement]]] = {
         shipment_that_a_count_absorbed_not_in_transit,
         counts_beside_transfers_untold,
         doubt_told_only_by_who_posted_it,
+        lot_withheld_by_each_who_looked,
+        lot_withheld_once,
+        lot_put_off_by_who_is_late,
+        recall_lifted_by_a_count_of_all,
+        lot_withheld_on_one_bin,
         skipped_while_in_flight,
         number_read_before_slot,
         unknown_taken_for_not_written,

@@ -45,6 +45,11 @@ LIKELY = {
     "shipment_that_a_count_absorbed_not_in_transit": 238,
     "counts_beside_transfers_untold": 70,
     "doubt_told_only_by_who_posted_it": 308,
+    "lot_withheld_by_each_who_looked": 152,
+    "lot_withheld_once": 7,
+    "lot_put_off_by_who_is_late": 62,
+    "recall_lifted_by_a_count_of_all": 89,
+    "lot_withheld_on_one_bin": 7,
 }
 """Seeds that have caught the bugs which few seeds meet; tried first, since any seed that catches one will do."""
 
