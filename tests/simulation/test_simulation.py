@@ -28,7 +28,7 @@ LIKELY = {
     "history_never_judged": 21,
     "older_order_version_wins": 53,
     "released_twice": 19,
-    "released_under_one_name": 12,
+    "released_under_one_name": 62,
     "held_after_the_end": 11,
     "unknown_taken_for_not_written": 27,
     "blind_overwrite": 310,
