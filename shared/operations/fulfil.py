@@ -18,6 +18,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from datetime import datetime
 from typing import cast
 
@@ -113,8 +114,8 @@ class Fulfiller:
             When nothing was fulfilled under this key.
         ReservationNotFoundError, ReservationBusyError, TableError
         """
-        self._reserver.get(reservation)
-        order, name = order_key(f"reservation/{reservation}"), _name(key)
+        found, name = self._reserver.get(reservation), _name(key)
+        order = order_key(f"reservation/{reservation}")
         known = cast("_Call | None", (self._table.get(order) or {}).get(f"{_CALL}{name}"))
         if known is None:
             raise InvalidReservationError(
@@ -122,10 +123,13 @@ class Fulfiller:
                 f"nothing of reservation {reservation} was fulfilled under it",
                 "send the key of the call that said by mistake that units had left",
             )
-        # Marked first, so that the rest of a call that was cut short is not fulfilled after this.
+        at = parse_instant(known[1])
+        with suppress(InvalidReservationError):  # what another came for first does not leave
+            # First what is left of the call: whoever makes it just now finds it done, and ships nothing after this.
+            self._post(found, name, known[2] or [], at)
         self._table.write([Update(order, set={f"{_CALLED_OFF}{name}": True}, conditions=(Exists(),))])
         found = self._reserver.get(reservation)
-        self._post(found, name, _in_lines(found, name), parse_instant(known[1]), DemandEffect.UNFULFILLED)
+        self._post(found, name, _in_lines(found, name), at, DemandEffect.UNFULFILLED)
         return self._reserver.get(reservation)
 
     def _agreed(

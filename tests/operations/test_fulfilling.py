@@ -267,6 +267,27 @@ def test_a_call_off_that_was_cut_short_is_gone_on_with_and_nothing_is_fulfilled_
     house.assert_exact()
 
 
+@pytest.mark.parametrize("is_released", [False, True])
+def test_what_is_being_fulfilled_while_it_is_called_off_has_not_left_either(
+    house: House, *, is_released: bool
+) -> None:
+    made = reserve(house, (TEA, 6))
+
+    def meanwhile(_number: int, actions: Sequence[Action]) -> None:
+        if any(action.key.pk.startswith("EVENT#") for action in actions):
+            house.stock.faults = None
+            if is_released:
+                house.reserver.release(made.id)
+            call_off(house, made, "f")
+
+    house.stock.faults = Interruption(before=meanwhile)
+    with suppress(InvalidReservationError):
+        fulfil(house, made, "f", (TEA, 4))
+    assert house.stock.faults is None
+    assert (house.on_hand(AT_WEST), house.available(AT_WEST)) == (10, 10 if is_released else 4)
+    house.assert_exact()
+
+
 def test_what_nobody_fulfilled_cannot_be_called_off(house: House) -> None:
     with pytest.raises(InvalidReservationError, match="nothing of reservation"):
         call_off(house, reserve(house, (TEA, 5)), "f")
