@@ -175,6 +175,24 @@ def test_more_on_hold_in_all_than_is_withheld_is_left_to_who_said_so(house: Hous
     assert house.available() == 54
 
 
+def test_a_lot_whose_day_was_a_mistake_is_for_sale_once_somebody_counts_what_stays_on_hold(
+    house: House,
+) -> None:
+    desk(house).set_expiry(TEA, "L1", NOON.date(), "ann")
+    house.clock.advance(days=1)
+    desk(house).sweep()
+    desk(house).set_expiry(TEA, "L1", NOON.date() + timedelta(days=30), "ann")
+    assert (held(house), house.available()) == (35, 60)
+
+    house.post(replace(count("c", 1450, 0), leaf=L1, element=Counter.QUALITY_HOLD))
+
+    for _ in range(3):
+        house.clock.advance(minutes=6)
+        desk(house).sweep()
+    assert (held(house), house.available()) == (0, 95)
+    house.assert_exact()
+
+
 @pytest.mark.parametrize("when", ["before", "after"])
 @pytest.mark.parametrize("number", range(3))
 def test_after_a_crash_at_any_write_the_sweep_completes_the_recall(
