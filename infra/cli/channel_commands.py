@@ -82,7 +82,7 @@ def fulfil(session: Session, reservation_id: str, lines: list[dict[str, Any]], k
 @click.option("--key", required=True, help="The idempotency key under which it was said that units had left.")
 @click.pass_obj
 def unfulfil(session: Session, reservation_id: str, key: str) -> None:
-    """Take back what was fulfilled under a key: those units never left.
+    """Take back what was fulfilled by mistake: it never left.
 
     Always safe to repeat.
     """
