@@ -191,7 +191,8 @@ class LotDesk:
             return 0
         others = (self._lots.find(sku, other) for other in units if other != lot)
         now = self._clock()
-        return units[lot] + sum(units[other.lot] for other in others if other and is_withheld(other, now))
+        withheld = [lot, *(other.lot for other in others if other and is_withheld(other, now))]
+        return sum(units[one] for one in withheld)
 
     def _fact(self, key: StockKey, leaf: Leaf, change: Quantity, seq: int) -> Fact:
         name = EventKey(f"onecount/lot/{part(key.sku)}/{key.location}/{leaf}/{seq}")

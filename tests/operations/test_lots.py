@@ -175,6 +175,19 @@ def test_more_on_hold_in_all_than_is_withheld_is_left_to_who_said_so(house: Hous
     assert house.available() == 54
 
 
+def test_a_lot_of_which_nothing_was_ever_told_is_recalled_where_less_than_nothing_is_on_hold(
+    house: House,
+) -> None:
+    house.post(moved("r", 2, -2, L2, Counter.QUALITY_HOLD))
+    desk(house).recall(TEA, "L9", "glass", "ann")
+    house.post(moved("r9", 3, 7, Leaf("A-9", "L9")))
+    desk(house).sweep()
+    house.clock.advance(minutes=6)
+    desk(house).sweep()
+    assert held(house, Leaf("A-9", "L9")) == 7
+    house.assert_exact()
+
+
 def test_a_lot_whose_day_was_a_mistake_is_for_sale_once_somebody_counts_what_stays_on_hold(
     house: House,
 ) -> None:
