@@ -37,6 +37,7 @@ class Fact:
     named with it.
     ``said`` is the order's document that the event is made of, which may move stock or be a claim.
     What was ``reckoned_on`` a length of its stock key's journal is posted while the journal has that length, or refused.
+    What takes a shipment back is posted ``unless`` its order line knows that the shop has called it off.
     """
 
     event: Event
@@ -47,6 +48,7 @@ class Fact:
     is_dated: bool = False
     reckoned_on: int | None = None
     said: Demand | None = None
+    unless: EventKey | None = None
 
 
 class NoteKind(StrEnum):

@@ -9,7 +9,7 @@ ships.
 A fulfilment and its call-off are one pair, though the authority may change in between: the first of the two that is heard
 says for both whether they are claims or move stock. What was only claimed never left, so its call-off brings nothing;
 what left comes back, whoever is believed by then. A shipment that somebody has undone is back already: its call-off is a
-claim.
+claim. What was called off is back as well, and not undone again.
 """
 
 from __future__ import annotations
@@ -69,6 +69,16 @@ def as_its_opposite(fact: Fact, lines: Collection[OrderLine]) -> Fact:
     if not all(_is_undone(said.opposite, line) for line in moved):
         return replace(fact, event=as_movement(said), said=said)
     return replace(fact, event=said, said=said) if said.effect is DemandEffect.UNFULFILLED else fact
+
+
+def is_standing(name: EventKey, lines: Collection[OrderLine]) -> bool:
+    """Whether an event has moved units of these lines, and nobody has undone it."""
+    return any(name in line.shipments and not _is_undone(name, line) for line in lines)
+
+
+def called_off(name: EventKey) -> str:
+    """Say why a shipment is not undone: the event of this name has called it off."""
+    return f"{name} has called it off, so its units are back already; undo the message that brought that, if it is wrong"
 
 
 def _is_undone(name: EventKey, line: OrderLine) -> bool:

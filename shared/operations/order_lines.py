@@ -45,7 +45,7 @@ from shared.operations.facts import (
     stock_keys,
 )
 from shared.operations.fulfil_lines import beyond_what_is_open
-from shared.operations.fulfilments import as_its_opposite
+from shared.operations.fulfilments import as_its_opposite, called_off, is_standing
 from shared.operations.line_sourcing import source_lines
 from shared.operations.reservation_items import PREFIX, given_back_again
 from shared.store.layout import event_key
@@ -113,6 +113,9 @@ def plan_lines(
         event, name = fact.event, order_line_of(fact.event)
         if event.key in refused:
             plan.decided.append(Result(fact, Outcome.REFUSED, refused[event.key]))
+            continue
+        if fact.unless is not None and is_standing(fact.unless, _lines_of(fact, lines)):
+            plan.decided.append(Result(fact, Outcome.REFUSED, called_off(fact.unless)))
             continue
         if name is not None and isinstance(event, Demand):
             if knows(lines[name], event, fact.effect):

@@ -7,7 +7,8 @@ being interrupted in the middle, is harmless:
 
 ===========  ================================================================================================
 movement     the same legs with the opposite sign at the same instant; a count since then had seen the goods, and
-             stands, as with any late fact; of whole kits, one event for each component (``.../SKU``), as each moved
+             stands, as with any late fact; of whole kits, one event for each component (``.../SKU``), as each moved.
+             A shop's shipment that the shop has called off is back already, and stays
 count        retracted, as if it had never been taken, and the earlier version of its document stands again; where that
              was not kept, and nobody has undone it, the count stays, as nothing would stand in its place. While it
              only waits, or is kept beside another version, it is dropped, and never stands again. What was history
@@ -27,7 +28,7 @@ from itertools import islice
 from typing import cast
 
 from shared.domain.count_decisions import Retraction
-from shared.domain.events import Count, Demand, Leg, Movement, Origin, Refs, instant
+from shared.domain.events import Count, Demand, DemandEffect, Event, Leg, Movement, Origin, Refs, instant
 from shared.domain.fold import fold
 from shared.domain.ledger import Cause, CountDocument, Line, Slot
 from shared.domain.messages import Message
@@ -47,7 +48,7 @@ from shared.operations.footprint import (
     undo_key,
     undo_keys,
 )
-from shared.operations.fulfilments import moved_kind
+from shared.operations.fulfilments import called_off, moved_kind
 from shared.operations.posting_notes import notes_in
 from shared.operations.resolve import our_order, why_not_posted
 from shared.operations.telling import Teller
@@ -193,6 +194,7 @@ class Undoer:
         ours = {key: undo_keys(key, item) for key, item in items.items()}
         undone = self._table.get_many([event_key(name) for names in ours.values() for name in names.values()])
         components = self._components(ours)
+        call_offs = self._call_offs(events, message)
         steps = _Steps()
         for key, item in items.items():
             if item["message_id"] != message.id:
@@ -207,6 +209,10 @@ class Undoer:
                     else:
                         steps.noted += notes_in(record)
                 continue
+            call_off, stands = call_offs.get(key, (None, False))
+            if call_off is not None and stands:
+                done.kept[key] = called_off(call_off)
+                continue
             event, lines = events[key], lines_of(self._ledger, key, item)
             if isinstance(event, Count):
                 self._retract(event, item, lines, network, steps, done)
@@ -215,9 +221,32 @@ class Undoer:
             for sku, name in ours[key].items():
                 of_sku = [(at, line) for at, line in lines if at.sku == sku and line.cause is Cause.MOVEMENT]
                 back = _compensation(event, name, sku, of_sku, message, _refs(key, actor, reason))
-                steps.movements.append(Fact(back, "undo", is_component=is_component))
+                steps.movements.append(Fact(back, "undo", is_component=is_component, unless=call_off))
             done.events += 1
         return steps
+
+    def _call_offs(
+        self, events: Mapping[EventKey, Event], message: Message
+    ) -> dict[EventKey, tuple[EventKey, bool]]:
+        """Name what may call off the shipments of a message, and say whether it has and stands.
+
+        What this message calls off itself is left out: of that, both are undone.
+        """
+        names = {
+            key: event.opposite
+            for key, event in events.items()
+            if isinstance(event, Demand) and event.effect is DemandEffect.FULFILLED and event.opposite
+        }
+        found = self._table.get_many([event_key(name) for name in names.values()]) if names else {}
+        call_offs: dict[EventKey, tuple[EventKey, bool]] = {}
+        for key, name in names.items():
+            item = found.get(event_key(name))
+            if item is None:
+                call_offs[key] = (name, False)
+            elif item["message_id"] != message.id:
+                backs = [event_key(back) for back in undo_keys(name, item).values()]
+                call_offs[key] = (name, not self._table.get_many(backs))
+        return call_offs
 
     def _components(self, ours: Mapping[EventKey, Mapping[Sku, EventKey]]) -> set[Sku]:
         """Return those of the items that moved that lie in a kit, or are one, at some time."""

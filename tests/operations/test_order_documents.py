@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import timedelta
 from itertools import permutations
@@ -19,9 +20,11 @@ from shared.domain.stock import MessageId, Sku, SourceId, StockKey
 from shared.operations.facts import Outcome, Result
 from shared.operations.message_view import MessageView
 from shared.operations.resolve import resolve
+from shared.operations.undo import Undone
 from shared.sources.shopify_orders import read_fulfilment
 from shared.store.orders import Orders
 from shared.store.registry import Network
+from shared.store.table import Action
 from tests.operations.house import (
     EAST,
     KEY,
@@ -31,6 +34,7 @@ from tests.operations.house import (
     WEST,
     WMS,
     House,
+    Interruption,
     at,
     count,
     demand,
@@ -283,6 +287,15 @@ def of_ten_the_shop_asks_five(house: House) -> None:
     hear(house, *order(0))
 
 
+def undo(house: House, topic: str, body: dict[str, Any], *, dry_run: bool = False) -> Undone:
+    """Undo, as an operator, what the delivery of a fulfilment brought."""
+    headers = {"x-shopify-topic": topic, "delivery": ""}
+    name = house.store("shopify", json.dumps(body).encode(), **headers)
+    sent, source = house.inbox.load(name).message, house.registry.network().sources[SHOPIFY]
+    reports = list(read_fulfilment(sent, source))
+    return house.undoer.undo(reports, source, sent, "ann", "it is here", dry_run=dry_run)
+
+
 def passes_to(house: House, source: SourceId) -> None:
     house.declare(moved_by(source))
     house.clock.advance(minutes=10)
@@ -406,16 +419,72 @@ def test_a_shipment_that_was_undone_does_not_come_back_twice_when_it_is_called_o
 ) -> None:
     house = House(moved_by(SHOPIFY))
     of_ten_the_shop_asks_five(house)
-    sent = house.inbox.load(house.store("shopify", MADE[1], x_shopify_topic=MADE[0])).message
-    house.settle()
+    hear(house, *MADE)
     assert stands(house)[:2] == (5, 5)
-    source = house.registry.network().sources[SHOPIFY]
-    house.undoer.undo(list(read_fulfilment(sent, source)), source, sent, "ann", "it is here", dry_run=False)
+    assert undo(house, *MADE).events == 1
     assert stands(house)[:2] == (10, 5)
 
     passes_to(house, authority)
     hear(house, *CALLED_OFF)
 
+    assert stands(house)[:2] == (10, 5)
+    house.assert_exact()
+
+
+@pytest.mark.parametrize("is_kit", [False, True])
+@pytest.mark.parametrize("authority", [WMS, SHOPIFY])
+def test_a_shipment_that_was_called_off_does_not_come_back_twice_when_it_is_undone(
+    authority: SourceId, is_kit: bool
+) -> None:
+    key = StockKey(Sku("MUG"), EAST) if is_kit else KEY
+    house = House(moved_by(SHOPIFY), skus=("TEA", "MUG"))
+    house.clock.advance(hours=1)
+    house.post(movement("r", -5, 10, key=key))
+    if is_kit:
+        kit(house, {"MUG": 2}, sku=TEA)
+    hear(house, *MADE)
+    hear(house, *CALLED_OFF)
+    passes_to(house, authority)
+
+    for dry_run in (True, False):
+        undone = undo(house, *MADE, dry_run=dry_run)
+        [reason] = undone.kept.values()
+        assert (undone.events, undone.moved) == (0, [])
+        assert "has called it off, so its units are back already" in reason
+    assert house.on_hand(key) == 10
+
+    assert undo(house, *CALLED_OFF).events == 1
+    assert house.on_hand(key) == (0 if is_kit else 5)
+    assert undo(house, *MADE).events == 1
+    assert house.on_hand(key) == 10
+    house.assert_exact()
+
+
+def test_a_shipment_that_is_called_off_while_it_is_being_undone_comes_back_once() -> None:
+    house = House(moved_by(SHOPIFY))
+    of_ten_the_shop_asks_five(house)
+    hear(house, *MADE)
+
+    def meanwhile(_number: int, _actions: Sequence[Action]) -> None:
+        house.stock.faults = None
+        hear(house, *CALLED_OFF)
+
+    house.stock.faults = Interruption(before=meanwhile)
+    undone = undo(house, *MADE)
+
+    assert (undone.events, len(undone.kept)) == (0, 1)
+    assert stands(house)[:2] == (10, 5)
+    house.assert_exact()
+
+
+def test_a_message_that_tells_of_a_shipment_and_its_call_off_is_undone_as_a_whole() -> None:
+    house = House(moved_by(SHOPIFY))
+    of_ten_the_shop_asks_five(house)
+    hear(house, *CALLED_OFF)
+    assert stands(house)[:2] == (10, 5)
+
+    assert undo(house, *CALLED_OFF).events == 2
+    assert undo(house, *CALLED_OFF).already == 2
     assert stands(house)[:2] == (10, 5)
     house.assert_exact()
 
