@@ -37,7 +37,7 @@ class Fact:
     named with it.
     ``said`` is the order's document that the event is made of, which may move stock or be a claim.
     What was ``reckoned_on`` a length of its stock key's journal is posted while the journal has that length, or refused.
-    What takes a shipment back is posted ``unless`` its order line knows that the shop has called it off.
+    A shipment, and what takes it back, is posted ``unless`` its order line knows the event that has called it off.
     """
 
     event: Event

@@ -18,7 +18,6 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable, Sequence
-from contextlib import suppress
 from datetime import datetime
 from typing import cast
 
@@ -123,13 +122,10 @@ class Fulfiller:
                 f"nothing of reservation {reservation} was fulfilled under it",
                 "send the key of the call that said by mistake that units had left",
             )
-        at = parse_instant(known[1])
-        with suppress(InvalidReservationError):  # what another came for first does not leave
-            # First what is left of the call: whoever makes it just now finds it done, and ships nothing after this.
-            self._post(found, name, known[2] or [], at)
         self._table.write([Update(order, set={f"{_CALLED_OFF}{name}": True}, conditions=(Exists(),))])
         found = self._reserver.get(reservation)
-        self._post(found, name, _in_lines(found, name), at, DemandEffect.UNFULFILLED)
+        parts = _in_lines(found, name) if known[2] is None else known[2]
+        self._post(found, name, parts, parse_instant(known[1]), DemandEffect.UNFULFILLED)
         return self._reserver.get(reservation)
 
     def _agreed(
@@ -207,8 +203,12 @@ class Fulfiller:
         facts = []
         for number, units in parts:
             said = _said(lines[number], found.channel, effect, name, units, at)
-            does, leaves = sold_or_claimed(said, network), effect is DemandEffect.FULFILLED
-            facts.append(Fact(does, effect_hash(said), is_entered=leaves, said=None if leaves else said))
+            does, hashed = sold_or_claimed(said, network), effect_hash(said)
+            if effect is DemandEffect.FULFILLED:
+                call_off = _key(lines[number], DemandEffect.UNFULFILLED, name)
+                facts.append(Fact(does, hashed, is_entered=True, unless=call_off))
+            else:
+                facts.append(Fact(does, hashed, is_entered=True, said=said))
         try:
             results = self._teller.post(facts, network)
         except PostingContendedError as error:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 
-from shared.domain.events import Demand, Event, Movement
+from shared.domain.events import Demand, DemandEffect, Event, Movement
 from shared.domain.reservation import OrderLine
 from shared.domain.stock import EventKey, Quantity
 from shared.operations.facts import Fact, order_legs, order_line_of
@@ -50,4 +50,4 @@ def _is_in(line: OrderLine, key: EventKey) -> bool:
 def _units_that_left(event: Event) -> Quantity:
     if isinstance(event, Movement):
         return -sum(leg.quantity for leg in order_legs(event))
-    return event.quantity if isinstance(event, Demand) else 0
+    return event.quantity if isinstance(event, Demand) and event.effect is DemandEffect.FULFILLED else 0

@@ -56,7 +56,7 @@ def as_its_opposite(fact: Fact, lines: Collection[OrderLine]) -> Fact:
     """Return a fulfilment or its call-off as the claim or the movement that the other of the two is in its lines.
 
     ``lines`` are its own and those of the components of its kit. Where they do not know the other, the fact is as it was
-    judged by itself.
+    judged by itself; but what we were told to call off brings nothing, and will not leave: that may still be under way.
     """
     said = fact.event if isinstance(fact.event, Demand) else fact.said
     if said is None or said.opposite is None:
@@ -65,20 +65,22 @@ def as_its_opposite(fact: Fact, lines: Collection[OrderLine]) -> Fact:
         return replace(fact, event=said, said=said)
     moved = [line for line in lines if said.opposite in line.shipments]
     if not moved:
-        return fact
+        return replace(fact, event=replace(said, quantity=0)) if fact.is_entered else fact
     if not all(_is_undone(said.opposite, line) for line in moved):
         return replace(fact, event=as_movement(said), said=said)
     return replace(fact, event=said, said=said) if said.effect is DemandEffect.UNFULFILLED else fact
 
 
 def is_standing(name: EventKey, lines: Collection[OrderLine]) -> bool:
-    """Whether an event has moved units of these lines, and nobody has undone it."""
-    return any(name in line.shipments and not _is_undone(name, line) for line in lines)
+    """Whether these lines know an event, and nobody has undone it."""
+    return any(
+        name in line.applied or (name in line.shipments and not _is_undone(name, line)) for line in lines
+    )
 
 
 def called_off(name: EventKey) -> str:
-    """Say why a shipment is not undone: the event of this name has called it off."""
-    return f"{name} has called it off, so its units are back already; undo the message that brought that, if it is wrong"
+    """Say why a shipment is not made, or not undone: the event of this name has called it off."""
+    return f"{name} has called it off, so its units are there"
 
 
 def _is_undone(name: EventKey, line: OrderLine) -> bool:

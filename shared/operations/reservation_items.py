@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import cast
@@ -15,7 +16,7 @@ from shared.domain.stock import ChannelId, EventKey, MessageId, Quantity, Sku, S
 from shared.operations.reservations import InvalidReservationError, Reservation, ReservationStatus, Wanted
 from shared.store.layout import order_key, shard
 from shared.store.promises import promise_action, with_own
-from shared.store.table import Action, AttributeAbsent, Check, Condition, Equals, Item, Update, Value
+from shared.store.table import Action, AttributeAbsent, Condition, Equals, Item, Update, Value
 
 LONGEST = 500
 """Lines of the longest reservation."""
@@ -25,6 +26,8 @@ PREFIX = "reservation/"
 
 _OVER = ("released_at", "expired_at", "settled_at")
 """What a header says once all that was held has been given back."""
+
+_IS_NUMBER = re.compile(r"[1-9][0-9]{0,8}")
 
 ORIGIN = Origin(SourceId("onecount"), MessageId(""))
 
@@ -128,13 +131,16 @@ def released(line: OrderLine, now: datetime) -> OrderLine:
 def given_back_again(order: str, item: Item, now: datetime) -> Action:
     """Return what to write of a reservation where units come back to one of its lines: the expiry is to see them.
 
-    One that was given back to the end, or whose time was over, is listed once more. Of any other the write only makes
-    sure that this has not happened meanwhile.
+    One that was given back to the end, or whose time was over, is listed once more. Of any other it is noted, so that
+    whoever gives it back just now and has read its lines before looks again.
     """
-    key, still = order_key(order), tuple(as_read(item, "expiring_sk", *_OVER))
-    if "expiring_sk" in item or not is_over_with(item):
-        return Check(key, still)
-    return Update(key, set=marks(order.removeprefix(PREFIX), now), conditions=still)
+    listed = "expiring_sk" in item or not is_over_with(item)
+    return Update(
+        order_key(order),
+        set={} if listed else marks(order.removeprefix(PREFIX), now),
+        add={"came_back": 1},
+        conditions=tuple(as_read(item, "expiring_sk", *_OVER)),
+    )
 
 
 def demand_of(line: OrderLine, effect: DemandEffect, name: str, quantity: Quantity, now: datetime) -> Demand:
@@ -169,13 +175,14 @@ def reservation_of(reservation: str, item: Item, lines: Sequence[OrderLine]) -> 
     lines = sorted(
         (line for line in lines if _number(line) >= first), key=lambda line: (_number(line), line.line)
     )
+    is_open = any(line.open for line in lines)
     if item.get("status") == "pending":
         status = ReservationStatus.PENDING
-    elif item.get("status") != "given_back" and any(line.open for line in lines):
+    elif is_open and not is_over_with(item) and item.get("status") != "given_back":
         status = ReservationStatus.CONFIRMED
     elif "expired_at" in item:
         status = ReservationStatus.EXPIRED
-    elif "released_at" in item or item.get("status") == "given_back":
+    elif "released_at" in item or item.get("status") == "given_back" or is_open:
         status = ReservationStatus.RELEASED
     else:
         status = ReservationStatus.FULFILLED
@@ -192,8 +199,12 @@ def reservation_of(reservation: str, item: Item, lines: Sequence[OrderLine]) -> 
 
 
 def _number(line: OrderLine) -> int:
-    """Return which line of the request a line belongs to: ``3/MUG`` is a component of the third."""
-    return int(line.line.partition("/")[0])
+    """Return which line of the request a line belongs to: ``3/MUG`` is a component of the third; 0: to none.
+
+    A warehouse that ships for a reservation may number its lines in a way of its own.
+    """
+    number = line.line.partition("/")[0]
+    return int(number) if _IS_NUMBER.fullmatch(number) else 0
 
 
 def content_hash(

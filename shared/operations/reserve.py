@@ -557,7 +557,7 @@ class Reserver:
                 order,
                 set=settled(item, why, reservation, now, bool(held), is_last),
                 remove=("expiring_pk", "expiring_sk") if is_last else (),
-                conditions=tuple(as_read(item, "status", "first_line", "expiring_sk")),
+                conditions=tuple(as_read(item, "status", "first_line", "expiring_sk", "came_back")),
             )
             # A channel that was removed a moment ago must not be given units that nobody could claim then.
             channels = self._registry.network(fresh=any(was.given_back for was, _ in some)).channels

@@ -9,6 +9,7 @@ from datetime import timedelta
 
 import pytest
 
+from shared.domain.events import MovementKind
 from shared.domain.network import Channel, Location
 from shared.domain.reservation import Stated
 from shared.domain.stock import ChannelId, EventKey, LocationId, Sku, StockKey
@@ -285,6 +286,78 @@ def test_what_is_being_fulfilled_while_it_is_called_off_has_not_left_either(
         fulfil(house, made, "f", (TEA, 4))
     assert house.stock.faults is None
     assert (house.on_hand(AT_WEST), house.available(AT_WEST)) == (10, 10 if is_released else 4)
+    house.assert_exact()
+
+
+def test_what_was_called_off_does_not_leave_though_what_came_first_is_called_off_as_well(
+    house: House,
+) -> None:
+    made = reserve(house, (TEA, 6))
+
+    def meanwhile(_number: int, actions: Sequence[Action]) -> None:
+        if any(action.key.pk.startswith("EVENT#") for action in actions):
+            house.stock.faults = None
+            fulfil(house, made, "f2")
+            call_off(house, made, "f1")
+            call_off(house, made, "f2")
+
+    house.stock.faults = Interruption(before=meanwhile)
+    assert "has called it off" in refused(house, made, "f1")
+    assert (house.on_hand(AT_WEST), house.available(AT_WEST)) == (10, 4)
+
+    call_off(house, made, "f1")
+    assert fulfil(house, made, "f3").status is ReservationStatus.FULFILLED
+    assert house.on_hand(AT_WEST) == 4
+    house.assert_exact()
+
+
+def test_what_is_called_off_after_the_release_stays_released(house: House) -> None:
+    made = reserve(house, (TEA, 5))
+    fulfil(house, made, "f1")
+    house.reserver.release(made.id)
+
+    assert call_off(house, made, "f1").status is ReservationStatus.RELEASED
+    assert "it is released" in refused(house, made, "f2")
+
+    house.reserver.expire_due()
+    assert (house.on_hand(AT_WEST), house.available(AT_WEST)) == (10, 10)
+    house.assert_exact()
+
+
+def test_units_that_come_back_while_a_reservation_expires_are_given_back_too(house: House) -> None:
+    made = house.reserver.reserve(
+        "k", "oms", EDI, [Wanted(TEA, 5, EAST), Wanted(MUG, 2, WEST)], timedelta(hours=1)
+    )
+    order = f"reservation/{made.id}"
+    house.post(shipment("s", 1, 5, order))
+    house.clock.advance(minutes=61)
+
+    def meanwhile(_number: int, actions: Sequence[Action]) -> None:
+        if any(isinstance(action, Update) and "expired_at" in action.set for action in actions):
+            house.stock.faults = None
+            house.post(shipment("s-taken-back", 60, -5, order))
+
+    house.stock.faults = Interruption(before=meanwhile)
+    house.reserver.expire_due()
+
+    assert house.stock.faults is None
+    assert house.reserver.get(made.id).status is ReservationStatus.EXPIRED
+    assert (house.on_hand(), house.available()) == (10, 10)
+    house.assert_exact()
+
+
+def test_a_warehouse_that_numbers_lines_in_its_own_way_hinders_no_reservation(house: House) -> None:
+    made = house.reserver.reserve("k", "oms", EDI, [Wanted(TEA, 6, EAST)], timedelta(hours=1))
+    order = f"reservation/{made.id}"
+    house.post(
+        movement("s1", 1, -1, order=(order, "L1"), kind=MovementKind.SHIPMENT),
+        movement("s2", 1, -1, order=(order, "0"), kind=MovementKind.SHIPMENT),
+    )
+    assert [line.line for line in house.reserver.get(made.id).lines] == ["1"]
+
+    house.clock.advance(hours=2)
+    assert house.reserver.expire_due() == 1
+    assert (house.on_hand(), house.available()) == (8, 8)
     house.assert_exact()
 
 

@@ -450,7 +450,7 @@ def test_a_shipment_that_was_called_off_does_not_come_back_twice_when_it_is_undo
         undone = undo(house, *MADE, dry_run=dry_run)
         [reason] = undone.kept.values()
         assert (undone.events, undone.moved) == (0, [])
-        assert "has called it off, so its units are back already" in reason
+        assert "has called it off, so its units are there" in reason
     assert house.on_hand(key) == 10
 
     assert undo(house, *CALLED_OFF).events == 1
