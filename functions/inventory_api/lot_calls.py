@@ -9,7 +9,7 @@ from typing import Annotated
 from pydantic import Field
 
 from functions.inventory_api.edge import OPERATORS, Asked, RefusedError, call, house
-from functions.inventory_api.requests import InvalidFieldError, Name, Reason, Request
+from functions.inventory_api.requests import Lot, Name, Reason, Request
 from shared.domain.stock import Sku
 from shared.operations.post import PostingContendedError
 from shared.runtime.http import Answer, Problem, answer
@@ -21,7 +21,7 @@ class ExpiryRequest(Request):
     """The last day, by UTC, on which a lot may be sold."""
 
     sku: Name
-    lot: Name
+    lot: Lot
     expires_on: Annotated[date, Field(ge=date(2000, 1, 1), le=date(8999, 12, 31))]
 
 
@@ -29,7 +29,7 @@ class RecallRequest(Request):
     """A lot that must not be sold any more, and why."""
 
     sku: Name
-    lot: Name
+    lot: Lot
     reason: Reason
 
 
@@ -38,7 +38,7 @@ def put_lot(asked: Asked[ExpiryRequest]) -> Answer:
     """Say until when a lot may be sold; once that is over, its units are set on quality hold by themselves."""
     said = asked.body
     house().view.must_know(Sku(said.sku))
-    lot = house().lots.set_expiry(Sku(said.sku), _lot(said.lot), said.expires_on, asked.client)
+    lot = house().lots.set_expiry(Sku(said.sku), said.lot, said.expires_on, asked.client)
     return answer(200, {"sku": lot.sku, "lot": lot.lot, "expires_on": said.expires_on.isoformat()})
 
 
@@ -48,7 +48,7 @@ def post_recall(asked: Asked[RecallRequest]) -> Answer:
     said = asked.body
     house().view.must_know(Sku(said.sku))
     try:
-        done = house().lots.recall(Sku(said.sku), _lot(said.lot), said.reason, asked.client)
+        done = house().lots.recall(Sku(said.sku), said.lot, said.reason, asked.client)
     except PostingContendedError as error:
         detail = (
             "the recall is kept, but its units could not be set on hold just now; the sweep does it shortly"
@@ -60,9 +60,3 @@ def post_recall(asked: Asked[RecallRequest]) -> Answer:
     held = {str(location): units for location, units in done.units.items()}
     told = {"sku": said.sku, "lot": said.lot, "reason": done.lot.reason, "recalled_by": done.lot.by}
     return answer(200, {**told, "set_on_hold": held, "not_told_apart": list(done.untold)})
-
-
-def _lot(name: str) -> str:
-    if name == "-":
-        raise InvalidFieldError("lot", "a dash stands for no lot", "name a lot")
-    return name

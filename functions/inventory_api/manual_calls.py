@@ -15,8 +15,10 @@ from pydantic import AfterValidator, Field
 
 from functions.inventory_api.edge import OPERATORS, Asked, RefusedError, call, house
 from functions.inventory_api.requests import (
+    Bin,
     Instant,
     InvalidFieldError,
+    Lot,
     Name,
     Reason,
     Request,
@@ -44,12 +46,6 @@ def _not_zero(value: int) -> int:
     return value
 
 
-def no_slash(value: str) -> str:
-    if "/" in value:
-        raise ValueError("it holds a slash; name bins without one")
-    return value
-
-
 Happened = Annotated[Instant, AfterValidator(_of_our_time)]
 Counted = Literal["on_hand", "quality_hold", "damaged"]
 
@@ -61,8 +57,8 @@ class _Entry(Request):
     location: Name
     reason: Reason
     counter: Counted = "on_hand"
-    bin: Annotated[Name, AfterValidator(no_slash)] | None = None
-    lot: Name | None = None
+    bin: Bin | None = None
+    lot: Lot | None = None
     unit: Name | None = None
 
 

@@ -26,6 +26,7 @@ from pydantic import (
 from pydantic_core import PydanticCustomError
 
 from shared.domain.cases import CaseKind
+from shared.domain.stock import why_no_name
 from shared.operations.reservation_items import LONGEST
 from shared.runtime.http import Event, body_of
 from shared.sources.wrong_fields import reason_of
@@ -244,6 +245,19 @@ def _prose(text: str) -> str:
 
 
 Name = Annotated[str, StringConstraints(min_length=1, max_length=LONGEST_NAME), AfterValidator(_printable)]
+
+
+def _part_of_leaf(part: str) -> AfterValidator:
+    def check(name: str) -> str:
+        if (why := why_no_name(part, name)) is not None:
+            raise ValueError("; ".join(why))
+        return name
+
+    return AfterValidator(check)
+
+
+Bin = Annotated[Name, _part_of_leaf("bin")]
+Lot = Annotated[Name, _part_of_leaf("lot")]
 Reason = Annotated[str, StringConstraints(min_length=3, max_length=1000), AfterValidator(_prose)]
 
 

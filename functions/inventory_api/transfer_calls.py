@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from datetime import timedelta
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, Field
+from pydantic import Field
 
 from functions.inventory_api import recommendation_view
 from functions.inventory_api.approval_calls import APPROVERS
@@ -26,9 +26,11 @@ from functions.inventory_api.edge import (
     house,
     invalid,
 )
-from functions.inventory_api.manual_calls import Happened, no_slash
+from functions.inventory_api.manual_calls import Happened
 from functions.inventory_api.requests import (
+    Bin,
     InvalidFieldError,
+    Lot,
     Name,
     Reason,
     Request,
@@ -84,8 +86,8 @@ class PartRequest(Request):
 
     sku: Name
     quantity: Units
-    bin: Annotated[Name, AfterValidator(no_slash)] | None = None
-    lot: Name | None = None
+    bin: Bin | None = None
+    lot: Lot | None = None
 
 
 class MovedRequest(Request):

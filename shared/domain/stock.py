@@ -77,6 +77,18 @@ class Leaf:
 WHOLE = Leaf()
 
 
+def why_no_name(part: str, name: str) -> tuple[str, str] | None:
+    """Return why a ``bin`` or a ``lot`` cannot be called so, and the remedy; None where it can.
+
+    What is written for units on no bin would be taken for the whole location, and count all of it.
+    """
+    if name == WHOLE.bin:
+        return f"a dash stands for no {part}", f"name a {part}, or leave it out where there is none"
+    if part == "bin" and "/" in name:
+        return "holds a slash", "name bins without a slash"
+    return None
+
+
 def parse_leaf(text: str) -> Leaf:
     """Read what ``str(leaf)`` wrote."""
     bin_, _, lot = text.partition("/")

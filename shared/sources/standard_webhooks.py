@@ -52,7 +52,7 @@ from datetime import datetime
 from shared.domain.events import Count, Event, Leg, Movement, MovementKind, Origin, Refs
 from shared.domain.messages import Message
 from shared.domain.network import Source
-from shared.domain.stock import WHOLE, Counter, Leaf, LocationId, Sku
+from shared.domain.stock import WHOLE, Counter, Leaf, LocationId, Sku, why_no_name
 from shared.domain.transfer import order_name
 from shared.domain.units import Measure
 from shared.sources.contract import Delivery, Fault, Report, Request
@@ -318,10 +318,16 @@ def _element(line: Fields, source: Source) -> str:
 
 
 def _leaf(line: Fields) -> Leaf:
-    bin_ = line.text_or("bin", WHOLE.bin)
-    if "/" in bin_:
-        refuse("invalid_field", line.where("bin"), "holds a slash", "name bins without a slash")
-    return Leaf(bin_, line.text_or("lot", WHOLE.lot))
+    return Leaf(_part_of_leaf(line, "bin", WHOLE.bin), _part_of_leaf(line, "lot", WHOLE.lot))
+
+
+def _part_of_leaf(line: Fields, part: str, none: str) -> str:
+    if not line.has(part):
+        return none
+    name = line.text(part)
+    if (why := why_no_name(part, name)) is not None:
+        refuse("invalid_field", line.where(part), *why)
+    return name
 
 
 def _refs(document: str, order: str | None, line: Fields) -> Refs:

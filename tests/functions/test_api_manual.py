@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from shared.domain.network import Tolerance
+from shared.domain.network import Grain, Tolerance
 from tests.functions.calls import Said, api
 from tests.functions.conftest import EAST, Aws
 from tests.functions.test_doors import on_hand, stocked
@@ -52,6 +52,21 @@ def test_an_adjustment_of_nothing_is_refused_in_our_own_words(aws: Aws) -> None:
     assert (said.status, said.body["field"]) == (400, "quantity")
     assert "it changes nothing; send a number that is not 0" in said.body["detail"]
     assert "Value error" not in said.body["detail"]
+
+
+@pytest.mark.parametrize("call", ["movements", "counts"])
+@pytest.mark.parametrize(("part", "name"), [("bin", "-"), ("lot", "-"), ("bin", "A/1")])
+def test_what_stands_for_no_bin_is_none_and_is_refused_by_its_field(
+    aws: Aws, call: str, part: str, name: str
+) -> None:
+    declared = aws.registry.network(fresh=True)
+    place = replace(declared.locations[EAST], grain=Grain.BIN_LOT)
+    aws.registry.declare(replace(declared, locations={EAST: place}))
+    stocked(aws, 100)
+
+    said = enter(call, {**COUNT, "quantity": 5, part: name})
+
+    assert (said.status, said.body["field"], on_hand(aws)) == (400, part, 100)
 
 
 def test_a_count_is_posted(aws: Aws) -> None:

@@ -62,6 +62,16 @@ def approved(quantity: int = 6) -> str:
     return name
 
 
+@pytest.mark.parametrize("part", ["bin", "lot"])
+def test_a_dash_is_no_bin_and_no_lot(two_sites: Aws, part: str) -> None:
+    name = approved()
+
+    said = act(name, "ship", {"lines": [{"sku": "TEA", "quantity": 1, part: "-"}]})
+
+    assert (said.status, said.body["field"]) == (400, f"lines.0.{part}")
+    assert "leave it out" in said.body["detail"]
+
+
 def test_from_the_request_to_a_loss(two_sites: Aws) -> None:
     made = requested()
     assert (made.status, made.body["status"], made.headers["Location"]) == (

@@ -304,6 +304,12 @@ class TestFaults:
     def test_a_bin_with_a_slash_is_refused_because_leaves_are_written_with_one(self) -> None:
         assert only_fault(document("stock.receipt", line(bin="A/1"))).field == "data.lines[0].bin"
 
+    @pytest.mark.parametrize("part", ["bin", "lot"])
+    def test_a_dash_is_no_bin_and_no_lot_because_it_would_be_the_whole_location(self, part: str) -> None:
+        fault = only_fault(document("stock.count", line(**{part: "-"})))
+        assert fault.field == f"data.lines[0].{part}"
+        assert "leave it out" in fault.remedy
+
     def test_a_type_that_is_not_known_is_unsupported_and_the_known_ones_are_told(self) -> None:
         fault = only_fault(document("stock.teleport", line()))
         assert (fault.code, fault.field) == ("unsupported", "type")
