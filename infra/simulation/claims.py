@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import cast
 
 from infra.simulation.fulfil_audit import FULFILLED, UNCONFIRMED, FulfilAuditor
-from infra.simulation.oracle import Demanded, LineName, Oracle, line_of
+from infra.simulation.oracle import Demanded, Line, LineName, Oracle, line_of
 from infra.simulation.tables import Change
 from infra.simulation.verdicts import Invariant, Violation
 from shared.domain.network import Channel
@@ -78,18 +78,20 @@ class ClaimAuditor:
             if key in self._oracle.demands:
                 continue
             if FULFILLED in key:
-                self._oracle.tell_demand(self._fulfilments.claimed(key, stock_key))
+                shipped = self._before(applied, item, stock_key).shipped
+                self._oracle.tell_demand(self._fulfilments.claimed(key, stock_key, shipped))
             else:
                 release = RELEASE in key
-                units = self._free_before(applied, item, stock_key) if release else _ordered(item)
+                # A release gives back what was asked for less what was shipped, and less what is said to have left.
+                units = self._before(applied, item, stock_key).free if release else _ordered(item)
                 self._oracle.tell_demand(Demanded(key, name, stock_key, units, None if release else "1"))
         self._lines[name[0]][int(name[1])] = item
 
-    def _free_before(self, applied: Mapping[str, object], item: Item, stock_key: StockKey) -> Quantity:
-        """A release gives back what was asked for less what was shipped, and less what is said to have left."""
+    def _before(self, applied: Mapping[str, object], item: Item, stock_key: StockKey) -> Line:
+        """Return a line with its shipments, but with those documents alone that were known before."""
         shipments = cast("Mapping[str, object]", item["shipments"])
         known = {key: value for key, value in applied.items() if key in self._oracle.demands}
-        return line_of(stock_key, known, shipments, self._oracle).free
+        return line_of(stock_key, known, shipments, self._oracle)
 
     # ---- what must be true ----------------------------------------------------------------------------------------
 

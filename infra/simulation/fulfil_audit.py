@@ -142,14 +142,14 @@ class FulfilAuditor:
             if change.key.pk.startswith(OURS):
                 self._oracle.tell("", self._shipped(change.key.pk.removeprefix("EVENT#")))
 
-    def claimed(self, key: str, stock_key: StockKey) -> Demanded:
-        """Return what a line takes as a claim: only where somebody else says what moves."""
-        name, _, units = self._entered(key)
+    def claimed(self, key: str, stock_key: StockKey, shipped: Quantity) -> Demanded:
+        """Return what a line takes as a claim: only where somebody else says what moves, and beyond what is shipped."""
+        name, meant, units = self._entered(key)
         if stock_key.location not in MOVEMENTS:
             raise Violation(
                 Invariant.AUTHORITY, f"{key} is a claim, and nobody else would ship it from {stock_key}"
             )
-        return Demanded(key, name, stock_key, units, None, is_claim=True)
+        return Demanded(key, name, stock_key, units, None, is_claim=True, at=meant.at, after=shipped)
 
     def stands(self, name: LineName, line: Line, documents: set[str]) -> None:
         """A line of a reservation stands like this now: what is new in it was free, and nothing left that was given back."""

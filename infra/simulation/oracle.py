@@ -67,7 +67,10 @@ class Counted:
 
 @dataclass(frozen=True, slots=True)
 class Demanded:
-    """An order document: ``version`` orders what was ordered; a cancellation has none, and a claim frees nothing."""
+    """An order document: ``version`` orders what was ordered; a cancellation has none, and a claim frees nothing.
+
+    What a fulfil call claims, at an instant, comes on top of what had been shipped by then (``after``).
+    """
 
     key: str
     line: LineName
@@ -75,6 +78,8 @@ class Demanded:
     quantity: Quantity
     version: str | None
     is_claim: bool = False
+    at: datetime | None = None
+    after: Quantity = 0
 
 
 StockFact = Moved | Counted
@@ -321,7 +326,7 @@ class Line:
     ordered: dict[str, Quantity] = field(default_factory=dict)
     cancelled: Quantity = 0
     shipped: Quantity = 0
-    claimed: Quantity = 0
+    claims: list[Demanded] = field(default_factory=list)
 
     @property
     def newest(self) -> Quantity:
@@ -334,7 +339,10 @@ class Line:
     @property
     def free(self) -> Quantity:
         """What is open, and nobody has said to have left."""
-        return max(0, self.open - (max(0, self.claimed - self.shipped) if self.claimed else 0))
+        left = 0
+        for claim in sorted(self.claims, key=lambda claim: (claim.at is not None, claim.at, claim.key)):
+            left = max(left, min(claim.after, self.shipped)) + claim.quantity
+        return max(0, self.open - (max(0, left - self.shipped) if left else 0))
 
 
 class Oracle:
@@ -458,7 +466,7 @@ def line_of(
     for key in applied:
         fact = oracle.demands[key]
         if fact.is_claim:
-            line.claimed += fact.quantity
+            line.claims.append(fact)
         elif fact.version is None:
             line.cancelled += fact.quantity
         else:

@@ -49,6 +49,8 @@ class Stated:
         The location that the document names, or where the authority shipped; empty where it names none.
     fetched
         When we fetched it ourselves, as ``instant`` writes it; empty where it was sent to us.
+    after
+        Of a claim made through our API, the units that the authority had shipped before, of which it does not speak.
     """
 
     at: datetime
@@ -56,6 +58,7 @@ class Stated:
     quantity: Quantity
     location: str = ""
     fetched: str = ""
+    after: Quantity = field(default=0, compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -215,20 +218,31 @@ class OrderLine:
 
     @property
     def claimed(self) -> Claimed | None:
-        """What a storefront says that it shipped beyond what the authority has shipped; None where nothing."""
-        owed = self.shipped
-        waiting, since, place = 0, None, ""
+        """What somebody says has left beyond what the authority has shipped; None where nothing.
+
+        A storefront repeats what the authority shipped; what is claimed through our API comes on top of that, and was
+        open then.
+        """
+        shipped = self._shipped_by_authority
+        said_in_all, since, place = 0, None, ""
         for name, said in sorted(self.fulfilments.items(), key=lambda entry: entry[1]):
             called_off = self.unfulfilled.get(name)
-            units = said.quantity - (0 if called_off is None else called_off.quantity)
-            settled = min(max(0, units), owed)
-            owed -= settled
-            if units > settled:
-                waiting += units - settled
+            units = max(0, said.quantity - (0 if called_off is None else called_off.quantity))
+            said_in_all = max(said_in_all, min(said.after, shipped)) + units
+            if units and said_in_all > shipped:
                 since, place = since or said.at, place or said.location
-        if since is None or self.kit:
+        if any(said.after for said in self.fulfilments.values()):
+            said_in_all = min(said_in_all, self.taken)
+        waiting = said_in_all - shipped
+        if since is None or waiting <= 0 or self.kit:
             return None
         return Claimed(waiting, since, LocationId(place) if place else self.place.location)
+
+    @property
+    def _shipped_by_authority(self) -> Quantity:
+        """Units that left by other words than those of our API, which moved stock while nobody was the authority."""
+        ours = f"onecount/{self.order}/"
+        return _units(said for name, said in self.shipments.items() if not name.startswith(ours))
 
     @property
     def disputed(self) -> tuple[str, ...]:
@@ -265,8 +279,10 @@ def merge_demand(line: OrderLine, demand: Demand, effect: str) -> OrderLine:
     return with_history(add_demand(line, demand, effect))
 
 
-def add_demand(line: OrderLine, demand: Demand, effect: str) -> OrderLine:
+def add_demand(line: OrderLine, demand: Demand, effect: str, *, is_entered: bool = False) -> OrderLine:
     """Add one of several documents to a line, whose history is worked out when all are in it. An older version than the newest changes the past, not what is open.
+
+    What ``is_entered`` through our API is said of what is open, and not of what has been shipped by then.
 
     A line's home is where its first order or cancellation that names no location says; a shipment or a claim that
     came before it, perhaps from elsewhere, only guessed that.
@@ -274,7 +290,8 @@ def add_demand(line: OrderLine, demand: Demand, effect: str) -> OrderLine:
     if demand.location is not None and _says_home(line, demand):
         sku = line.stock_key.sku if line.versions or line.cancellations else demand.sku
         line = replace(line, stock_key=StockKey(sku, demand.location))
-    documents = _with(_kind(line, demand.effect), _name(demand), _stated(demand))
+    said = replace(_stated(demand), after=line._shipped_by_authority if is_entered else 0)
+    documents = _with(_kind(line, demand.effect), _name(demand), said)
     known = line.applied.get(demand.key, "")
     effects = sorted({*known.split("|"), effect} - {""})
     line = replace(

@@ -122,7 +122,7 @@ def plan_lines(
                 plan.decided.append(compare(fact, fact.effect, uncertain=uncertain))
                 continue
             known = lines[name]
-            lines[name] = add_demand(known, event, fact.effect)
+            lines[name] = add_demand(known, event, fact.effect, is_entered=fact.is_entered)
             if fact.kit is not None:
                 settled = as_kit_line(known, lines[name], fact.kit)
                 lines[name] = settled.line

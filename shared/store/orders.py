@@ -214,16 +214,17 @@ def _written(documents: Mapping[str, Stated]) -> Value:
             said.quantity,
             said.location,
             said.fetched,
+            *([said.after] if said.after else []),
         ]
         for name, said in documents.items()
     }
 
 
 def _documents(value: Value) -> dict[str, Stated]:
-    said = cast("dict[str, tuple[str, str, int, str, str]]", value)
+    said = cast("dict[str, tuple[str, str, int, str, str, *tuple[int, ...]]]", value)
     return {
-        name: Stated(parse_instant(at), EventKey(key or name), units, location, fetched)
-        for name, (at, key, units, location, fetched) in said.items()
+        name: Stated(parse_instant(at), EventKey(key or name), units, location, fetched, *after)
+        for name, (at, key, units, location, fetched, *after) in said.items()
     }
 
 

@@ -361,6 +361,44 @@ def test_a_warehouse_that_numbers_lines_in_its_own_way_hinders_no_reservation(ho
     house.assert_exact()
 
 
+def test_what_is_claimed_comes_on_top_of_what_the_authority_had_shipped(house: House) -> None:
+    made = house.reserver.reserve("k", "oms", EDI, [Wanted(TEA, 6, EAST)])
+    order = f"reservation/{made.id}"
+    house.post(shipment("s1", 1, 4, order))
+
+    [line] = fulfil(house, made, "f1").lines
+    assert line.claimed is not None
+    assert (line.claimed.units, line.releasable) == (2, 0)
+    assert "only 0 of TEA are reserved and not fulfilled yet" in refused(house, made, "f2", (TEA, 2))
+    house.reserver.release(made.id)
+    assert (house.on_hand(), house.available()) == (6, 4)
+
+    house.post(shipment("s1-taken-back", 2, -4, order))
+    house.reserver.expire_due()
+    assert (house.on_hand(), house.available()) == (10, 8)
+    house.post(shipment("s2", 3, 2, order))
+    assert (house.on_hand(), house.available()) == (8, 8)
+    assert house.reserver.get(made.id).lines[0].claimed is None
+    house.assert_exact()
+
+
+def test_what_ships_by_our_word_leaves_a_claim_of_before_to_the_authority(house: House) -> None:
+    made = house.reserver.reserve("k", "oms", EDI, [Wanted(TEA, 6, EAST)])
+    fulfil(house, made, "f1", (TEA, 4))
+    nobody = replace(declared(), locations={**declared().locations, EAST: Location(EAST, WMS, None)})
+    house.declare(nobody)
+    house.clock.advance(minutes=10)
+
+    [line] = fulfil(house, made, "f2", (TEA, 2)).lines
+
+    assert line.claimed is not None
+    assert (line.claimed.units, line.releasable) == (4, 0)
+    assert "only 0 of TEA are reserved and not fulfilled yet" in refused(house, made, "f3", (TEA, 1))
+    house.reserver.release(made.id)
+    assert (house.on_hand(), house.available()) == (8, 4)
+    house.assert_exact()
+
+
 def test_what_nobody_fulfilled_cannot_be_called_off(house: House) -> None:
     with pytest.raises(InvalidReservationError, match="nothing of reservation"):
         call_off(house, reserve(house, (TEA, 5)), "f")
