@@ -33,7 +33,7 @@ from shared.domain.reservation import (
     knows,
     with_history,
 )
-from shared.domain.stock import ChannelId, EventKey, Quantity, Sku, StockKey
+from shared.domain.stock import ChannelId, EventKey, LocationId, Quantity, Sku, StockKey
 from shared.operations.facts import (
     Fact,
     Outcome,
@@ -105,6 +105,7 @@ def plan_lines(
     """
     plan = LinePlan()
     before = _read(orders, facts)
+    before |= _of_reservations(orders, facts, before)
     lines = dict(before)
     early: dict[LineName, dict[Sku, Documents]] = {}
     refused = beyond_what_is_open(facts, before)
@@ -235,6 +236,23 @@ def _read(orders: Orders, facts: Sequence[Fact]) -> dict[LineName, OrderLine]:
     return orders.lines(wanted) if wanted else {}
 
 
+def _of_reservations(
+    orders: Orders, facts: Sequence[Fact], lines: Mapping[LineName, OrderLine]
+) -> dict[LineName, OrderLine]:
+    """Read all lines of those reservations for which something is shipped under a line that is not of its item."""
+    wanted = {
+        name[0]
+        for fact in facts
+        for name in [order_line_of(fact.event)]
+        if name is not None and name[0].startswith(PREFIX) and not _is_of(lines[name], fact.event.sku)
+    }
+    return {(line.order, line.line): line for order in sorted(wanted) for line in orders.order(order)}
+
+
+def _is_of(line: OrderLine, sku: Sku) -> bool:
+    return bool(line.versions) and line.stock_key.sku == sku
+
+
 def _lines_of(fact: Fact, lines: Mapping[LineName, OrderLine]) -> list[OrderLine]:
     """Return the lines where an order's document may be known, or what it moved."""
     name = claimed_line_of(fact.event)
@@ -273,6 +291,9 @@ def _ship(event: Movement, lines: dict[LineName, OrderLine], *, of_kit: bool) ->
 
     Before the order has come, nothing says what the line is of, but a shipment of whole kits (``of_kit``). The first
     item that is shipped for it waits on the line itself, any other on a line of its own.
+
+    A reservation is known before anything is shipped for it, and has one line for each stock key: whoever ships for it
+    may name any of its lines, or number them in a way of its own.
     """
     name = order_line_of(event)
     if name is None:
@@ -282,9 +303,23 @@ def _ship(event: Movement, lines: dict[LineName, OrderLine], *, of_kit: bool) ->
     has_own = part in lines and (lines[part].revision or lines[part].shipments or is_undecided)
     target = part if of_kit or line.kit or has_own else name
     legs = order_legs(event)
+    if name[0].startswith(PREFIX):
+        target = _reserved(name, event.sku, legs[0].location, lines) or target
     known = lines.get(target) or OrderLine(*target, StockKey(event.sku, legs[0].location))
     taken = -sum(leg.quantity for leg in legs)
     lines[target] = add_shipment(known, taken, event.occurred_at, event.key, legs[0].location)
+
+
+def _reserved(
+    name: LineName, sku: Sku, location: LocationId, lines: Mapping[LineName, OrderLine]
+) -> LineName | None:
+    """Return the line of a reservation that an item is shipped for: the named one, or that of the stock key, or of the item."""
+    own = [one for one, line in lines.items() if one[0] == name[0] and _is_of(line, sku)]
+    return max(
+        own,
+        key=lambda one: (one == name, lines[one].place.location == location, len(one[1]), one[1]),
+        default=None,
+    )
 
 
 def _explode(

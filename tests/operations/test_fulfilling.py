@@ -9,7 +9,7 @@ from datetime import timedelta
 
 import pytest
 
-from shared.domain.events import MovementKind
+from shared.domain.events import MovementKind, instant
 from shared.domain.network import Channel, Location
 from shared.domain.reservation import Stated
 from shared.domain.stock import ChannelId, EventKey, LocationId, Sku, StockKey
@@ -39,6 +39,7 @@ from tests.operations.house import (
     network,
     shipment,
 )
+from tests.operations.test_kits import kit
 
 EDI, MUG, AT_WEST = ChannelId("edi"), Sku("MUG"), StockKey(TEA, WEST)
 
@@ -346,18 +347,58 @@ def test_units_that_come_back_while_a_reservation_expires_are_given_back_too(hou
     house.assert_exact()
 
 
-def test_a_warehouse_that_numbers_lines_in_its_own_way_hinders_no_reservation(house: House) -> None:
-    made = house.reserver.reserve("k", "oms", EDI, [Wanted(TEA, 6, EAST)], timedelta(hours=1))
-    order = f"reservation/{made.id}"
+@pytest.mark.parametrize("named", ["1", "2", "L1", "0", "77"])
+def test_a_warehouse_may_number_the_lines_of_a_reservation_in_its_own_way(house: House, named: str) -> None:
+    mugs = StockKey(MUG, EAST)
+    house.post(movement("me", 0, 9, key=mugs))
+    wanted = [Wanted(TEA, 6, EAST), Wanted(MUG, 3, EAST)]
+    made = house.reserver.reserve("k", "oms", EDI, wanted, timedelta(hours=1))
+    order = (f"reservation/{made.id}", named)
     house.post(
-        movement("s1", 1, -1, order=(order, "L1"), kind=MovementKind.SHIPMENT),
-        movement("s2", 1, -1, order=(order, "0"), kind=MovementKind.SHIPMENT),
+        movement("s1", 1, -4, order=order, kind=MovementKind.SHIPMENT),
+        movement("s2", 1, -3, key=mugs, order=order, kind=MovementKind.SHIPMENT),
+        movement("s3", 2, 1, key=mugs, order=order, kind=MovementKind.SHIPMENT),
     )
-    assert [line.line for line in house.reserver.get(made.id).lines] == ["1"]
+
+    shown = house.reserver.get(made.id)
+    assert [(line.line, line.shipped, line.open) for line in shown.lines] == [("1", 4, 2), ("2", 2, 1)]
+    assert (house.available(), house.available(mugs)) == (4, 6)
 
     house.clock.advance(hours=2)
     assert house.reserver.expire_due() == 1
-    assert (house.on_hand(), house.available()) == (8, 8)
+    assert (house.available(), house.available(mugs)) == (6, 7)
+    house.assert_exact()
+
+
+def test_a_reservation_of_kits_is_served_by_kits_shipped_whole(house: House) -> None:
+    house.registry.add_items([TEA, MUG])
+    kit(house, {"TEA": 2, "MUG": 1})
+    mugs = StockKey(MUG, EAST)
+    house.post(movement("me", 0, 9, key=mugs))
+    made = house.reserver.reserve("k", "oms", EDI, [Wanted(Sku("BOX"), 3, EAST)])
+    line = {"line": "1", "sku": "BOX", "location": "east", "quantity": 2}
+    line |= {"order": f"reservation/{made.id}", "order_line": "1"}
+    told = {"document": "D1", "occurred_at": instant(NOON), "lines": [line]}
+    house.store("wms", {"type": "stock.shipment", "timestamp": instant(NOON), "data": told})
+    house.settle()
+
+    shown = house.reserver.get(made.id)
+    assert {line.place.sku: (line.shipped, line.open) for line in shown.lines} == {TEA: (4, 2), MUG: (2, 1)}
+    assert (house.available(), house.available(mugs)) == (4, 6)
+    assert house.open_cases() == []
+    house.assert_exact()
+
+
+def test_what_is_shipped_for_a_reservation_and_is_no_item_of_it_waits_under_the_name_it_has(
+    house: House,
+) -> None:
+    made = house.reserver.reserve("k", "oms", EDI, [Wanted(TEA, 6, EAST)])
+    order = (f"reservation/{made.id}", "L1")
+    house.post(movement("s", 1, -1, key=StockKey(MUG, WEST), order=order, kind=MovementKind.SHIPMENT))
+
+    assert [line.line for line in house.reserver.get(made.id).lines] == ["1"]
+    assert house.reserver.release(made.id).status is ReservationStatus.RELEASED
+    assert house.available() == 10
     house.assert_exact()
 
 
