@@ -9,7 +9,7 @@ from datetime import timedelta
 
 import pytest
 
-from shared.domain.events import MovementKind, instant
+from shared.domain.events import MovementKind
 from shared.domain.network import Channel, Location
 from shared.domain.reservation import Stated
 from shared.domain.stock import ChannelId, EventKey, LocationId, Sku, StockKey
@@ -39,7 +39,6 @@ from tests.operations.house import (
     network,
     shipment,
 )
-from tests.operations.test_kits import kit
 
 EDI, MUG, AT_WEST = ChannelId("edi"), Sku("MUG"), StockKey(TEA, WEST)
 
@@ -367,25 +366,6 @@ def test_a_warehouse_may_number_the_lines_of_a_reservation_in_its_own_way(house:
     house.clock.advance(hours=2)
     assert house.reserver.expire_due() == 1
     assert (house.available(), house.available(mugs)) == (6, 7)
-    house.assert_exact()
-
-
-def test_a_reservation_of_kits_is_served_by_kits_shipped_whole(house: House) -> None:
-    house.registry.add_items([TEA, MUG])
-    kit(house, {"TEA": 2, "MUG": 1})
-    mugs = StockKey(MUG, EAST)
-    house.post(movement("me", 0, 9, key=mugs))
-    made = house.reserver.reserve("k", "oms", EDI, [Wanted(Sku("BOX"), 3, EAST)])
-    line = {"line": "1", "sku": "BOX", "location": "east", "quantity": 2}
-    line |= {"order": f"reservation/{made.id}", "order_line": "1"}
-    told = {"document": "D1", "occurred_at": instant(NOON), "lines": [line]}
-    house.store("wms", {"type": "stock.shipment", "timestamp": instant(NOON), "data": told})
-    house.settle()
-
-    shown = house.reserver.get(made.id)
-    assert {line.place.sku: (line.shipped, line.open) for line in shown.lines} == {TEA: (4, 2), MUG: (2, 1)}
-    assert (house.available(), house.available(mugs)) == (4, 6)
-    assert house.open_cases() == []
     house.assert_exact()
 
 
