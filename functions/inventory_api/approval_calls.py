@@ -10,7 +10,7 @@ from typing import Annotated, Any
 from pydantic import Field
 
 from functions.inventory_api.edge import Asked, RefusedError, call, case_now, house
-from functions.inventory_api.requests import Instant, Reason, Request
+from functions.inventory_api.requests import Instant, InvalidFieldError, Reason, Request
 from shared.domain.cases import CaseKind
 from shared.domain.count_decisions import ChangedSinceSeenError
 from shared.domain.network import Source
@@ -18,7 +18,7 @@ from shared.domain.stock import EventKey, MessageId
 from shared.operations.case_desk import NotPossibleError
 from shared.operations.count_desk import DECIDED_HERE
 from shared.operations.post import PostingContendedError
-from shared.operations.undo import Undone
+from shared.operations.undo import NoSuchReportError, Undone
 from shared.operations.undo_guard import undo_case
 from shared.runtime.ground import now
 from shared.runtime.http import Answer, Problem, answer
@@ -57,7 +57,7 @@ class UndoAction(Request):
 
     reason: Reason
     dry_run: bool = False
-    next: Annotated[int, Field(strict=True, ge=0)] = 0
+    next: Annotated[int, Field(strict=True, ge=0, le=1_000_000_000)] = 0
 
 
 @call("POST /v1/cases/<case>/approve", APPROVERS, body=ApproveAction)
@@ -170,6 +170,8 @@ def _undo(
             first=first,
             until=now() + takes,
         )
+    except NoSuchReportError as error:
+        raise InvalidFieldError("next", str(error), "use the next of the last answer") from error
     except PostingContendedError as error:
         raise _busy() from error
 

@@ -42,6 +42,9 @@ LONGEST_BYTES = 1_000
 MOST_DAYS = 92
 """Days that one report covers."""
 
+OUR_TIME = range(1970, 9000)
+"""Years of whatever a request speaks of: in every zone they can be kept, and reckoned with."""
+
 LONGEST_NUMBER = 15
 """Digits of a number in a query."""
 
@@ -172,12 +175,16 @@ class Query:
 
     def _day(self, name: str) -> date | None:
         text = self._given.get(name)
+        if text is None:
+            return None
+        remedy = "write it like 2026-01-31; days are those of UTC"
         try:
-            return None if text is None else date.fromisoformat(text)
+            found = date.fromisoformat(text)
         except ValueError:
-            raise InvalidFieldError(
-                name, f"{_shown(text or '')} is not a day", "write it like 2026-01-31; days are those of UTC"
-            ) from None
+            raise InvalidFieldError(name, f"{_shown(text)} is not a day", remedy) from None
+        if found.year not in OUR_TIME:
+            raise InvalidFieldError(name, f"{_shown(text)} is not of our time", remedy)
+        return found
 
     def instant(self, name: str) -> datetime | None:
         """Return an instant, if it is there."""
@@ -200,7 +207,7 @@ def instant_of(field: str, text: str) -> datetime:
     if found.tzinfo is None:
         reason = f"{_shown(text)} has no time zone"
         raise InvalidFieldError(field, reason, "end it with Z or an offset")
-    if not 1900 < found.year < 9000:
+    if found.year not in OUR_TIME:
         raise InvalidFieldError(field, f"{_shown(text)} is not of our time", remedy)
     return found
 
@@ -270,7 +277,13 @@ def _written_instant(value: object) -> object:
     return value
 
 
-Instant = Annotated[AwareDatetime, BeforeValidator(_written_instant)]
+def _of_our_time(value: datetime) -> datetime:
+    if value.year not in OUR_TIME:
+        raise ValueError("it is not of our time; write it like 2026-11-01T12:00:00Z")
+    return value
+
+
+Instant = Annotated[AwareDatetime, BeforeValidator(_written_instant), AfterValidator(_of_our_time)]
 Units = Annotated[int, Field(strict=True, ge=1, le=1_000_000_000)]
 
 

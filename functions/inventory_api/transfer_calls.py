@@ -26,9 +26,9 @@ from functions.inventory_api.edge import (
     house,
     invalid,
 )
-from functions.inventory_api.manual_calls import Happened
 from functions.inventory_api.requests import (
     Bin,
+    Instant,
     InvalidFieldError,
     Lot,
     Name,
@@ -94,7 +94,7 @@ class MovedRequest(Request):
     """What left or arrived, and when; all that still can, and now, unless it is said."""
 
     lines: list[PartRequest] = Field(default_factory=list, max_length=MOST_PARTS)
-    at: Happened | None = None
+    at: Instant | None = None
 
 
 class CloseRequest(Request):

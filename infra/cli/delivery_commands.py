@@ -183,6 +183,8 @@ def replay(
     target = session.target
     if bool(message_ids) == bool(since):
         raise click.UsageError("name messages, or a window by --since; not both")
+    if source is not None and target.registry.network(fresh=True).source(SourceId(source)) is None:
+        declared_source(target, source)
     chosen = list(message_ids)
     if since is not None:
         window = (
@@ -260,8 +262,10 @@ def _instant(text: str, option: str) -> datetime:
         found = datetime.fromisoformat(text)
     except ValueError:
         found = None
-    if found is None or found.tzinfo is None:
-        raise click.UsageError(f"{option}: {text!r} is no instant; write it like 2026-11-01T06:00:00Z")
+    if found is None or found.tzinfo is None or not 1970 <= found.year < 9000:
+        raise click.UsageError(
+            f"{option}: {text!r} is no instant of our time; write it like 2026-11-01T06:00:00Z"
+        )
     return found
 
 

@@ -11,8 +11,9 @@ from shared.domain.network import Location
 from shared.domain.stock import Counter, EventKey, LocationId, Quantity, Sku
 from shared.domain.transfer import Effect, Transfer, effect_of, sums
 from shared.operations.facts import Fact
+from shared.operations.key_lengths import too_long
 from shared.operations.reservation_items import ORIGIN
-from shared.operations.transfer_calls import Part, refuse_state
+from shared.operations.transfer_calls import Part, RefusedTransferError, refuse_state
 
 _KINDS = {
     Effect.SHIPPED: MovementKind.TRANSFER_SHIP,
@@ -66,6 +67,21 @@ def check_ends(transfer: Transfer, locations: Mapping[LocationId, Location]) -> 
     for place in (transfer.origin, transfer.destination):
         if place not in locations:
             refuse_state(f"{place!r} is not declared any more", "declare it again, or close the transfer")
+
+
+def check_lengths(
+    transfer: Transfer, effect: Effect, parts: Sequence[Part], locations: Mapping[LocationId, Location]
+) -> None:
+    """Refuse units on leaves whose names fit no key of the tables.
+
+    Raises
+    ------
+    RefusedTransferError
+    """
+    for number, part in enumerate(parts):
+        event = entered(transfer, effect, part, "", {}, transfer.requested.at, locations).event
+        if (fault := too_long(event, None)) is not None:
+            raise RefusedTransferError(f"lines[{number}].{fault.field}", fault.reason, fault.remedy)
 
 
 def units_of(facts: Iterable[Fact]) -> dict[Sku, Quantity]:

@@ -66,7 +66,7 @@ from shared.operations.transfer_calls import (
     refuse_state,
 )
 from shared.operations.transfer_hold import TransferHold
-from shared.operations.transfer_moves import check_ends, entered, units_of, what_stands
+from shared.operations.transfer_moves import check_ends, check_lengths, entered, units_of, what_stands
 from shared.operations.transfer_request import check_request, usual_time
 from shared.store.layout import event_key
 from shared.store.registry import Registry
@@ -284,8 +284,10 @@ class TransferDesk:
         said.append("" if at is None else instant(at))
 
         def judged(known: Transfer, _now: datetime) -> tuple[Transfer, list[Action]]:
-            check_ends(known, self._registry.network().locations)
+            locations = self._registry.network().locations
+            check_ends(known, locations)
             meant = parts or all_of(known, effect)
+            check_lengths(known, effect, meant, locations)
             wanted = sums((one.sku, one.units) for one in meant)
             refusal = why_not(known, effect, wanted, at)
             if refusal is not None:

@@ -126,6 +126,10 @@ class _Steps:
         return list(dict.fromkeys([*moved, *self.retractions]))
 
 
+class NoSuchReportError(LookupError):
+    """The message does not have as many reports as were to be passed over."""
+
+
 class Undoer:
     """Undoes messages."""
 
@@ -162,8 +166,10 @@ class Undoer:
         ------
         PostingContendedError
             When others kept changing the same stock keys; undoing again goes on where it stopped.
+        NoSuchReportError
+            When there is nothing from ``first`` on.
         """
-        done, network = Undone(), self._registry.network()
+        done, network, begin = Undone(), self._registry.network(), first
         given = islice((report for report in reports if isinstance(report, Report)), first, None)
         while chunk := list(islice(given, CHUNK)):
             if until is not None and self._clock() >= until:
@@ -174,6 +180,8 @@ class Undoer:
             self._foresee(steps, network, done)
             if not dry_run:
                 self._carry_out(steps, actor, reason, message, network, done)
+        if begin and first == begin and done.next is None:
+            raise NoSuchReportError(f"the message has no more than {begin} reports")
         return done
 
     def _steps(

@@ -171,6 +171,27 @@ def test_a_body_that_cannot_be_meant_is_refused_by_its_field(aws: Aws, body: obj
     assert len(json.dumps(said.body)) < 1000
 
 
+@pytest.mark.parametrize(
+    "at", ["0001-01-01T00:00:00+14:00", "9999-12-31T23:59:59-14:00", "1969-12-31T00:00:00Z"]
+)
+@pytest.mark.parametrize(
+    ("call", "field", "body", "query"),
+    [
+        ("PUT /v1/registry/items", "effective_from", {}, {"sku": "TEA"}),
+        ("PUT /v1/registry/cross-references", "effective_from", {"sku": "TEA"}, {"source": "wms", "kind": "sku", "code": "C"}),
+        ("POST /v1/cases/none/assign", "due_at", {"owner": "ben"}, {}),
+        ("POST /v1/cases/none/approve", "at", {}, {}),
+        ("POST /v1/transfers/none/ship", "at", {}, {}),
+    ],
+)  # fmt: skip
+def test_an_instant_that_no_calendar_reckons_with_is_refused_by_its_field(
+    aws: Aws, call: str, field: str, body: dict[str, str], query: dict[str, str], at: str
+) -> None:
+    said = api(call, {**body, field: at}, query=query, Idempotency_Key="k")
+    assert (said.status, said.body.get("field")) == (400, field)
+    assert "not of our time" in said.body["detail"]
+
+
 @pytest.mark.parametrize("key", ["\ud800", "a\x00b", "x" * 201])
 def test_an_idempotency_key_that_cannot_be_kept_is_refused(aws: Aws, key: str) -> None:
     said = api("POST /v1/reservations", RESERVE, Idempotency_Key=key)

@@ -74,6 +74,8 @@ def test_the_match_rate_tells_counts_systems_days_and_the_gate(aws: Aws) -> None
         ({"from": "2026-03-02", "to": "2026-03-01"}, "from"),
         ({"from": "2026-01-01", "to": "2026-12-31"}, "from"),
         ({"since": "2026-01-01"}, "'since'"),
+        ({"to": "0001-01-01"}, "to"),
+        ({"from": "9999-12-31", "to": "9999-12-31"}, "to"),
     ],
 )
 def test_days_that_cannot_be_meant_are_refused_by_field(aws: Aws, query: dict[str, str], field: str) -> None:

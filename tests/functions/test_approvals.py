@@ -130,6 +130,17 @@ def test_a_message_is_undone_after_a_dry_run(aws: Aws) -> None:
     assert done.body["next"] is None
 
 
+@pytest.mark.parametrize("beyond", [1, 10**9, 2**63])
+def test_a_part_of_a_message_that_there_is_not_is_not_undone(aws: Aws, beyond: int) -> None:
+    message = told("receipt", "R1", 60, 100)
+
+    said = api(
+        f"POST /v1/messages/{message}/undo", {"reason": "sent twice", "next": beyond}, scopes="approver"
+    )
+
+    assert (said.status, said.body["field"], on_hand()) == (400, "next", 100)
+
+
 def test_undoing_more_than_one_person_may_is_asked_for_by_one_and_done_by_another(aws: Aws) -> None:
     aws.registry.declare(replace(aws.registry.network(fresh=True), rules=Rules(FourEyes(units=50))))
     small, large = told("receipt", "R1", 60, 50), told("receipt", "R2", 60, 51)

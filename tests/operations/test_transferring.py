@@ -8,8 +8,8 @@ from datetime import timedelta
 import pytest
 
 from shared.domain.cases import CaseKind, CaseStatus
-from shared.domain.network import Location
-from shared.domain.stock import LocationId, Sku
+from shared.domain.network import Grain, Location
+from shared.domain.stock import Leaf, LocationId, Sku
 from shared.domain.transfer import TransferStatus
 from shared.operations.four_eyes import SamePersonError
 from shared.operations.reservations import InsufficientStockError, UnknownItemError, Wanted
@@ -18,7 +18,7 @@ from shared.operations.transfer_calls import Part, RefusedTransferError, WriteOf
 from shared.operations.withdraw import withdraw
 from shared.store.registry import Network
 from shared.store.transfers import place_of
-from tests.operations.house import EAST, KEY, SHOP, TEA, WEST, WMS, network
+from tests.operations.house import EAST, KEY, SHOP, TEA, WEST, WMS, House, movement, network
 from tests.operations.transferring import (
     AT_WEST,
     MUG,
@@ -66,6 +66,31 @@ def test_what_is_approved_is_promised_to_nobody_else() -> None:
     house.transfers.close(made.id, "ann", "c", "not needed")
     house.reserver.reserve("k", "bob", SHOP, [Wanted(TEA, 5, EAST)])
     house.assert_exact()
+
+
+@pytest.mark.parametrize("action", ["ship", "receive"])
+def test_names_that_fit_no_key_are_refused_by_field_and_nothing_moves(action: str) -> None:
+    declared = network()
+    house = House(
+        replace(
+            declared,
+            locations={
+                name: replace(place, grain=Grain.BIN_LOT) for name, place in declared.locations.items()
+            },
+        )
+    )
+    house.post(movement("opening", 0, 10))
+    house.clock.advance(hours=1)
+    made = shipped(house) if action == "receive" else approved(house)
+    wide = "\u8336" * 200
+    parts = [Part(TEA, 1), Part(TEA, 1, Leaf(wide, wide))]
+
+    with pytest.raises(RefusedTransferError, match="bytes") as refused:
+        getattr(house.transfers, action)(made.id, "cat", "s2", parts)
+
+    assert refused.value.field == "lines[1].bin"
+    assert house.transfers.get(made.id) == made
+    assert getattr(house.transfers, action)(made.id, "cat", "s3", [Part(TEA, 1)]) != made
 
 
 def test_what_is_promised_already_cannot_be_transferred() -> None:

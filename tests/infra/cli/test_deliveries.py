@@ -283,6 +283,20 @@ def test_replay_wants_messages_or_a_window_whose_times_are_instants(
     assert bench.run("replay", *arguments).exit_code == 2
 
 
+@pytest.mark.parametrize("option", ["--since", "--until"])
+@pytest.mark.parametrize("instant", ["0001-01-01T00:00:00+14:00", "9999-12-31T23:59:59-14:00"])
+def test_messages_of_no_time_of_ours_are_not_looked_for(bench: Bench, option: str, instant: str) -> None:
+    said = bench.run("messages", option, instant)
+    assert (said.exit_code, "is no instant of our time" in said.stderr) == (2, True)
+
+
+def test_messages_of_a_source_that_there_is_not_are_not_said_to_be_replayed(bench: Bench) -> None:
+    said = bench.run("replay", "--source", "wsm", "--since", "2026-11-01T06:00:00Z")
+    assert said.exit_code == 1
+    assert "source 'wsm' is not declared" in said.stderr
+    assert bench.json("replay", "--source", "manual", "--since", "2026-11-01T06:00:00Z")["replayed"] == 0
+
+
 def test_a_channel_secret_that_could_be_guessed_is_refused(bench: Bench) -> None:
     short = "whsec_" + base64.b64encode(b"sixteen bytes ab").decode()
 
