@@ -6,11 +6,11 @@ import getpass
 import shutil
 import tempfile
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, cast
 
 import click
 
@@ -20,6 +20,7 @@ from infra.cli.verify_folder import FolderSpool
 from shared.domain.stock import LocationId, Sku, StockKey
 from shared.operations.rebuild import RebuildBusyError, Rebuilder, Rebuilt
 from shared.operations.verify import Discrepancy, Mend, Verified, Verifier
+from shared.store.account import Account
 
 PARTS = 16
 """Parts in which a deployed table is read; an interrupted run reads at most one again."""
@@ -32,7 +33,10 @@ Places: TypeAlias = "tuple[str, ...]"
 @command("verify")
 @click.option("--sku", help="Verify one item alone.")
 @click.option(
-    "--location", "locations", multiple=True, help="With --sku: there alone.  [default: everywhere]"
+    "--location",
+    "locations",
+    multiple=True,
+    help="With --sku: there alone.  [default: every declared location]",
 )
 @click.option(
     "--from",
@@ -67,12 +71,16 @@ def verify(session: Session, sku: str | None, locations: Places, folder: Path | 
     if session.as_json:
         raise click.exceptions.Exit(1)
     if not is_found:
-        where = f" at {', '.join(locations)}" if locations else ""
-        raise CommandError(
-            f"nothing of {sku} was found{where}: no journal and no order line, so there is nothing to prove",
-            "check the SKU and the locations for typing errors",
-        )
+        raise _nothing_found(cast(str, sku), locations)
     raise _not_proven(verified)
+
+
+def _nothing_found(sku: str, locations: Places) -> CommandError:
+    where = f" at {', '.join(locations)}" if locations else ""
+    return CommandError(
+        f"nothing of {sku} was found{where}: no journal and no order line, so there is nothing to prove",
+        "check the SKU and the locations for typing errors",
+    )
 
 
 def _one(target: Target, sku: str, locations: Places) -> Verified:
@@ -87,16 +95,22 @@ def _one(target: Target, sku: str, locations: Places) -> Verified:
 
 def _whole(session: Session, folder: Path | None) -> Verified:
     """Verify the whole table through a folder, which is gone when all is said."""
-    target = session.target
     if folder is not None and not folder.is_dir():
         raise CommandError(f"there is no folder {folder}", "give the folder that the interrupted run named")
     at = folder or Path(tempfile.mkdtemp(prefix="onecount-verify-"))
-    spool = FolderSpool(at, target.stage, 1 if target.stage == LOCAL else PARTS)
+    spool = _spool(session.target, at)
     session.say(f"laid out in {at}; if this is interrupted, onecount verify --from {at} goes on")
-    verifier = Verifier(target.stock, time.sleep)
-    verified = verifier.verify(lambda number: session.say(f"{number} entries read"), spool)
+    verified = Verifier(session.target.stock, time.sleep).verify(_progress(session), spool)
     shutil.rmtree(at)
     return verified
+
+
+def _spool(target: Target, folder: Path) -> FolderSpool:
+    return FolderSpool(folder, target.stage, 1 if target.stage == LOCAL else PARTS)
+
+
+def _progress(session: Session) -> Callable[[int], None]:
+    return lambda number: session.say(f"{number} entries read")
 
 
 def _not_proven(verified: Verified) -> CommandError:
@@ -131,9 +145,15 @@ def rebuild(session: Session, sku: str | None, locations: Places, write: bool) -
     if sku is None and locations:
         raise click.UsageError("--location needs --sku")
     target = session.target
-    keys = _wrong_keys(_whole(session, None)) if sku is None else _keys(target, sku, locations)
-    done = [_rebuilt(target, key, write) for key in keys]
-    done = [one for one in done if one.found]
+    with tempfile.TemporaryDirectory(prefix="onecount-rebuild-") as folder:
+        scanned = Verifier(target.stock, time.sleep).accounts(
+            _progress(session), _spool(target, Path(folder)), None if sku is None else Sku(sku)
+        )
+        known = (account for account in scanned if not locations or account.key.location in locations)
+        tried = [_rebuilt(target, account, write) for account in known]
+    if sku is not None and not tried:
+        raise _nothing_found(sku, locations)
+    done = [one for one in tried if one.found]
     is_right = all(one.written and not one.left for one in done)
     session.show(
         {"written": write, "adds_up": is_right, "stock_keys": [_said(one) for one in done]},
@@ -147,20 +167,15 @@ def rebuild(session: Session, sku: str | None, locations: Places, write: bool) -
     raise _not_right(done, write)
 
 
-def _rebuilt(target: Target, key: StockKey, write: bool) -> Rebuilt:
+def _rebuilt(target: Target, known: Account, write: bool) -> Rebuilt:
     try:
         rebuilder = Rebuilder(target.stock, lambda: datetime.now(UTC))
-        return rebuilder.rebuild(key, f"command line, {getpass.getuser()}", dry_run=not write)
+        actor = f"command line, {getpass.getuser()}"
+        return rebuilder.rebuild(known.key, actor, known=known, dry_run=not write)
     except RebuildBusyError as error:
         raise CommandError(
             str(error), "rebuild it again when less happens there; what was put right stays right"
         ) from error
-
-
-def _wrong_keys(verified: Verified) -> list[StockKey]:
-    """Return what is to be rebuilt: where order lines lie first, by which others are found."""
-    lines_first = sorted(verified.discrepancies, key=lambda wrong: "order" not in wrong.what)
-    return list(dict.fromkeys([*(wrong.key for wrong in lines_first), *verified.moving]))
 
 
 def _not_right(done: Sequence[Rebuilt], write: bool) -> CommandError:

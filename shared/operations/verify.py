@@ -20,7 +20,7 @@ from dataclasses import dataclass, field
 from typing import Protocol, cast
 
 from shared.domain.reservation import OrderLine
-from shared.domain.stock import EventKey, StockKey
+from shared.domain.stock import EventKey, Sku, StockKey
 from shared.operations.proof import Discrepancy, Mend, discrepancies, line_discrepancies
 from shared.store.account import (
     DECISION,
@@ -31,8 +31,8 @@ from shared.store.account import (
     owners,
     stock_key_of_key,
 )
-from shared.store.layout import entry_key
-from shared.store.orders import line_puts, order_line
+from shared.store.layout import entry_key, part
+from shared.store.orders import is_listed, line_index, line_puts, order_line
 from shared.store.table import Item, Key, Table
 
 __all__ = ["Discrepancy", "Mend", "Verified", "Verifier"]
@@ -168,6 +168,27 @@ class Verifier:
             result.add(said)
         return result
 
+    def accounts(
+        self,
+        progress: Callable[[int], None] = lambda _: None,
+        spool: Spool | None = None,
+        sku: Sku | None = None,
+    ) -> Iterator[Account]:
+        """Read the whole stock table and yield what it found of each stock key that does not add up.
+
+        Of ``sku`` alone, if given: of each of its stock keys, wherever they are and whether they add up or not.
+        """
+        spool = spool or MemorySpool()
+        self._scan(spool, progress, sku)
+        for number in range(spool.shares):
+            share = _Share(spool.items(number))
+            if sku is None:
+                said = self._prove(share)
+                keys = {*(wrong.key for wrong in said.discrepancies), *said.moving}
+            else:
+                keys = {key for key in share.accounts if key.sku == sku}
+            yield from map(share.account, sorted(keys))
+
     def verify_key(self, key: StockKey) -> Verified:
         """Check one stock key and its order lines, reading it until it holds still."""
         read = self._look(key)
@@ -181,23 +202,21 @@ class Verifier:
         """Return what does not add up of a stock key that was read, and of its order lines."""
         return [*read.discrepancies, *self.lines_found(read.lines)]
 
-    def recheck(self, key: StockKey) -> list[Discrepancy]:
-        """Return what does not add up of one stock key."""
-        return self.verify_key(key).discrepancies
+    def read(self, key: StockKey, known: Account) -> Read:
+        """Read one stock key, of which a scan found ``known``, until it holds still."""
+        return self._look(key, known)
 
-    def read(self, key: StockKey) -> Read:
-        """Read one stock key until it holds still."""
-        return self._look(key)
-
-    def _scan(self, spool: Spool, progress: Callable[[int], None]) -> None:
+    def _scan(self, spool: Spool, progress: Callable[[int], None], sku: Sku | None = None) -> None:
+        alone = None if sku is None else part(sku)
         number = 0
         for segment in range(spool.segments):
             if spool.is_kept(segment):
                 continue
             for item in self._table.scan(segment=segment, segments=spool.segments):
                 number += 1
-                for share in _shares(item, spool.shares):
-                    spool.put(share, item)
+                if alone is None or alone in owners(item):
+                    for share in _shares(item, spool.shares):
+                        spool.put(share, item)
                 if number % 1000 == 0:
                     progress(number)
             spool.keep(segment)
@@ -238,9 +257,13 @@ class Verifier:
         for item in items:
             found += line_discrepancies(item)
             line = order_line(item)
-            listed = parts_of(line)
-            there = self._table.get_many(listed) if listed else {}
-            found += [_unlisted(line, at) for at in listed if at not in there]
+            name = f"listing of order {line.order} line {line.line}"
+            if not is_listed(item, line_index(line)):
+                found.append(Discrepancy(line.place, name, 1, 0, "order_lines_pk of the line"))
+            parts = parts_of(line)
+            there = self._table.get_many(list(parts)) if parts else {}
+            unlisted = [at for at, index in parts.items() if not is_listed(there.get(at), index)]
+            found += [Discrepancy(line.place, f"{name} elsewhere", 1, 0, at.sk) for at in unlisted]
         return found
 
 
@@ -270,8 +293,8 @@ class _Share:
         self._named: list[tuple[StockKey, int, EventKey]] = []
         self._lines = 0
         self._wrong_lines: set[Key] = set()
-        self._parts: set[Key] = set()
-        self._listed: dict[Key, list[Key]] = {}
+        self._parts: set[tuple[Key, str]] = set()
+        self._listed: dict[Key, dict[Key, str]] = {}
         for item in items:
             self._add(item)
         for account in self.accounts.values():
@@ -279,7 +302,7 @@ class _Share:
 
     def suspects(self) -> list[Key]:
         """Return the order lines that look wrong."""
-        unlisted = {line for line, parts in self._listed.items() if not self._parts.issuperset(parts)}
+        unlisted = {line for line, parts in self._listed.items() if not self._parts.issuperset(parts.items())}
         return sorted(self._wrong_lines | unlisted)
 
     def lost(self) -> Iterator[tuple[StockKey, int, EventKey]]:
@@ -314,10 +337,11 @@ class _Share:
             place = (stock[0], stock[1])
             account = self._places.get(place)
             if account is None:
-                account = self._places[place] = self._account(stock_key_of_key(pk))
+                account = self._places[place] = self.account(stock_key_of_key(pk))
             account.add(item)
         elif sk.startswith("PART#"):
-            self._parts.add(Key(pk, sk))
+            if "order_lines_sk" in item:
+                self._parts.add((Key(pk, sk), cast(str, item["order_lines_pk"])))
         else:
             self._add_line(Key(pk, sk), item)
 
@@ -328,30 +352,28 @@ class _Share:
     def _add_line(self, at: Key, item: Item) -> None:
         line = order_line(item)
         self._lines += 1
-        for place, units in line.holds.items():
-            account = self._account(StockKey(line.stock_key.sku, place))
-            account.reserved += units
+        holds = line.holds
+        for place in {*line.places, *holds}:
+            account = self.account(StockKey(line.stock_key.sku, place))
+            account.reserved += holds.get(place, 0)
             account.lines.append(at)
-        if any(line_discrepancies(item)):
+        if any(line_discrepancies(item)) or not is_listed(item, line_index(line)):
             self._wrong_lines.add(at)
         parts = parts_of(line)
         if parts:
             self._listed[at] = parts
 
-    def _account(self, key: StockKey) -> Account:
+    def account(self, key: StockKey) -> Account:
+        """Return what was found of a stock key."""
         account = self.accounts.get(key)
         if account is None:
             account = self.accounts[key] = Account(key)
         return account
 
 
-def parts_of(line: OrderLine) -> list[Key]:
-    """Return the items that list a line under other locations than the one where it lies."""
+def parts_of(line: OrderLine) -> dict[Key, str]:
+    """Return the items that list a line under other locations than the one where it lies, and under which index key."""
     if not line.history or line.places == {line.place.location}:
-        return []
-    return [put.key for put in line_puts(line, line.history[0].at) if put.key.sk.startswith("PART#")]
-
-
-def _unlisted(line: OrderLine, part: Key) -> Discrepancy:
-    name = f"order {line.order} line {line.line}"
-    return Discrepancy(line.place, f"listing of {name} elsewhere", 1, 0, part.sk)
+        return {}
+    parts = [put for put in line_puts(line, line.history[0].at) if put.key.sk.startswith("PART#")]
+    return {put.key: cast(str, put.attributes["order_lines_pk"]) for put in parts}

@@ -115,7 +115,7 @@ def line_put(line: OrderLine, changed_at: datetime) -> Put:
         "shares": [list(share) for share in line.shares],
         "dedicated": line.dedicated,
         "open": line.open,
-        "order_lines_pk": _index_key(place, shard(line.order)),
+        "order_lines_pk": line_index(line),
         "order_lines_sk": instant(changed_at),
     }
     if line.kit_from is not None:
@@ -130,6 +130,16 @@ def line_put(line: OrderLine, changed_at: datetime) -> Put:
         attributes["expiring_pk"] = f"claimed#{shard(line.order)}"
         attributes["expiring_sk"] = instant(claimed.since)
     return Put(line_key(line.order, line.line), attributes, (_as_read(line),))
+
+
+def line_index(line: OrderLine) -> str:
+    """Return the index key under which a line is listed where it lies."""
+    return _index_key(line.place, shard(line.order))
+
+
+def is_listed(item: Item | None, index: str) -> bool:
+    """Whether a line, or its ``PART``, is listed under an index key, since whatever instant."""
+    return item is not None and item.get("order_lines_pk") == index and "order_lines_sk" in item
 
 
 def line_check(line: OrderLine) -> Check:

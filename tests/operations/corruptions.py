@@ -173,6 +173,16 @@ def part(house: House) -> None:
     house.stock.write([Delete(Key("ORDER#O1", cast(str, item["sk"])))])
 
 
+def unlist(key: Key, *names: str) -> Spoil:
+    """Take what lists an item in the index of order lines off it."""
+    return lambda house: house.stock.write([Update(key, remove=names or ("order_lines_pk", "order_lines_sk"))])
+
+
+def unlist_part(house: House) -> None:
+    [item] = house.stock.query("ORDER#O1", prefix="PART#")
+    unlist(Key("ORDER#O1", cast(str, item["sk"])))(house)
+
+
 def stray_bucket(house: House) -> None:
     house.stock.write([Put(Key(bucket_partition(BAD, WHOLE), "2026-10-01T00"), {"on_hand|07": 4})])
 
@@ -220,6 +230,10 @@ DERIVED = (
     ),
     Corruption(add(LINE, open=1), "open of order O1 line 1"),
     Corruption(part, "listing of order O1 line 1 elsewhere"),
+    Corruption(unlist_part, "listing of order O1 line 1 elsewhere"),
+    Corruption(unlist(LINE), "listing of order O1 line 1", "order_lines_pk"),
+    Corruption(unlist(LINE, "order_lines_sk"), "listing of order O1 line 1", "order_lines_pk"),
+    Corruption(put(LINE, order_lines_pk="S1#east#0"), "listing of order O1 line 1", "order_lines_pk"),
 )
 """What follows from the journal and the documents of order lines: rebuilding puts it right."""
 

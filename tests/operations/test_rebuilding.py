@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import cast
 
@@ -14,10 +14,11 @@ from shared.domain.events import Count, Demand, Movement, Origin
 from shared.domain.stock import MessageId, SourceId, StockKey
 from shared.operations.proof import Mend
 from shared.operations.rebuild import RebuildBusyError, Rebuilder, Rebuilt
-from shared.store.layout import balance_key, entry_key, promise_key
+from shared.store.layout import balance_key, entry_key, line_key, promise_key
+from shared.store.memory import MemoryTable
 from shared.store.table import Action, Delete, Item, Key, UnknownOutcomeError, Update, WriteConflictError
-from tests.operations.corruptions import APART, BAD, DERIVED, TOLD_ONCE, Corruption, furnished
-from tests.operations.house import House, Interruption, at, count, demand, movement, shipment
+from tests.operations.corruptions import APART, BAD, DERIVED, TOLD_ONCE, Corruption, furnished, unlist
+from tests.operations.house import KEY, House, Interruption, at, count, demand, movement, shipment
 from tests.operations.waiting_counts import hasty_clocks
 
 
@@ -178,6 +179,48 @@ def test_whoever_posts_or_reserves_meanwhile_is_not_written_over() -> None:
     assert rivals == []
     assert (house.on_hand(BAD), house.available(BAD)) == (10, 3)
     house.assert_exact()
+
+
+@pytest.mark.parametrize("is_alone", [True, False])
+def test_units_of_lines_that_the_index_does_not_show_yet_are_not_promised_again(is_alone: bool) -> None:
+    house = House()
+    house.post(movement("r", 0, 10))
+    house.post(demand("d", 1, 6, "O1"))
+    house.stock.write([Update(balance_key(KEY), add={"on_hand": 1})])
+    lagging = Rebuilder(Lagging(house.stock), house.clock, house.clock.sleep)  # type: ignore[arg-type]
+    known = None if is_alone else next(house.verifier.accounts())
+
+    rebuilt = lagging.rebuild(KEY, "ann", known=known, dry_run=False)
+
+    assert [wrong.what for wrong in rebuilt.found] == ["on_hand against its journal"]
+    assert (rebuilt.written, rebuilt.left) == (True, [])
+    assert (house.on_hand(), house.available()) == (10, 4)
+
+
+def test_units_of_a_line_that_is_listed_nowhere_are_not_promised_again() -> None:
+    house = House()
+    house.post(movement("r", 0, 10))
+    house.post(demand("d", 1, 6, "O1"))
+    unlist(line_key("O1", "1"))(house)
+    house.stock.write([Update(promise_key(KEY), add={"available": 1})])
+
+    rebuilder(house).rebuild(KEY, "ann", dry_run=False)
+
+    assert house.available() == 4
+    assert house.verifier.verify_key(KEY).discrepancies == []
+
+
+class Lagging:
+    """The stock table, whose indexes have not heard of anything yet."""
+
+    def __init__(self, table: MemoryTable) -> None:
+        self._table = table
+
+    def query_index(self, *_: object, **_more: object) -> Iterator[Key]:
+        return iter(())
+
+    def __getattr__(self, name: str) -> object:
+        return getattr(self._table, name)
 
 
 def test_a_key_that_never_holds_still_is_left_alone() -> None:

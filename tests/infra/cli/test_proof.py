@@ -157,6 +157,29 @@ def test_one_item_is_rebuilt_by_itself(spoilt: Bench) -> None:
     assert [(one["sku"], one["what"]) for one in wrong] == [("B", "available")]
 
 
+def test_an_item_of_which_nothing_was_found_is_not_called_right(spoilt: Bench) -> None:
+    spoken, in_json = spoilt.run("rebuild", "--sku", "NIX"), spoilt.run("rebuild", "--sku", "NIX", "--json")
+    elsewhere = spoilt.run("rebuild", "--sku", "A", "--location", "nowhere", "--write")
+
+    assert (spoken.exit_code, in_json.exit_code, elsewhere.exit_code) == (1, 1, 1)
+    assert "nothing of NIX was found" in spoken.stderr
+    assert "nothing of A was found at nowhere" in elsewhere.stderr
+    assert "adds up" not in spoken.stdout + elsewhere.stdout
+
+
+def test_a_location_that_is_not_declared_any_more_is_rebuilt_too(spoilt: Bench) -> None:
+    spoilt.count("C", 3, at="west")
+    west = StockKey(Sku("C"), LocationId("west"))
+    spoilt.stock.write([Update(balance_key(west), add={"on_hand": 1})])
+
+    assert "C at west: put right" in spoilt.run("rebuild", "--sku", "C", "--write").stdout
+    assert spoilt.run("verify", "--sku", "C", "--location", "west").exit_code == 0
+
+
+def test_a_rebuild_names_no_folder_that_could_be_gone_on_with(spoilt: Bench) -> None:
+    assert "--from" not in spoilt.run("rebuild").stderr
+
+
 def test_what_cannot_be_rebuilt_is_named_with_what_to_do(spoilt: Bench) -> None:
     spoilt.stock.write([Delete(entry_key(A, 0))])
 
