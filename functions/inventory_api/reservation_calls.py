@@ -53,7 +53,10 @@ def post_reservation(asked: Asked[ReservationRequest]) -> Answer:
 
 @call("POST /v1/reservations/<reservation>/fulfil", (*RESERVERS, *OPERATORS), body=FulfilmentRequest)
 def post_fulfilment(asked: Asked[FulfilmentRequest]) -> Answer:
-    """Say that units of a reservation have left, once for each Idempotency-Key: some of it, or all that is open."""
+    """Say that units of a reservation have left, once for each Idempotency-Key: some of it, or all that is open.
+
+    The key belongs to the reservation, whoever sends it.
+    """
     key, reservation = idempotency_key(asked.header("idempotency-key")), asked.path["reservation"]
     wanted = _wanted(asked.body.lines) if asked.has_body else []
     if not {"admin", *OPERATORS} & asked.scopes:
@@ -63,7 +66,10 @@ def post_fulfilment(asked: Asked[FulfilmentRequest]) -> Answer:
 
 @call("DELETE /v1/reservations/<reservation>/fulfil", (*RESERVERS, *OPERATORS))
 def delete_fulfilment(asked: Asked[Any]) -> Answer:
-    """Call off what was fulfilled under an Idempotency-Key: those units never left. Repeating it changes nothing."""
+    """Call off what was fulfilled under an Idempotency-Key: those units never left. Repeating it changes nothing.
+
+    The key belongs to the reservation, so an operator may call off what a client said.
+    """
     key, reservation = idempotency_key(asked.header("idempotency-key")), asked.path["reservation"]
     if not {"admin", *OPERATORS} & asked.scopes:
         reservation_desk().must_own(reservation, asked.client)
