@@ -9,7 +9,7 @@ from typing import Annotated
 from pydantic import Field
 
 from functions.inventory_api.edge import OPERATORS, Asked, RefusedError, call, house
-from functions.inventory_api.requests import Lot, Name, Reason, Request
+from functions.inventory_api.requests import Day, Lot, Name, Reason, Request
 from shared.domain.stock import Sku
 from shared.operations.post import PostingContendedError
 from shared.runtime.http import Answer, Problem, answer
@@ -22,7 +22,7 @@ class ExpiryRequest(Request):
 
     sku: Name
     lot: Lot
-    expires_on: Annotated[date, Field(ge=date(2000, 1, 1), le=date(8999, 12, 31))]
+    expires_on: Annotated[Day, Field(ge=date(2000, 1, 1), le=date(8999, 12, 31))]
 
 
 class RecallRequest(Request):

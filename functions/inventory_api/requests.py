@@ -35,6 +35,9 @@ LARGEST_PAGE = 200
 LONGEST_NAME = 200
 """Characters of an identifier of ours or of a caller's, as everywhere else at the edge."""
 
+SHORTEST_REASON = 3
+"""Characters, without the blanks around them."""
+
 LONGEST_CASE_ID = 1_000
 LONGEST_BYTES = 1_000
 """Bytes of whatever becomes a key of the tables by itself, an event's or a case's, which the characters of others keep to."""
@@ -246,6 +249,8 @@ def _printable(text: str) -> str:
 
 
 def _prose(text: str) -> str:
+    if len(text.strip()) < SHORTEST_REASON:
+        raise PydanticCustomError("blank", "it says nothing; write 3 characters or more")
     if not all(character.isprintable() or character in "\n\t" for character in text):
         raise PydanticCustomError("unprintable", "it holds a character that cannot be printed")
     return text
@@ -265,7 +270,9 @@ def _part_of_leaf(part: str) -> AfterValidator:
 
 Bin = Annotated[Name, _part_of_leaf("bin")]
 Lot = Annotated[Name, _part_of_leaf("lot")]
-Reason = Annotated[str, StringConstraints(min_length=3, max_length=1000), AfterValidator(_prose)]
+Reason = Annotated[
+    str, StringConstraints(min_length=SHORTEST_REASON, max_length=1000), AfterValidator(_prose)
+]
 
 
 def _written_instant(value: object) -> object:
@@ -284,6 +291,16 @@ def _of_our_time(value: datetime) -> datetime:
 
 
 Instant = Annotated[AwareDatetime, BeforeValidator(_written_instant), AfterValidator(_of_our_time)]
+
+
+def _written_day(value: object) -> object:
+    """Let pass only text that is a day: a bare number, also one in quotes, would be taken for seconds since 1970."""
+    if not isinstance(value, str) or not re.fullmatch(r"\d{4}-\d\d-\d\d", value, re.ASCII):
+        raise PydanticCustomError("day", "it is no day; write it like 2026-01-31")
+    return value
+
+
+Day = Annotated[date, BeforeValidator(_written_day)]
 Units = Annotated[int, Field(strict=True, ge=1, le=1_000_000_000)]
 
 

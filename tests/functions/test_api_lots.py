@@ -23,11 +23,20 @@ def test_an_expiry_is_kept(aws: Aws) -> None:
 
 
 @pytest.mark.parametrize(
+    "day", [1728000000, "1728000000", "2027-03-31T00:00:00Z", "1999-12-31", "2027-02-30"]
+)
+def test_a_last_day_that_is_not_written_as_a_day_is_refused(aws: Aws, day: object) -> None:
+    refused = api("PUT /v1/lots", {"sku": "TEA", "lot": "L1", "expires_on": day})
+    assert (refused.status, refused.body["field"]) == (400, "expires_on")
+
+
+@pytest.mark.parametrize(
     ("body", "field"),
     [
         ({"sku": "TEA", "lot": "-", "reason": "glass"}, "lot"),
         ({"sku": "TEA", "lot": "", "reason": "glass"}, "lot"),
         ({"sku": "TEA", "lot": "L1", "reason": ""}, "reason"),
+        ({"sku": "TEA", "lot": "L1", "reason": "  \t "}, "reason"),
     ],
 )
 def test_a_recall_that_cannot_be_meant_is_refused_by_its_field(aws: Aws, body: object, field: str) -> None:

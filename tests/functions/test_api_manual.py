@@ -54,6 +54,14 @@ def test_an_adjustment_of_nothing_is_refused_in_our_own_words(aws: Aws) -> None:
     assert "Value error" not in said.body["detail"]
 
 
+def test_a_reason_of_blanks_is_none(aws: Aws) -> None:
+    stocked(aws, 100)
+
+    said = enter("movements", {**ADJUST, "reason": "  \t "})
+
+    assert (said.status, said.body["field"], on_hand(aws)) == (400, "reason", 100)
+
+
 @pytest.mark.parametrize("call", ["movements", "counts"])
 @pytest.mark.parametrize(("part", "name"), [("bin", "-"), ("lot", "-"), ("bin", "A/1")])
 def test_what_stands_for_no_bin_is_none_and_is_refused_by_its_field(
