@@ -20,15 +20,15 @@ def house() -> House:
 
 
 def handle(_event: dict[str, Any], _context: object) -> dict[str, int]:
-    """Give back what is due, then look at lots, the open orders, the transfers and at who has fallen silent."""
+    """Give back what is due, then look at the open orders, the transfers, at who has fallen silent, and at lots."""
     found = each_part(
         {
             "reservations": lambda: {"expired": house().reserver.expire_due()},
-            "lots": lambda: {"withheld": house().lots.sweep()},
             "allotments": lambda: {"allotments_gathered": house().reserver.gather_idle()},
             "orders": lambda: house().order_watch.run(),
             "transfers": lambda: house().transfer_watch.run(),
             "freshness": lambda: house().freshness_watch.run(),
+            "lots": lambda: {"withheld": house().lots.sweep()},
         }
     )
     return {name: number for part in found.values() for name, number in part.items()}

@@ -3,7 +3,8 @@
 The hold is an ordinary movement under a key of its own, made of the lot, its leaf and the length of the journal that
 it was reckoned on, and posts on that length only: two who look at the same state post the same event, once, and who was
 overtaken reckons again. It is level-triggered: what is on hold is brought to what is there, so units of the lot that
-arrive later are withheld too (the sweep looks at a withheld lot every few minutes).
+arrive later are withheld too (the sweep looks at a withheld lot every few minutes, and into a location only where its journal
+has grown since all was on hold there).
 
 Who counts what is on hold in all (``quality_hold`` of the whole location), or releases units of no lot, may know nothing of
 a recall. What is then on hold in all is brought up to what is withheld, on the whole location's own leaf; never down, for
@@ -50,6 +51,9 @@ LOOKED_AT_AGAIN = timedelta(minutes=5)
 
 TRIES = 12
 """Times that others may overtake who reckons the hold of one stock key, before it is left to the sweep."""
+
+SWEEP_FOR = timedelta(seconds=25)
+"""How long a sweep takes lots up; what is left is due in the next, and lots whose time has just come are first."""
 
 LEAVES_AT_ONCE = 25
 """Bins of a lot that one transaction withholds: each is three writes, beside those of the whole."""
@@ -108,7 +112,7 @@ class LotDesk:
         return self._withhold(self._lots.find(sku, lot) or Lot(sku, lot))
 
     def sweep(self) -> int:
-        """Withhold every lot that is due; return how many units were set on hold.
+        """Withhold every lot that is due, as far as there is time; return how many units were set on hold.
 
         Raises
         ------
@@ -117,6 +121,9 @@ class LotDesk:
         """
         now, units, busy = self._clock(), 0, list[str]()
         for lot in self._lots.due(now):
+            if self._clock() > now + SWEEP_FOR:
+                log.warning("lots_left", extra={"next": lot.lot, "sku": lot.sku})
+                break
             try:
                 if is_withheld(lot, now):
                     units += sum(self._withhold(lot).units.values())
@@ -130,38 +137,52 @@ class LotDesk:
         return units
 
     def _withhold(self, lot: Lot) -> Withheld:
-        """Withhold a lot wherever it lies; what is busy at one location keeps it nowhere else from being withheld."""
+        """Withhold a lot wherever it lies; what is busy at one location keeps it nowhere else from being withheld.
+
+        A location where all was on hold when its journal was as long as it is now is not looked at.
+        """
         network = self._registry.network()
         units: dict[LocationId, Quantity] = {}
         untold: list[LocationId] = []
+        looked: dict[LocationId, int] = {}
         busy: PostingContendedError | LedgerMovedError | None = None
-        for location, place in network.locations.items():
-            key = StockKey(lot.sku, location)
-            if place.grain not in _KEEPS_LOTS:
-                if any(self._ledger.balances([key])[key].totals.values()):
+        keys = [StockKey(lot.sku, location) for location in network.locations]
+        for key, balance in self._ledger.balances(keys).items():
+            location = key.location
+            if network.locations[location].grain not in _KEEPS_LOTS:
+                if any(balance.totals.values()):
                     untold.append(location)
                 continue
             try:
-                if held := self._hold(key, lot.lot, network):
-                    units[location] = held
+                held = (
+                    None if lot.looked.get(location, 0) == balance.seq else self._hold(key, lot.lot, network)
+                )
             except _BUSY as error:
                 busy = error
+                continue
+            if held is None:
+                looked[location] = balance.seq
+            elif held:
+                units[location] = held
         if busy is not None:
             raise busy
-        self._lots.look_again(lot, self._clock() + LOOKED_AT_AGAIN)
+        self._lots.look_again(lot, self._clock() + LOOKED_AT_AGAIN, looked)
         return Withheld(lot, units, tuple(untold))
 
-    def _hold(self, key: StockKey, lot: str, network: Network) -> Quantity:
-        """Bring what is on hold of a lot to what is there; return by how much."""
+    def _hold(self, key: StockKey, lot: str, network: Network) -> Quantity | None:
+        """Bring what is on hold of a lot to what is there; return by how much, and None where it was that already."""
         units, overtaken = 0, 0
+        facts = self._reckon(key, lot)
+        if not facts:
+            return None
         while overtaken < TRIES:
-            facts = self._reckon(key, lot)
             results = self._teller.post(facts[:LEAVES_AT_ONCE], network)
             posted = [result.fact for result in results if result.outcome is not Outcome.REFUSED]
             units += sum(leg.quantity for fact in posted for leg in cast(Movement, fact.event).legs)
             if len(posted) == len(facts):
                 return units
             overtaken += not posted
+            facts = self._reckon(key, lot)
         raise LedgerMovedError(str(key))
 
     def _reckon(self, key: StockKey, lot: str) -> list[Fact]:

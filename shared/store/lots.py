@@ -6,14 +6,15 @@ its last day's end, or for one that is withheld already a little later each time
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import date, datetime
+from itertools import zip_longest
 from typing import cast
 
 from shared.domain.events import instant, parse_instant
-from shared.domain.stock import Sku
+from shared.domain.stock import LocationId, Sku
 from shared.store.layout import SHARDS, lot_key, shard
 from shared.store.table import (
     AttributeAbsent,
@@ -26,13 +27,19 @@ from shared.store.table import (
     WriteRefusedError,
 )
 
+_NEW, _AGAIN = "lot", "withheld"
+"""Where lots are listed that are to be looked at for the first time, and those that are withheld already."""
+
+_AT_ONCE = 100
+"""Lots that are read at once; whoever looks at them may have no time for more."""
+
 
 @dataclass(frozen=True, slots=True)
 class Lot:
     """One lot of an item.
 
     ``expires_on`` is the last day on which it may be sold, by UTC; ``recalled_at``, ``by`` and ``reason`` say when it
-    was recalled, by whom and why.
+    was recalled, by whom and why. ``looked`` is how long the journal of each location was when all of it was on hold.
     """
 
     sku: Sku
@@ -41,6 +48,7 @@ class Lot:
     recalled_at: datetime | None = None
     by: str = ""
     reason: str = ""
+    looked: Mapping[LocationId, int] = field(default_factory=dict)
 
 
 class Lots:
@@ -68,21 +76,38 @@ class Lots:
         """Say that a lot is recalled; saying it again changes the reason alone."""
         self._write(sku, lot, {"reason": reason, "by": actor}, at, {"recalled_at": instant(at)})
 
-    def look_again(self, lot: Lot, at: datetime) -> None:
-        """List a lot to be looked at again, unless something was said of it since it was read: that listed it itself."""
+    def look_again(self, lot: Lot, at: datetime, looked: Mapping[LocationId, int] | None = None) -> None:
+        """List a lot to be looked at again, unless something was said of it since it was read: that listed it itself.
+
+        One that is withheld is listed apart, with what was ``looked`` at.
+        """
         as_read = (
             _stands("recalled_at", None if lot.recalled_at is None else instant(lot.recalled_at)),
             _stands("expires_on", None if lot.expires_on is None else lot.expires_on.isoformat()),
         )
+        said: dict[str, Value] = (
+            {} if looked is None else {"looked": {str(place): length for place, length in looked.items()}}
+        )
         with suppress(WriteRefusedError):
-            self._write(lot.sku, lot.lot, {}, at, conditions=as_read)
+            self._write(
+                lot.sku, lot.lot, said, at, conditions=as_read, listed=_NEW if looked is None else _AGAIN
+            )
 
     def due(self, at: datetime, limit: int = 200) -> Iterator[Lot]:
-        """Yield lots that are to be looked at by an instant; read through an index that may lag behind."""
-        for number in range(SHARDS):
-            keys = list(self._table.query_index("expiring", f"lot#{number}", last=instant(at), limit=limit))
-            for item in self._table.get_many(keys).values():
-                yield _lot(item)
+        """Yield lots that are to be looked at by an instant: first those whose time has come, then those looked at before.
+
+        Of either the oldest come first, more or less. They are read through an index that may lag behind.
+        """
+        for listed in (_NEW, _AGAIN):
+            of_shards = [
+                list(self._table.query_index("expiring", f"{listed}#{number}", last=instant(at), limit=limit))
+                for number in range(SHARDS)
+            ]
+            keys = [key for together in zip_longest(*of_shards) for key in together if key is not None]
+            for start in range(0, len(keys), _AT_ONCE):
+                some = keys[start : start + _AT_ONCE]
+                found = self._table.get_many(some)
+                yield from (_lot(found[key]) for key in some if key in found)
 
     def _write(
         self,
@@ -92,9 +117,13 @@ class Lots:
         due: datetime,
         defaults: dict[str, Value] | None = None,
         conditions: Sequence[Condition] = (),
+        listed: str = _NEW,
     ) -> None:
-        listed: dict[str, Value] = {"expiring_pk": f"lot#{shard(sku + lot)}", "expiring_sk": instant(due)}
-        written = {"sku": sku, "lot": lot, **said, **listed}
+        marks: dict[str, Value] = {
+            "expiring_pk": f"{listed}#{shard(sku + lot)}",
+            "expiring_sk": instant(due),
+        }
+        written = {"sku": sku, "lot": lot, **said, **marks}
         self._table.write(
             [Update(lot_key(sku, lot), set=written, defaults=defaults or {}, conditions=tuple(conditions))]
         )
@@ -114,4 +143,5 @@ def _lot(item: Item) -> Lot:
         None if recalled_at is None else parse_instant(recalled_at),
         cast(str, item.get("by", "")),
         cast(str, item.get("reason", "")),
+        cast("dict[LocationId, int]", item.get("looked", {})),
     )

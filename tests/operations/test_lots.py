@@ -15,6 +15,7 @@ from shared.domain.network import Grain
 from shared.domain.stock import Counter, EventKey, Leaf, StockKey
 from shared.operations.lots import LotDesk, LotsBusyError
 from shared.operations.post import PostingContendedError
+from shared.store.ledger import Ledger
 from shared.store.lots import Lots
 from shared.store.registry import Network
 from shared.store.table import Action, UnknownOutcomeError, WriteConflictError
@@ -85,6 +86,54 @@ def test_units_of_a_recalled_lot_that_come_later_are_withheld_too(house: House) 
 
     assert desk(house).sweep() == 7
     assert house.available() == 60
+
+
+def test_a_lot_is_looked_into_again_only_where_something_was_posted_since(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    looked_into: list[str] = []
+    leaves = Ledger.leaves
+
+    def noted(self: Ledger, key: StockKey) -> object:
+        looked_into.append(key.location)
+        return leaves(self, key)
+
+    monkeypatch.setattr(Ledger, "leaves", noted)
+    desk(house).set_expiry(TEA, "L0", NOON.date() - timedelta(days=9), "ann")
+    for _ in range(4):
+        house.clock.advance(minutes=6)
+        desk(house).sweep()
+    assert looked_into == [EAST]
+
+    house.post(moved("r3", 30, 7, Leaf("B-1", "L0")))
+    house.clock.advance(minutes=6)
+    assert desk(house).sweep() == 7
+    house.clock.advance(minutes=6)
+    desk(house).sweep()
+    known = len(looked_into)
+    house.clock.advance(minutes=6)
+    assert desk(house).sweep() == 0
+    assert len(looked_into) == known
+
+
+def test_a_sweep_without_time_for_all_begins_with_the_lots_whose_time_has_come(house: House) -> None:
+    for number in range(9):
+        desk(house).set_expiry(TEA, f"OLD{number}", NOON.date() - timedelta(days=9), "ann")
+    house.clock.advance(minutes=6)
+    desk(house).sweep()
+    house.clock.advance(minutes=6)
+    desk(house).set_expiry(TEA, "L1", NOON.date() - timedelta(days=1), "ann")
+
+    def is_slow(_number: int, _actions: Sequence[Action]) -> None:
+        house.clock.advance(seconds=10)
+
+    house.stock.faults = Interruption(before=is_slow)
+    assert desk(house).sweep() == 35
+    assert house.clock.now < NOON + timedelta(minutes=13)
+    left = len(list(Lots(house.stock).due(house.clock.now)))
+    assert left > 0
+    desk(house).sweep()
+    assert len(list(Lots(house.stock).due(house.clock.now))) < left
 
 
 def test_units_that_left_are_on_hold_no_more(house: House) -> None:
