@@ -112,12 +112,14 @@ def undo_message(asked: Asked[UndoAction]) -> Answer:
         )
     if not wanted.dry_run:
         foretell = lambda: _undo(stored, source, asked, dry_run=True, first=0, takes=FORETELLING_TAKES)  # noqa: E731
-        if not house().undo_guard.is_allowed(name, asked.client, wanted.reason, foretell):
+        if not house().undo_guard.is_allowed(name, asked.client, wanted.reason, wanted.next, foretell):
             return answer(202, {"case": case_now(undo_case(name)), "needs": "the word of a second person"})
     done = _undo(stored, source, asked, dry_run=wanted.dry_run, first=wanted.next, takes=UNDO_TAKES)
-    if not wanted.dry_run and done.next is None:
-        house().undo_guard.undone(name, asked.client)
     if not wanted.dry_run:
+        if done.next is None:
+            house().undo_guard.undone(name, asked.client)
+        else:
+            house().undo_guard.has_come_to(name, done.next)
         told = {"message_id": name, "events": done.events, "actor": asked.client}
         log.info("message_undone", extra=told)
     return answer(

@@ -226,6 +226,11 @@ def undo(session: Session, message_id: str, reason: str, yes: bool) -> None:
     while at is not None:
         body = {"reason": reason, "dry_run": not yes, "next": at}
         part = session.target.api.post("messages", message_id, "undo", body=body)
+        if "needs" in part and at:
+            raise CommandError(
+                f"{whole['events']} events are undone, and the rest is not: {part['case']['title']}",
+                f"it needs {part['needs']}: have them repeat the command, which goes on from there",
+            )
         if "needs" in part:
             session.show(part, [part["case"]["title"], f"nothing was changed: it needs {part['needs']}"])
             return

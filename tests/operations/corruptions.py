@@ -175,7 +175,9 @@ def part(house: House) -> None:
 
 def unlist(key: Key, *names: str) -> Spoil:
     """Take what lists an item in the index of order lines off it."""
-    return lambda house: house.stock.write([Update(key, remove=names or ("order_lines_pk", "order_lines_sk"))])
+    return lambda house: house.stock.write(
+        [Update(key, remove=names or ("order_lines_pk", "order_lines_sk"))]
+    )
 
 
 def unlist_part(house: House) -> None:

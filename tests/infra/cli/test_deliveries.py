@@ -274,6 +274,24 @@ def test_an_undo_that_finds_nothing_says_so_in_words(bench: Bench) -> None:
     assert "counter" not in said
 
 
+def test_an_undo_that_needs_a_second_person_halfway_says_what_is_undone_and_fails(bench: Bench) -> None:
+    part = {"events": 500, "already": 0, "kept": {}, "moved": [], "waits": [], "stock_keys": 1, "next": 500}
+    needs = {"case": {"title": "ben asks to undo message m1"}, "needs": "the word of a second person"}
+
+    def say(asked: Asked) -> tuple[int, object] | None:
+        if not asked.path.endswith("/undo"):
+            return None
+        return (202, needs) if json.loads(asked.body)["next"] else (200, part)
+
+    bench.http.answers.append(say)
+
+    said = bench.run("undo", "m1", "--reason", "sent twice", "--yes")
+
+    assert said.exit_code == 1
+    assert "500 events are undone, and the rest is not: ben asks to undo message m1" in said.stderr
+    assert "nothing was changed" not in said.stdout
+
+
 @pytest.mark.parametrize(
     "arguments", [[], ["m1", "--since", "2026-11-01T06:00:00Z"], ["--since", "yesterday"]]
 )
