@@ -134,23 +134,26 @@ def _not_proven(verified: Verified) -> CommandError:
     "--location", "locations", multiple=True, help="With --sku: there alone.  [default: everywhere]"
 )
 @click.option("--write", is_flag=True, help="Put it right.  [default: only say what differs]")
+@click.option(
+    "--compared", is_flag=True, help="With --sku: nothing of it is lost, you have compared with a backup."
+)
 @click.pass_obj
-def rebuild(session: Session, sku: str | None, locations: Places, write: bool) -> None:
+def rebuild(session: Session, sku: str | None, locations: Places, write: bool, compared: bool) -> None:
     """Work out anew what follows from journals, where it differs.
 
     Balances, clocks, buckets, variances of counts, what is available, and the history of order lines. Says what
     differs; with --write puts it right, beside whoever posts, and writes down who did. Refuses where an entry of the
-    journal, or anything else that is told once, is lost or was altered. Exits 1 while anything does not add up.
+    journal, or anything else that is told once, is lost or was altered, or may be. Exits 1 while anything does not add up.
     """
-    if sku is None and locations:
-        raise click.UsageError("--location needs --sku")
+    if sku is None and (locations or compared):
+        raise click.UsageError(f"--{'location' if locations else 'compared'} needs --sku")
     target = session.target
     with tempfile.TemporaryDirectory(prefix="onecount-rebuild-") as folder:
         scanned = Verifier(target.stock, time.sleep).accounts(
             _progress(session), _spool(target, Path(folder)), None if sku is None else Sku(sku)
         )
         known = (account for account in scanned if not locations or account.key.location in locations)
-        tried = [_rebuilt(target, account, write) for account in known]
+        tried = [_rebuilt(target, account, write, compared) for account in known]
     if sku is not None and not tried:
         raise _nothing_found(sku, locations)
     done = [one for one in tried if one.found]
@@ -167,11 +170,11 @@ def rebuild(session: Session, sku: str | None, locations: Places, write: bool) -
     raise _not_right(done, write)
 
 
-def _rebuilt(target: Target, known: Account, write: bool) -> Rebuilt:
+def _rebuilt(target: Target, known: Account, write: bool, compared: bool) -> Rebuilt:
     try:
         rebuilder = Rebuilder(target.stock, lambda: datetime.now(UTC))
         actor = f"command line, {getpass.getuser()}"
-        return rebuilder.rebuild(known.key, actor, known=known, dry_run=not write)
+        return rebuilder.rebuild(known.key, actor, known=known, compared=compared, dry_run=not write)
     except RebuildBusyError as error:
         raise CommandError(
             str(error), "rebuild it again when less happens there; what was put right stays right"
@@ -183,8 +186,8 @@ def _not_right(done: Sequence[Rebuilt], write: bool) -> CommandError:
     left = [wrong for one in done for wrong in one.left]
     if refused:
         return CommandError(
-            f"{len({wrong.key for wrong in refused})} stock keys cannot be rebuilt: what they follow from is damaged",
-            f"restore these items from a backup first; {GUIDE} says how",
+            f"{len({wrong.key for wrong in refused})} stock keys cannot be rebuilt: what they follow from is damaged, or may be",
+            f"restore what is lost from a backup first, or make sure that nothing is; {GUIDE} says how",
             [_in_words(wrong) for wrong in refused],
         )
     if write or all(wrong.mend is Mend.APART for one in done for wrong in one.found):

@@ -12,6 +12,18 @@ journal, buckets, clock      said                                       mend
 12, 15, 12                   a bucket is wrong                          rebuilt from the journal
 12, 15, 15                   an entry was altered, by so much, then     restored from a backup
 ===========================  =========================================  =====================================
+
+Of an order line its documents, its history and what is open say the same thing in the same way. Of all order lines
+together a promise counter is the witness: a line that is lost leaves no other trace. Counter 0 says what it has twice
+(``available``, and less what is set aside and kept: ``spare``), and allotments say how much was moved to them; whoever
+spoils one of these contradicts the others::
+
+    lines say  available  spare   said                                 mend
+    10         4          10      the counter is wrong                 rebuilt from the lines
+    4          10         4       more is promised than there is       rebuilt from the lines
+    10         4          4       lines were lost, or both numbers     compared with a backup (``Mend.COMPARE``)
+
+Where nothing says which, units are not given back to sale: somebody looks for what may be lost, and says that it is not.
 """
 
 from __future__ import annotations
@@ -48,6 +60,7 @@ class Mend(StrEnum):
 
     REBUILD = "rebuild"
     RESTORE = "restore"
+    COMPARE = "compare"
     APART = "apart"
 
 
@@ -63,7 +76,8 @@ class Discrepancy:
         The journal entry or the bucket where the difference begins, or the item that is wrong.
     mend
         ``REBUILD`` works it out anew; ``RESTORE``: what it would be worked out from is damaged, and nothing of the key
-        is rebuilt before that is restored; ``APART``: neither follows from anything, nor does anything from it.
+        is rebuilt before that is restored; ``COMPARE``: that, or the number itself is wrong, and nothing says which;
+        ``APART``: neither follows from anything, nor does anything from it.
     """
 
     key: StockKey
@@ -97,11 +111,37 @@ def promise_discrepancies(account: Account) -> Iterator[Discrepancy]:
     for k, item in sorted(account.promises.items()):
         found, kept = cast(int, item.get("set_aside", 0)), set_aside(item)
         if found != kept:
-            yield Discrepancy(account.key, "set aside in all", kept, found, f"promise counter {k}")
+            agrees = item.get("spare") == spare(item) + kept - found
+            mend = Mend.COMPARE if agrees else Mend.REBUILD
+            yield Discrepancy(account.key, "set aside in all", kept, found, f"promise counter {k}", mend)
     yield from _allotments(account)
     if account.available != account.claimable:
         where = f"{len(account.promises)} promise counters; {account.reserved} reserved"
-        yield Discrepancy(account.key, "available", account.claimable, account.available, where)
+        if 0 not in account.promises:
+            where = "promise counter 0 is lost, and with it what was set aside"
+        mend = Mend.REBUILD if _is_witnessed(account) else Mend.COMPARE
+        yield Discrepancy(account.key, "available", account.claimable, account.available, where, mend)
+
+
+def _is_witnessed(account: Account) -> bool:
+    """Whether the promise counters themselves allow for all that can be claimed, by one of the numbers that they say.
+
+    Where they do not, order lines may be lost that hold the difference, or counts that wait and withhold it.
+    """
+    main = account.promises.get(0)
+    if main is None:
+        return False
+    own = cast(int, main["available"])
+    by_spare = own - spare(main) + cast(int, main.get("spare", spare(main)))
+    parts = [item for k, item in account.promises.items() if k]
+    granted = sum(cast(int, item.get("granted", 0)) for item in parts)
+    left = sum(_left(item) for item in parts) + max(0, allotted(main) - granted)
+    return account.claimable <= max(own, by_spare) + left
+
+
+def _left(allotment: Item) -> Quantity:
+    """Return what can be left of an allotment by what it says: no less than nothing, no more than was moved there."""
+    return min(max(cast(int, allotment["available"]), 0), cast(int, allotment.get("granted", 0)))
 
 
 def _allotments(account: Account) -> Iterator[Discrepancy]:
@@ -115,8 +155,7 @@ def _allotments(account: Account) -> Iterator[Discrepancy]:
         found = cast(int, main.get("spare", 0))
         yield Discrepancy(account.key, "to spare", spare(main), found, "promise counter 0")
     for k, item in sorted(parts.items()):
-        left = cast(int, item["available"])
-        right = min(max(left, 0), cast(int, item.get("granted", 0)))
+        left, right = cast(int, item["available"]), _left(item)
         if left != right:
             yield Discrepancy(account.key, "left of an allotment", right, left, f"promise counter {k}")
     if granted and spare(main) < 0:
@@ -129,10 +168,18 @@ def set_aside(item: Item) -> Quantity:
 
 
 def line_discrepancies(item: Item) -> Iterator[Discrepancy]:
-    """Yield what does not add up of one stored order line."""
+    """Yield what does not add up of one stored order line.
+
+    Where what is open and the history agree with each other and not with the documents, a document was lost or altered.
+    """
     line = order_line(item)
     must = with_history(line)
     name = f"order {line.order} line {line.line}"
+    held = sum(change.quantity for change in line.history)
+    if item["open"] == held != line.open:
+        where = "its open and its history agree with each other"
+        yield Discrepancy(line.place, f"documents of {name}", held, line.open, where, Mend.RESTORE)
+        return
     if item["open"] != line.open:
         yield Discrepancy(line.place, f"open of {name}", line.open, cast(int, item["open"]), "its documents")
     if line.history != must.history:
@@ -414,7 +461,8 @@ def _waiting(account: Account) -> Iterator[Discrepancy]:
         found = cast(int, account.balance.get(what, 0))
         if found != expected:
             is_lost = account.waiting is None and what == "counts_waiting"
-            mend = Mend.RESTORE if is_lost else Mend.REBUILD
+            may_be_lost = what == "counts_waiting" and found > expected
+            mend = Mend.RESTORE if is_lost else Mend.COMPARE if may_be_lost else Mend.REBUILD
             where = "no count waits" if is_lost else "the balance item"
             yield Discrepancy(account.key, what.replace("_", " "), expected, found, where, mend)
 

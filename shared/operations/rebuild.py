@@ -119,7 +119,13 @@ class Rebuilder:
         self._pause = pause
 
     def rebuild(
-        self, key: StockKey, actor: str = "", *, known: Account | None = None, dry_run: bool = True
+        self,
+        key: StockKey,
+        actor: str = "",
+        *,
+        known: Account | None = None,
+        compared: bool = False,
+        dry_run: bool = True,
     ) -> Rebuilt:
         """Rebuild one stock key and its order lines, or say what that would put right.
 
@@ -128,6 +134,8 @@ class Rebuilder:
         known
             What a scan of the table found of it; without it the table is scanned. The listing of order lines is not
             believed: one that it does not show would have its units promised again.
+        compared
+            Somebody has made sure that nothing is lost: what is stored is right, and the numbers beside it are wrong.
 
         Raises
         ------
@@ -142,8 +150,11 @@ class Rebuilder:
             if not read.is_still:
                 raise RebuildBusyError(key)
             found = self._verifier.found(read)
-            refused = [wrong for wrong in found if wrong.mend is Mend.RESTORE]
-            to_do = [wrong for wrong in found if wrong.mend is Mend.REBUILD]
+            doubts, sure = (
+                ((), (Mend.REBUILD, Mend.COMPARE)) if compared else ((Mend.COMPARE,), (Mend.REBUILD,))
+            )
+            refused = [wrong for wrong in found if wrong.mend in (Mend.RESTORE, *doubts)]
+            to_do = [wrong for wrong in found if wrong.mend in sure]
             left = [wrong for wrong in found if wrong.mend is Mend.APART]
             if unsure and not to_do:
                 return Rebuilt(key, unsure, refused, left, written=True)

@@ -19,6 +19,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol, cast
 
+from shared.domain.kits import component_line_id
 from shared.domain.reservation import OrderLine
 from shared.domain.stock import EventKey, Sku, StockKey
 from shared.operations.proof import Discrepancy, Mend, discrepancies, line_discrepancies
@@ -31,7 +32,7 @@ from shared.store.account import (
     owners,
     stock_key_of_key,
 )
-from shared.store.layout import entry_key, part
+from shared.store.layout import entry_key, line_key, part
 from shared.store.orders import is_listed, line_index, line_puts, order_line
 from shared.store.table import Item, Key, Table
 
@@ -260,10 +261,13 @@ class Verifier:
             name = f"listing of order {line.order} line {line.line}"
             if not is_listed(item, line_index(line)):
                 found.append(Discrepancy(line.place, name, 1, 0, "order_lines_pk of the line"))
-            parts = parts_of(line)
-            there = self._table.get_many(list(parts)) if parts else {}
+            parts, components = parts_of(line), components_of(line)
+            there = self._table.get_many([*parts, *components]) if parts or components else {}
             unlisted = [at for at, index in parts.items() if not is_listed(there.get(at), index)]
             found += [Discrepancy(line.place, f"{name} elsewhere", 1, 0, at.sk) for at in unlisted]
+            lost = [component for at, component in components.items() if at not in there]
+            what = f"component lines of order {line.order} line {line.line}"
+            found += [Discrepancy(line.place, what, 1, 0, component, Mend.RESTORE) for component in lost]
         return found
 
 
@@ -291,7 +295,8 @@ class _Share:
         self._places: dict[tuple[str, str], Account] = {}
         self._events: set[EventKey] = set()
         self._named: list[tuple[StockKey, int, EventKey]] = []
-        self._lines = 0
+        self._lines: set[Key] = set()
+        self._kits: dict[Key, Iterable[Key]] = {}
         self._wrong_lines: set[Key] = set()
         self._parts: set[tuple[Key, str]] = set()
         self._listed: dict[Key, dict[Key, str]] = {}
@@ -303,7 +308,8 @@ class _Share:
     def suspects(self) -> list[Key]:
         """Return the order lines that look wrong."""
         unlisted = {line for line, parts in self._listed.items() if not self._parts.issuperset(parts.items())}
-        return sorted(self._wrong_lines | unlisted)
+        unsure = {kit for kit, parts in self._kits.items() if not self._lines.issuperset(parts)}
+        return sorted(self._wrong_lines | unlisted | unsure)
 
     def lost(self) -> Iterator[tuple[StockKey, int, EventKey]]:
         """Yield the journal entries that events name and that are not there."""
@@ -320,7 +326,7 @@ class _Share:
             stock_keys=sum(account.seq > 0 for account in self.accounts.values()),
             journal_entries=sum(journal.entries for journal in journals),
             journal_lines=sum(journal.lines for journal in journals),
-            order_lines=self._lines,
+            order_lines=len(self._lines),
             events=len(self._events),
             silent_events=sum(
                 event not in named and not event.startswith((DECISION, UNDONE)) for event in self._events
@@ -351,7 +357,7 @@ class _Share:
 
     def _add_line(self, at: Key, item: Item) -> None:
         line = order_line(item)
-        self._lines += 1
+        self._lines.add(at)
         holds = line.holds
         for place in {*line.places, *holds}:
             account = self.account(StockKey(line.stock_key.sku, place))
@@ -362,6 +368,8 @@ class _Share:
         parts = parts_of(line)
         if parts:
             self._listed[at] = parts
+        if line.kit:
+            self._kits[at] = components_of(line).keys()
 
     def account(self, key: StockKey) -> Account:
         """Return what was found of a stock key."""
@@ -377,3 +385,9 @@ def parts_of(line: OrderLine) -> dict[Key, str]:
         return {}
     parts = [put for put in line_puts(line, line.history[0].at) if put.key.sk.startswith("PART#")]
     return {put.key: cast(str, put.attributes["order_lines_pk"]) for put in parts}
+
+
+def components_of(line: OrderLine) -> dict[Key, str]:
+    """Return the keys and names of the lines that hold the components of a kit's line; none for any other line."""
+    names = [component_line_id(line.line, component.sku) for component in line.kit if line.taken]
+    return {line_key(line.order, name): name for name in names}

@@ -198,7 +198,7 @@ DERIVED = (
     Corruption(add(BALANCE, on_hand=1), "on_hand against its journal", "the balance item"),
     Corruption(add(BALANCE, damaged=1), "damaged against its journal", "the balance item"),
     Corruption(add(BALANCE, withheld=2), "withheld"),
-    Corruption(add(BALANCE, counts_waiting=2), "counts waiting"),
+    Corruption(add(BALANCE, counts_waiting=-1), "counts waiting"),
     Corruption(put(BALANCE, by_location_sk="S9"), "listing under its location"),
     Corruption(clock(BALANCE, 0, 99), "on_hand against its clock", "the balance item"),
     Corruption(clock(BALANCE, 1, instant(at(1))), "newest line of on_hand"),
@@ -222,7 +222,6 @@ DERIVED = (
     Corruption(add(promise_key(BAD), available=-1), "available"),
     Corruption(add(promise_key(BAD), available=3), "available"),
     Corruption(add(promise_key(BAD), set_aside=3), "set aside in all"),
-    Corruption(lose(promise_key(BAD)), "available"),
     Corruption(add(promise_key(BAD, 3), available=4), "available", "2 promise counters"),
     Corruption(put(promise_key(BAD, 2), available=-2, change_seq=1), "available"),
     Corruption(
@@ -251,8 +250,19 @@ TOLD_ONCE = (
     Corruption(entry_line(1, quantity=5), "on_hand of A-01/- against its clock", "12:06, entry 1"),
     Corruption(lose_count, "count of on_hand that stands at 2026-11-01T12:03:00.000000Z"),
     Corruption(lose(waiting_key(BAD)), "counts waiting"),
+    Corruption(put(LINE, versions={}), "documents of order O1 line 1"),
+    Corruption(put(LINE, shipments={}), "documents of order O1 line 1"),
 )
 """What nothing else says: rebuilding refuses, and names it."""
+
+DOUBTS = (
+    Corruption(put(waiting_key(BAD), counts=[]), "counts waiting"),
+    Corruption(add(BALANCE, counts_waiting=2), "counts waiting"),
+    Corruption(add(promise_key(BAD), available=-2, spare=-2), "available"),
+    Corruption(add(promise_key(BAD), set_aside=2, spare=-2), "set aside in all"),
+    Corruption(lose(promise_key(BAD)), "available", "what was set aside"),
+)
+"""What may be lost, or may be a wrong number: rebuilding refuses, until somebody says that nothing is lost."""
 
 APART = (Corruption(lose(event_key(EventKey("wms/late1"))), "event wms/late1 as posted", "entry 0"),)
 """What neither follows from anything nor does anything from it."""

@@ -11,14 +11,16 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from shared.domain.events import Count, Demand, Movement, Origin
-from shared.domain.stock import MessageId, SourceId, StockKey
+from shared.domain.stock import MessageId, Sku, SourceId, StockKey
 from shared.operations.proof import Mend
 from shared.operations.rebuild import RebuildBusyError, Rebuilder, Rebuilt
+from shared.store.allotments import filling
 from shared.store.layout import balance_key, entry_key, line_key, promise_key
 from shared.store.memory import MemoryTable
 from shared.store.table import Action, Delete, Item, Key, UnknownOutcomeError, Update, WriteConflictError
-from tests.operations.corruptions import APART, BAD, DERIVED, TOLD_ONCE, Corruption, furnished, unlist
-from tests.operations.house import KEY, House, Interruption, at, count, demand, movement, shipment
+from tests.operations.corruptions import APART, BAD, DERIVED, DOUBTS, TOLD_ONCE, Corruption, furnished, unlist
+from tests.operations.house import EAST, KEY, House, Interruption, at, count, demand, movement, shipment
+from tests.operations.test_kits import BOX_KEY, kit, post
 from tests.operations.waiting_counts import hasty_clocks
 
 
@@ -103,11 +105,91 @@ def test_what_is_told_once_and_lost_is_refused_and_named(corruption: Corruption)
     house.stock.write([Update(promise_key(BAD), add={"available": 1})])
     before = contents(house)
 
+    refused = rebuild(house)
+
+    named = [one for each in refused for one in each.refused]
+    assert any(corruption.what in one.what and corruption.where in one.where for one in named)
+    assert not any(each.written for each in refused)
+    assert contents(house) == before
+
+
+@pytest.mark.parametrize("corruption", DOUBTS, ids=str)
+def test_what_may_be_lost_is_rebuilt_only_when_somebody_says_that_it_is_not(corruption: Corruption) -> None:
+    house = furnished()
+    corruption.spoil(house)
+    before = contents(house)
+
     [refused] = rebuild(house)
 
-    assert any(corruption.what in one.what and corruption.where in one.where for one in refused.refused)
-    assert not refused.written
+    assert any(
+        (corruption.what, Mend.COMPARE) == (one.what, one.mend) and corruption.where in one.where
+        for one in refused.refused
+    )
     assert contents(house) == before
+
+    rebuilt = rebuilder(house).rebuild(BAD, "ann", compared=True, dry_run=False)
+
+    assert (rebuilt.written, rebuilt.refused, rebuilt.left) == (True, (), [])
+    house.assert_exact()
+
+
+def test_the_units_of_an_order_line_that_is_lost_are_not_given_back_to_sale() -> None:
+    house = House()
+    house.post(movement("r", 0, 10))
+    house.post(demand("d", 1, 6, "O1"))
+    house.stock.write([Delete(line_key("O1", "1"))])
+
+    [refused] = rebuild(house)
+
+    assert [(one.what, one.expected, one.mend) for one in refused.refused] == [
+        ("available", 10, Mend.COMPARE)
+    ]
+    assert house.available() == 4
+
+
+def test_a_wrong_counter_does_not_hide_that_an_order_line_is_lost() -> None:
+    house = House()
+    house.post(movement("r", 0, 10))
+    house.post(demand("d", 1, 6, "O1"))
+    house.stock.write([Delete(line_key("O1", "1")), Update(promise_key(KEY), add={"available": -1})])
+
+    [refused] = rebuild(house)
+
+    assert not refused.written
+    assert house.available() == 3
+
+
+def test_an_allotment_that_is_lost_is_made_up_from_what_counter_0_says_of_it() -> None:
+    house = House()
+    house.post(movement("r", 0, 100))
+    main = house.stock.get(promise_key(KEY))
+    assert main is not None
+    house.stock.write(filling(main, 3, 40, 0, house.clock()) or [])
+    house.assert_exact()
+    house.stock.write([Delete(promise_key(KEY, 3))])
+
+    [rebuilt] = rebuild(house)
+
+    assert rebuilt.written
+    assert house.available() == 100
+    house.assert_exact()
+
+
+def test_a_component_line_of_a_kit_that_is_lost_is_named() -> None:
+    house = House(skus=["TEA", "MUG"])
+    kit(house, {"TEA": 2, "MUG": 1})
+    house.post(movement("r", -60, 10), movement("r2", -60, 10, key=StockKey(Sku("MUG"), EAST)))
+    post(house, demand("k", 1, 3, "O1", key=BOX_KEY))
+    house.assert_exact()
+    house.stock.write([Delete(line_key("O1", "1/TEA"))])
+
+    refused = [one for rebuilt in rebuild(house) for one in rebuilt.refused]
+
+    assert {(one.key, one.what, one.where, one.mend) for one in refused} == {
+        (BOX_KEY, "component lines of order O1 line 1", "1/TEA", Mend.RESTORE),
+        (KEY, "available", "1 promise counters; 0 reserved", Mend.COMPARE),
+    }
+    assert house.available() == 4
 
 
 @pytest.mark.parametrize("corruption", APART, ids=str)
@@ -284,6 +366,8 @@ def _drop_derived(house: House, key: StockKey) -> None:
         if family == "CNT":
             if _can_be_told(house, item):
                 house.stock.write([Update(at_key, set={"variance": 1234})])
+        elif family == "PROMISE":
+            house.stock.write([Update(at_key, set={"available": -99})])
         elif at_key.sk != "WAITING":
             house.stock.write([Delete(at_key)])
 

@@ -11,7 +11,7 @@ from shared.domain.stock import Sku, StockKey
 from shared.operations.proof import Mend
 from shared.operations.verify import Verifier
 from shared.store.table import Delete, Item, Key
-from tests.operations.corruptions import APART, BAD, DERIVED, TOLD_ONCE, Corruption, furnished
+from tests.operations.corruptions import APART, BAD, DERIVED, DOUBTS, TOLD_ONCE, Corruption, furnished
 from tests.operations.house import EAST, KEY, WEST, House, cancelled, count, demand, movement, shipment
 
 
@@ -31,7 +31,7 @@ def house() -> House:
     return house
 
 
-@pytest.mark.parametrize("corruption", [*DERIVED, *TOLD_ONCE, *APART], ids=str)
+@pytest.mark.parametrize("corruption", [*DERIVED, *TOLD_ONCE, *DOUBTS, *APART], ids=str)
 def test_a_corruption_is_found_and_named(corruption: Corruption) -> None:
     house = furnished()
     house.assert_exact()

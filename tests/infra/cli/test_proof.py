@@ -191,6 +191,21 @@ def test_what_cannot_be_rebuilt_is_named_with_what_to_do(spoilt: Bench) -> None:
     assert "restore" in result.stderr
 
 
+def test_units_that_a_lost_line_may_hold_are_given_back_only_when_somebody_has_compared(
+    spoilt: Bench,
+) -> None:
+    spoilt.stock.write([Update(promise_key(A), add={"available": -2, "spare": -2})])
+
+    refused, found = spoilt.run("rebuild", "--write"), spoilt.json("verify")["discrepancies"]
+
+    assert refused.exit_code == 1
+    assert "A at east: available must be 5, is 3" in refused.stderr
+    assert ("available", "compare") in {(one["what"], one["mend"]) for one in found}
+    assert spoilt.run("rebuild", "--compared", "--write").exit_code == 2
+    assert spoilt.run("rebuild", "--sku", "A", "--compared", "--write").exit_code == 0
+    assert spoilt.run("verify").exit_code == 0
+
+
 def test_what_rebuilding_does_not_mend_is_left_and_said(bench: Bench) -> None:
     bench.declare()
     bench.count("A", 5)
