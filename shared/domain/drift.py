@@ -84,7 +84,10 @@ def parse_formula(text: str) -> Formula:
 
 @dataclass(frozen=True, slots=True)
 class Observation:
-    """What a source last said of one element of a stock key, as of an instant of its own."""
+    """What a source last said of one element of a stock key, as of an instant of its own.
+
+    ``document`` and ``version`` are those of the count, if it has any.
+    """
 
     source: SourceId
     sku: Sku
@@ -93,6 +96,7 @@ class Observation:
     quantity: Quantity
     as_of: datetime
     version: str = ""
+    document: str = ""
 
 
 @dataclass(frozen=True, slots=True)

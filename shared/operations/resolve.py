@@ -217,6 +217,7 @@ def observation_of(event: Count) -> Observation:
         event.quantity,
         event.as_of,
         event.version,
+        event.document,
     )
 
 

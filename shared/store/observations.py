@@ -1,6 +1,7 @@
 """What each source last said of each stock key.
 
-Only a newer statement replaces an older one. Each lists itself as not compared in the same write, so that a
+Only a newer statement replaces an older one; of two versions of one document the later version is the newer, whatever
+their instants, as it is in the ledger. Each lists itself as not compared in the same write, so that a
 comparison whose announcement was lost is found by a sweep.
 
 The item also keeps the numbers said before, added in the same write: root cause asks what a source *used* to say. They
@@ -20,10 +21,12 @@ from shared.domain.drift import Observation, Statement, Told
 from shared.domain.events import Movement, instant, parse_instant
 from shared.domain.stock import Counter, EventKey, LocationId, Sku, SourceId, StockKey
 from shared.store.bulk import write_each
-from shared.store.layout import SHARDS, believed_key, heard_key, observation_key, plain, shard, told_key
+from shared.store.layout import SHARDS, believed_key, heard_key, observation_key, part, plain, shard, told_key
 from shared.store.table import (
     AnyOf,
+    AtLeast,
     AttributeAbsent,
+    Condition,
     Equals,
     Item,
     Key,
@@ -91,7 +94,7 @@ class Observations:
         for seen in observations:
             subject = (seen.sku, seen.location, seen.source, seen.element)
             known = newest.get(subject)
-            if known is None or _rank(seen) >= _rank(known):
+            if known is None or _is_newer(seen, known):
                 newest[subject] = seen
         write_each(self._table, [_update(seen, at, seen in agreed) for seen in newest.values()])
         self._heard([*observations, *partial], withheld)
@@ -220,6 +223,7 @@ def observation(item: Item) -> Observation:
         cast(int, item["quantity"]),
         parse_instant(cast(str, item["as_of"])),
         cast(str, item["version"]),
+        plain(cast(str, item.get("edition", "#")).partition("#")[0]),
     )
 
 
@@ -236,7 +240,7 @@ def said(item: Item) -> Said:
         _EPOCH + timedelta(microseconds=numbers[n]): numbers[n + 1] for n in range(0, len(numbers) - 1, 2)
     }
     known[last.as_of] = last.quantity
-    statements = tuple(Statement(known[at], at) for at in sorted(known))
+    statements = tuple(Statement(known[at], at) for at in sorted(known) if at <= last.as_of)
     parts_at = item.get("parts_at")
     is_over = isinstance(parts_at, str) and parse_instant(parts_at) - last.as_of >= GONE_OVER
     return Said(last, statements, "observed_pk" in item, is_over)
@@ -255,6 +259,31 @@ def _rank(seen: Observation) -> str:
     return f"{instant(seen.as_of)}#{seen.version}"
 
 
+def _is_newer(seen: Observation, known: Observation) -> bool:
+    if seen.document and seen.document == known.document and seen.version != known.version:
+        return seen.version > known.version
+    return _rank(seen) >= _rank(known)
+
+
+def _edition(document: str, version: str) -> str:
+    return f"{part(document)}#{version}"
+
+
+def _newer(seen: Observation) -> tuple[Condition, ...]:
+    """Return the conditions on which an observation replaces what is known: ``_is_newer``, as a table judges it."""
+    unknown, later = AttributeAbsent("rank"), LessThan("rank", _rank(seen))
+    if not seen.document:
+        return (AnyOf((unknown, later)),)
+    mine = _edition(seen.document, seen.version)
+    first, behind = _edition(seen.document, ""), f"{part(seen.document)}$"
+    is_earlier = LessThan("edition", mine)
+    return (
+        AnyOf((AttributeAbsent("edition"), is_earlier, Equals("edition", mine), AtLeast("edition", behind))),
+        AnyOf((unknown, later, is_earlier)),
+        AnyOf((unknown, later, AtLeast("edition", first))),
+    )
+
+
 def _update(seen: Observation, at: datetime, agreed: bool) -> Update:
     written: dict[str, Value] = {
         "source": seen.source,
@@ -269,10 +298,15 @@ def _update(seen: Observation, at: datetime, agreed: bool) -> Update:
     }
     now = _packed([Statement(seen.quantity, seen.as_of)])
     marks: dict[str, Value] = {"observed_pk": f"observed#{shard(seen.sku)}", "observed_sk": instant(at)}
+    gone = tuple(marks) if agreed else ("compared",)
+    if seen.document:
+        written["edition"] = _edition(seen.document, seen.version)
+    else:
+        gone = (*gone, "edition")
     return Update(
         observation_key(seen.sku, seen.location, seen.source, seen.element),
         set={**written, "compared": True, "said": now} if agreed else {**written, **marks},
         append={} if agreed else {"said": now},
-        remove=tuple(marks) if agreed else ("compared",),
-        conditions=(AnyOf((AttributeAbsent("rank"), LessThan("rank", _rank(seen)))),),
+        remove=gone,
+        conditions=_newer(seen),
     )

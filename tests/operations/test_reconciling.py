@@ -136,6 +136,51 @@ def test_an_older_statement_that_arrives_late_changes_nothing(house: House) -> N
     assert [said.last.quantity for said in house.observations.of_sku(TEA)] == [1000]
 
 
+@pytest.mark.parametrize("source", [WMS, ERP])
+@pytest.mark.parametrize("order", [(1, 2), (2, 1), (1, 2, 1)])
+def test_a_correction_to_an_earlier_instant_is_what_its_source_says_in_any_order(
+    house: House, source: SourceId, order: tuple[int, ...]
+) -> None:
+    said = {1: (900, 15), 2: (1000, 5)}
+    for version in order:
+        quantity, minute = said[version]
+        line = {"sku": "TEA", "quantity": quantity}
+        house.store(source, body("count", "C#1", line, occurred_at=at(minute), version=str(version)))
+        house.settle()
+    house.clock.advance(hours=2)
+
+    [verdict] = house.reconciler.again([KEY])
+
+    assert (verdict.seen.quantity, verdict.seen.as_of, verdict.agrees) == (1000, at(5), True)
+    assert house.open_cases() == []
+    [kept] = house.observations.of_sku(TEA)
+    assert kept.statements[-1].quantity == 1000
+
+
+def test_of_two_documents_the_later_instant_is_what_its_source_says(house: House) -> None:
+    for document, version, quantity, minute in (("A", 9, 900, 5), ("A1", 1, 1000, 6), ("A", 8, 800, 4)):
+        line = {"sku": "TEA", "quantity": quantity}
+        house.store(ERP, body("count", document, line, occurred_at=at(minute), version=str(version)))
+    house.settle()
+    assert [said.last.quantity for said in house.observations.of_sku(TEA)] == [1000]
+
+
+def test_a_document_without_versions_goes_on_being_heard(house: House) -> None:
+    for day, quantity in ((1, 900), (2, 1000), (3, 950)):
+        seen = Observation(ERP, TEA, EAST, "on_hand", quantity, at(day), document="daily")
+        house.observations.record([seen], house.clock())
+    assert [said.last.quantity for said in house.observations.of_sku(TEA)] == [950]
+
+
+def test_two_versions_in_one_batch_leave_the_later_one(house: House) -> None:
+    seen = [
+        Observation(ERP, TEA, EAST, "on_hand", quantity, at(minute), version, "C")
+        for quantity, minute, version in ((1000, 5, "2"), (900, 15, "1"))
+    ]
+    house.observations.record(seen, house.clock())
+    assert [said.last for said in house.observations.of_sku(TEA)] == [seen[0]]
+
+
 def test_an_older_and_a_newer_statement_in_one_batch_leave_the_newer_ones_verdict(house: House) -> None:
     says(house, 900, 5)
     says(house, 1000, 6)
