@@ -89,7 +89,11 @@ class Discrepancy:
 
 
 def discrepancies(account: Account) -> Iterator[Discrepancy]:
-    """Yield everything about a stock key that does not add up."""
+    """Yield everything about a stock key that does not add up; of one with damaged items, these: the rest needs them."""
+    for at, (_, why) in sorted(account.damaged.items()):
+        yield Discrepancy(account.key, f"item {at.pk} {at.sk} that can be read", 1, 0, why, Mend.RESTORE)
+    if account.damaged:
+        return
     buckets = _Buckets(account)
     yield from _journal(account)
     yield from _sums(account, buckets)

@@ -21,15 +21,17 @@ from typing import Protocol, cast
 
 from shared.domain.kits import component_line_id
 from shared.domain.reservation import OrderLine
-from shared.domain.stock import EventKey, Sku, StockKey
+from shared.domain.stock import EventKey, LocationId, Sku, StockKey
 from shared.operations.proof import Discrepancy, Mend, discrepancies, line_discrepancies
 from shared.store.account import (
     DECISION,
     UNDONE,
+    UNREADABLE,
     Account,
     Accounts,
     entries_of,
     owners,
+    readable_line,
     stock_key_of_key,
 )
 from shared.store.layout import entry_key, line_key, part
@@ -287,6 +289,11 @@ def _shares(item: Item, shares: int) -> set[int]:
     return {zlib.crc32(sku.encode()) % shares for sku in skus} if shares > 1 else {0} if skus else set()
 
 
+def _place_of(line: Item) -> StockKey:
+    """Say where an order line lies that cannot be read."""
+    return StockKey(Sku(str(line.get("sku", ""))), LocationId(str(line.get("location", ""))))
+
+
 class _Share:
     """What a scan found of some SKUs, by stock key."""
 
@@ -356,14 +363,21 @@ class _Share:
         self._named += [(key, seq, event) for key, seq in entries_of(item)]
 
     def _add_line(self, at: Key, item: Item) -> None:
-        line = order_line(item)
         self._lines.add(at)
+        try:
+            line = readable_line(item)
+            is_wrong = any(line_discrepancies(item)) or not is_listed(item, line_index(line))
+        except UNREADABLE as error:
+            account = self.account(_place_of(item))
+            account.lines.append(at)
+            account.spoil(item, error)
+            return
         holds = line.holds
         for place in {*line.places, *holds}:
             account = self.account(StockKey(line.stock_key.sku, place))
             account.reserved += holds.get(place, 0)
             account.lines.append(at)
-        if any(line_discrepancies(item)) or not is_listed(item, line_index(line)):
+        if is_wrong:
             self._wrong_lines.add(at)
         parts = parts_of(line)
         if parts:

@@ -21,6 +21,7 @@ from shared.domain.ledger import (
     Waiting,
     withheld_by,
 )
+from shared.domain.reservation import OrderLine, with_history
 from shared.domain.stock import (
     AVAILABLE_SIGN,
     WHOLE,
@@ -57,6 +58,12 @@ FAMILIES = frozenset({"BAL", "JRN", "BKT", "CNT", "CNTDOC", "PROMISE"})
 
 _FREE = tuple((Slot(WHOLE, counter), sign) for counter, sign in AVAILABLE_SIGN.items() if sign)
 
+UNREADABLE = (KeyError, ValueError, TypeError, AttributeError, IndexError, zlib.error)
+"""What reading an item raises that somebody spoilt."""
+
+_UNITS = frozenset({"available", "spare", "granted", "allotted", "kept", "set_aside"})
+_TOTALS = frozenset({*map(str, Counter), "counts_waiting", "withheld"})
+
 DECISION = EventKey("onecount/decision/")
 UNDONE = EventKey("onecount/undo/")
 """How the events begin by which somebody decided about a count, or took it out again."""
@@ -78,6 +85,8 @@ class Account:
         Units that order lines hold here, and which lines.
     unknown_events
         Of the events that it names, those that are not known as posted.
+    damaged
+        The items that cannot be read, and why.
     """
 
     key: StockKey
@@ -93,9 +102,21 @@ class Account:
     reserved: Quantity = 0
     lines: list[Key] = field(default_factory=list)
     unknown_events: set[EventKey] = field(default_factory=set)
+    damaged: dict[Key, tuple[Item, str]] = field(default_factory=dict)
 
     def add(self, item: Item) -> None:
-        """Add an item of one of the ``FAMILIES``."""
+        """Add an item of one of the ``FAMILIES``; one that cannot be read is in ``damaged``."""
+        try:
+            self._add(item)
+        except UNREADABLE as error:
+            self.spoil(item, error)
+
+    def spoil(self, item: Item, error: Exception) -> None:
+        """Note that an item cannot be read, and why."""
+        why = f"lacks {error}" if isinstance(error, KeyError) else f"cannot be read: {error}"
+        self.damaged[Key(cast(str, item["pk"]), cast(str, item["sk"]))] = (item, why)
+
+    def _add(self, item: Item) -> None:
         family, _, _, *rest = cast(str, item["pk"]).split("#", 4)
         sk = cast(str, item["sk"])
         if family == "JRN":
@@ -103,18 +124,24 @@ class Account:
         elif family == "BKT":
             self.buckets[Hour(_leaf(rest[0]), sk)] = item
         elif family == "PROMISE":
+            units = [name for name in item if name in _UNITS or name.startswith("set_aside|")]
+            _demand_numbers(item, "available", *units)
             self.promises[int(sk)] = item
         elif family == "CNT":
+            _demand_numbers(item, "variance", "quantity")
             self.counts[Slot(_leaf(rest[0]), Counter(rest[1]))].append(standing_count(item))
         elif family == "CNTDOC":
             source, document = sk.split("#")
             slot = Slot(_leaf(rest[0]), Counter(rest[1]))
             self.documents[CountDocument(slot, SourceId(plain(source)), plain(document))] = count_mark(item)
         elif sk == "-":
+            _demand_numbers(item, "seq", *(name for name in item if name in _TOTALS))
+            _demand_clocks(item)
             self.balance = item
         elif sk == "WAITING":
             self.waiting = [waiting_count(row) for row in cast("list[list[Value]]", item["counts"])]
         else:
+            _demand_clocks(item)
             self.leaves[parse_leaf(cast(str, item["leaf"]))] = item
 
     def _add_entry(self, item: Item) -> None:
@@ -122,7 +149,7 @@ class Account:
         try:
             lines = unpack_lines(cast(bytes, item["lines"]))
             self.journal.add(seq, cast(str, item["posted_at"]), lines)
-        except (zlib.error, ValueError, KeyError, TypeError):
+        except UNREADABLE:
             self.journal.seen(seq)
             self.unreadable.append(seq)
 
@@ -168,12 +195,36 @@ class Account:
     def guards(self) -> dict[Key, Item]:
         """Balance and promise counters: while they are as they are here, so is everything else that posting writes."""
         items = {promise_key(self.key, k): item for k, item in self.promises.items()}
-        return items if self.balance is None else {balance_key(self.key): self.balance, **items}
+        items |= {at: item for at, (item, _) in self.damaged.items() if at.pk.startswith("PROMISE#")}
+        at = balance_key(self.key)
+        balance = self.damaged[at][0] if at in self.damaged else self.balance
+        return items if balance is None else {at: balance, **items}
 
     @property
     def slots(self) -> set[Slot]:
         """Every slot that anything is stored of."""
         return {*self.journal.sums, *self.clocks, *self.counts, *(name.slot for name in self.documents)}
+
+
+def readable_line(item: Item) -> OrderLine:
+    """Read an order line, and make sure that what follows from its documents can be worked out."""
+    line = order_line(item)
+    _demand_numbers(item, "open")
+    if (item["pk"], item["sk"]) != line_key(line.order, line.line):
+        raise ValueError(f"it says that it is line {line.line} of order {line.order}")
+    with_history(line)
+    return line
+
+
+def _demand_numbers(item: Item, *names: str) -> None:
+    for name in names:
+        if not isinstance(item[name], int):
+            raise TypeError(f"{name} is {item[name]!r}, no number of units")
+
+
+def _demand_clocks(item: Item) -> None:
+    if "clocks" in item:
+        clocks_of(item)
 
 
 class Accounts:
@@ -203,17 +254,22 @@ class Accounts:
         ]
         for item in self._of(*partitions):
             seen.add(item)
-        listed = [line_key(line.order, line.line) for line in self._orders.of_stock_key(key)]
-        names = list(dict.fromkeys([*listed, *known.lines]))
-        lines = list(self._table.get_many(names).values())
-        seen.reserved = sum(order_line(item).holds.get(key.location, 0) for item in lines)
+        listed = [name for names in self._orders.listed(key) for name in names]
+        lines: list[Item] = []
+        for item in self._table.get_many(list(dict.fromkeys([*listed, *known.lines]))).values():
+            try:
+                seen.reserved += readable_line(item).holds.get(key.location, 0)
+            except UNREADABLE as error:
+                seen.spoil(item, error)
+            else:
+                lines.append(item)
         self._look_up_events(seen)
         return seen, lines
 
     def holds_still(self, account: Account) -> bool:
         """Whether nothing has been posted, reserved or released since an account was begun to be read."""
-        keys = [balance_key(account.key), *(promise_key(account.key, k) for k in {0, *account.promises})]
-        return self._table.snapshot(keys) == account.guards
+        keys = {balance_key(account.key), promise_key(account.key), *account.guards}
+        return self._table.snapshot(sorted(keys)) == account.guards
 
     def _of(self, *partitions: str) -> Iterator[Item]:
         for partition in partitions:
@@ -251,12 +307,19 @@ def owners(item: Item) -> set[str]:
     if family in FAMILIES:
         return {rest[0]}
     if family == "EVENT":
-        return {part(cast(str, item["sku"])), *(part(key.sku) for key, _ in entries_of(item))}
+        return {part(str(item.get("sku", ""))), *(part(key.sku) for key, _ in entries_of(item))}
     if family != "ORDER" or item["sk"] == "-":
         return set()
     if "sku" in item:
-        return {part(cast(str, item["sku"]))}
-    return {cast(str, item["order_lines_pk"]).split("#")[0]} if "order_lines_pk" in item else set()
+        return {part(str(item["sku"]))}
+    is_part = cast(str, item["sk"]).startswith("PART#")
+    return (
+        {str(item["order_lines_pk"]).split("#")[0]}
+        if "order_lines_pk" in item
+        else set()
+        if is_part
+        else {""}
+    )
 
 
 def stock_key_of_key(pk: str) -> StockKey:

@@ -60,12 +60,16 @@ class Orders:
 
     def of_stock_key(self, key: StockKey, *, changed_since: datetime | None = None) -> Iterator[OrderLine]:
         """Yield the lines that concern a stock key, read through an index that may lag behind."""
+        for names in self.listed(key, changed_since=changed_since):
+            for item in self._table.get_many(names).values():
+                yield order_line(item)
+
+    def listed(self, key: StockKey, *, changed_since: datetime | None = None) -> Iterator[list[Key]]:
+        """Yield the keys of the lines that an index lists under a stock key, some at a time."""
         first = "" if changed_since is None else instant(changed_since)
         for number in range(SHARDS):
-            listed = self._table.query_index("order_lines", _index_key(key, number), first=first)
-            names = [Key(name.pk, f"LINE#{name.sk.split('#')[1]}") for name in listed]
-            for item in self._table.get_many(list(dict.fromkeys(names))).values():
-                yield order_line(item)
+            found = self._table.query_index("order_lines", _index_key(key, number), first=first)
+            yield list(dict.fromkeys(Key(name.pk, f"LINE#{name.sk.split('#')[1]}") for name in found))
 
     def standings(self, keys: Iterable[StockKey]) -> dict[StockKey, Standing]:
         """Return what stands of some stock keys for orders to be served from."""

@@ -173,11 +173,17 @@ def part(house: House) -> None:
     house.stock.write([Delete(Key("ORDER#O1", cast(str, item["sk"])))])
 
 
-def unlist(key: Key, *names: str) -> Spoil:
+def forget(key: Key, *names: str) -> Spoil:
+    return lambda house: house.stock.write([Update(key, remove=names)])
+
+
+def unlist(key: Key) -> Spoil:
     """Take what lists an item in the index of order lines off it."""
-    return lambda house: house.stock.write(
-        [Update(key, remove=names or ("order_lines_pk", "order_lines_sk"))]
-    )
+    return forget(key, "order_lines_pk", "order_lines_sk")
+
+
+def count_without(*names: str) -> Spoil:
+    return lambda house: forget(count_at(house), *names)(house)
 
 
 def unlist_part(house: House) -> None:
@@ -233,7 +239,7 @@ DERIVED = (
     Corruption(part, "listing of order O1 line 1 elsewhere"),
     Corruption(unlist_part, "listing of order O1 line 1 elsewhere"),
     Corruption(unlist(LINE), "listing of order O1 line 1", "order_lines_pk"),
-    Corruption(unlist(LINE, "order_lines_sk"), "listing of order O1 line 1", "order_lines_pk"),
+    Corruption(forget(LINE, "order_lines_sk"), "listing of order O1 line 1", "order_lines_pk"),
     Corruption(put(LINE, order_lines_pk="S1#east#0"), "listing of order O1 line 1", "order_lines_pk"),
 )
 """What follows from the journal and the documents of order lines: rebuilding puts it right."""
@@ -263,6 +269,24 @@ DOUBTS = (
     Corruption(lose(promise_key(BAD)), "available", "what was set aside"),
 )
 """What may be lost, or may be a wrong number: rebuilding refuses, until somebody says that nothing is lost."""
+
+DAMAGED = (
+    Corruption(forget(promise_key(BAD), "available"), "item PROMISE#S1#east 0", "lacks 'available'"),
+    Corruption(put(promise_key(BAD), set_aside="?"), "item PROMISE#S1#east 0", "set_aside is '?'"),
+    Corruption(put(promise_key(BAD, 3), spare=1), "item PROMISE#S1#east 3", "lacks 'available'"),
+    Corruption(forget(BALANCE, "seq"), "item BAL#S1#east -", "lacks 'seq'"),
+    Corruption(put(BALANCE, on_hand="12"), "item BAL#S1#east -", "on_hand is '12'"),
+    Corruption(clock(BALANCE, 1, "noon"), "item BAL#S1#east -", "noon"),
+    Corruption(forget(BIN_CLOCK, "leaf"), "item BAL#S1#east LEAF#A-01/-", "lacks 'leaf'"),
+    Corruption(forget(waiting_key(BAD), "counts"), "item BAL#S1#east WAITING", "lacks 'counts'"),
+    Corruption(count_without("quantity"), "item CNT#S1#east", "lacks 'quantity'"),
+    Corruption(forget(LINE, "versions"), "item ORDER#O1 LINE#1", "lacks 'versions'"),
+    Corruption(put(LINE, shipments={"s": ["?"]}), "item ORDER#O1 LINE#1", "cannot be read"),
+    Corruption(put(LINE, line="2"), "item ORDER#O1 LINE#1", "line 2 of order O1"),
+    Corruption(forget(LINE, "sku"), "item ORDER#O1 LINE#1", "lacks 'sku'"),
+    Corruption(forget(LINE, "sku", "order_lines_pk"), "item ORDER#O1 LINE#1", "lacks 'sku'"),
+)
+"""Items that cannot be read any more."""
 
 APART = (Corruption(lose(event_key(EventKey("wms/late1"))), "event wms/late1 as posted", "entry 0"),)
 """What neither follows from anything nor does anything from it."""

@@ -18,7 +18,17 @@ from shared.store.allotments import filling
 from shared.store.layout import balance_key, entry_key, line_key, promise_key
 from shared.store.memory import MemoryTable
 from shared.store.table import Action, Delete, Item, Key, UnknownOutcomeError, Update, WriteConflictError
-from tests.operations.corruptions import APART, BAD, DERIVED, DOUBTS, TOLD_ONCE, Corruption, furnished, unlist
+from tests.operations.corruptions import (
+    APART,
+    BAD,
+    DAMAGED,
+    DERIVED,
+    DOUBTS,
+    TOLD_ONCE,
+    Corruption,
+    furnished,
+    unlist,
+)
 from tests.operations.house import EAST, KEY, House, Interruption, at, count, demand, movement, shipment
 from tests.operations.test_kits import BOX_KEY, kit, post
 from tests.operations.waiting_counts import hasty_clocks
@@ -110,6 +120,19 @@ def test_what_is_told_once_and_lost_is_refused_and_named(corruption: Corruption)
     named = [one for each in refused for one in each.refused]
     assert any(corruption.what in one.what and corruption.where in one.where for one in named)
     assert not any(each.written for each in refused)
+    assert contents(house) == before
+
+
+@pytest.mark.parametrize("corruption", DAMAGED, ids=str)
+def test_beside_an_item_that_cannot_be_read_nothing_is_rebuilt(corruption: Corruption) -> None:
+    house = furnished()
+    corruption.spoil(house)
+    before = contents(house)
+
+    refused = rebuild(house)
+
+    named = [one for each in refused for one in each.refused]
+    assert any(corruption.what in one.what and corruption.where in one.where for one in named)
     assert contents(house) == before
 
 

@@ -10,8 +10,18 @@ import pytest
 from shared.domain.stock import Sku, StockKey
 from shared.operations.proof import Mend
 from shared.operations.verify import Verifier
-from shared.store.table import Delete, Item, Key
-from tests.operations.corruptions import APART, BAD, DERIVED, DOUBTS, TOLD_ONCE, Corruption, furnished
+from shared.store.layout import balance_key
+from shared.store.table import Delete, Item, Key, Update
+from tests.operations.corruptions import (
+    APART,
+    BAD,
+    DAMAGED,
+    DERIVED,
+    DOUBTS,
+    TOLD_ONCE,
+    Corruption,
+    furnished,
+)
 from tests.operations.house import EAST, KEY, WEST, House, cancelled, count, demand, movement, shipment
 
 
@@ -42,6 +52,22 @@ def test_a_corruption_is_found_and_named(corruption: Corruption) -> None:
     assert {discrepancy.key.sku for discrepancy in found} == {BAD.sku}
     assert any(corruption.what in one.what and corruption.where in one.where for one in found)
     assert all(discrepancy.expected != discrepancy.found for discrepancy in found)
+
+
+@pytest.mark.parametrize("corruption", DAMAGED, ids=str)
+def test_an_item_that_cannot_be_read_is_named_and_hides_nothing_of_other_stock_keys(
+    corruption: Corruption,
+) -> None:
+    house = furnished()
+    corruption.spoil(house)
+    other = StockKey(Sku("S2"), EAST)
+    house.stock.write([Update(balance_key(other), add={"on_hand": 1})])
+
+    found = house.verifier.verify().discrepancies
+
+    assert any(corruption.what in one.what and corruption.where in one.where for one in found)
+    assert {one.mend for one in found if one.what.startswith("item")} == {Mend.RESTORE}
+    assert [one.what for one in found if one.key == other] == ["on_hand against its journal"]
 
 
 @pytest.mark.parametrize("corruption", DERIVED, ids=str)
