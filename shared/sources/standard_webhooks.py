@@ -318,16 +318,11 @@ def _element(line: Fields, source: Source) -> str:
 
 
 def _leaf(line: Fields) -> Leaf:
-    return Leaf(_part_of_leaf(line, "bin", WHOLE.bin), _part_of_leaf(line, "lot", WHOLE.lot))
-
-
-def _part_of_leaf(line: Fields, part: str, none: str) -> str:
-    if not line.has(part):
-        return none
-    name = line.text(part)
-    if (why := why_no_name(part, name)) is not None:
-        refuse("invalid_field", line.where(part), *why)
-    return name
+    bin_, lot = line.text_or("bin", ""), line.text_or("lot", "")
+    for part, name in (("bin", bin_), ("lot", lot)):
+        if (why := why_no_name(part, name)) is not None:
+            refuse("invalid_field", line.where(part), *why)
+    return Leaf(bin_ or WHOLE.bin, lot or WHOLE.lot)
 
 
 def _refs(document: str, order: str | None, line: Fields) -> Refs:
