@@ -42,21 +42,20 @@ class FolderSpool:
         self._files: dict[int, TextIO] = {}
         self._open = ExitStack()
         manifest = folder / "verify.json"
+        foreign = CommandError(
+            f"{folder} is no folder that verify filled", "give the folder that it named, or an empty one"
+        )
         if not manifest.exists():
             if any(folder.iterdir()):
-                raise CommandError(
-                    f"{folder} is no folder that verify filled",
-                    "give the folder that it named, or an empty one",
-                )
+                raise foreign
             manifest.write_text(json.dumps({"stage": stage, "parts": parts, "shares": SHARES}), "utf-8")
-        known = json.loads(manifest.read_text("utf-8"))
-        if known["stage"] != stage:
-            raise CommandError(
-                f"{folder} holds what was read of stage {known['stage']!r}",
-                f"go on with --stage {known['stage']}",
-            )
-        self.segments: int = known["parts"]
-        self.shares: int = known["shares"]
+        try:
+            known = json.loads(manifest.read_text("utf-8"))
+            of, self.segments, self.shares = str(known["stage"]), int(known["parts"]), int(known["shares"])
+        except (ValueError, LookupError, TypeError) as error:
+            raise foreign from error
+        if of != stage:
+            raise CommandError(f"{folder} holds what was read of stage {of!r}", f"go on with --stage {of}")
 
     def is_kept(self, segment: int) -> bool:
         return self._part(segment).exists()

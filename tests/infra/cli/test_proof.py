@@ -87,6 +87,15 @@ def test_a_folder_of_something_else_is_not_written_into(bench: Bench) -> None:
     assert {"mine.txt", "verify.json"} & {path.name for path in bench.folder.iterdir()} == {"mine.txt"}
 
 
+@pytest.mark.parametrize("manifest", ["", "x", "{}", "[]", '{"stage": "local", "parts": null, "shares": 64}'])
+def test_a_folder_whose_manifest_says_nothing_is_none_of_ours(bench: Bench, manifest: str) -> None:
+    bench.file("verify.json", manifest)
+
+    result = bench.run("verify", "--from", str(bench.folder))
+
+    assert (result.exit_code, "is no folder that verify filled" in result.stderr) == (1, True)
+
+
 def test_what_was_read_of_another_stage_is_not_gone_on_with(tmp_path: Path) -> None:
     FolderSpool(tmp_path, "prod", 2)
     with pytest.raises(CommandError, match="'prod'"):
