@@ -62,7 +62,7 @@ def as_kit_line(known: OrderLine, line: OrderLine, kit: Item) -> KitLine:
     at = line.ordered_at or min(said, default=None)
     if at is not None:
         terms = kit.at(at)
-        if line.kit_from != terms.effective_from:
+        if line.kit_from != terms.effective_from or not line.kit:
             line = replace(line, kit=terms.components, kit_from=terms.effective_from)
     return KitLine(line, early)
 

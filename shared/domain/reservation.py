@@ -267,8 +267,8 @@ class OrderLine:
 
 
 def knows(line: OrderLine, demand: Demand, effect: str) -> bool:
-    """Whether a document is in the line already, and would add nothing to it."""
-    if effect not in line.applied.get(demand.key, "").split("|"):
+    """Whether a document is in the line already, and would add nothing to it: its code may stand for another item now."""
+    if effect not in line.applied.get(demand.key, "").split("|") or _names_another_item(line, demand):
         return False
     documents, name = _kind(line, demand.effect), _name(demand)
     return _with(documents, name, _stated(demand))[name] == documents[name]
@@ -285,7 +285,8 @@ def add_demand(line: OrderLine, demand: Demand, effect: str, *, is_entered: bool
     What ``is_entered`` through our API is said of what is open, and not of what has been shipped by then.
 
     A line's home is where its first order or cancellation that names no location says; a shipment or a claim that
-    came before it, perhaps from elsewhere, only guessed that.
+    came before it, perhaps from elsewhere, only guessed that. Its item is the newest version's: until it is ordered, what
+    the first document says.
     """
     if demand.location is not None and _says_home(line, demand):
         sku = line.stock_key.sku if line.versions or line.cancellations else demand.sku
@@ -303,6 +304,8 @@ def add_demand(line: OrderLine, demand: Demand, effect: str, *, is_entered: bool
     match demand.effect:
         case DemandEffect.ORDERED:
             line = replace(line, versions=documents)
+            if documents[demand.version] == said and _names_another_item(line, demand):
+                line = replace(line, stock_key=StockKey(demand.sku, line.stock_key.location), kit=())
         case DemandEffect.CANCELLED:
             line = replace(line, cancellations=documents)
         case DemandEffect.FULFILLED:
@@ -312,6 +315,12 @@ def add_demand(line: OrderLine, demand: Demand, effect: str, *, is_entered: bool
         case DemandEffect.RETURNED:
             line = replace(line, returns=documents)
     return line
+
+
+def _names_another_item(line: OrderLine, demand: Demand) -> bool:
+    """Whether a document is the line's newest version, and not of the line's item."""
+    is_version = demand.effect is DemandEffect.ORDERED
+    return is_version and demand.version == max(line.versions) and demand.sku != line.stock_key.sku
 
 
 def ship(line: OrderLine, quantity: Quantity, at: datetime, key: EventKey, location: str = "") -> OrderLine:

@@ -124,7 +124,7 @@ def plan_lines(
                 continue
             known = lines[name]
             lines[name] = add_demand(known, event, fact.effect, is_entered=fact.is_entered)
-            if fact.kit is not None:
+            if fact.kit is not None and event.sku == lines[name].stock_key.sku:
                 settled = as_kit_line(known, lines[name], fact.kit)
                 lines[name] = settled.line
                 early.setdefault(name, {}).update(settled.early)

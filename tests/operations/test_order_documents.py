@@ -23,7 +23,7 @@ from shared.operations.resolve import resolve
 from shared.operations.undo import Undone
 from shared.sources.shopify_orders import read_fulfilment
 from shared.store.orders import Orders
-from shared.store.registry import Network
+from shared.store.registry import Code, Network
 from shared.store.table import Action
 from tests.operations.house import (
     EAST,
@@ -72,7 +72,7 @@ def line(**fields: Any) -> dict[str, Any]:
 
 def order(minute: float, *, refunds: list[Any] | None = None, **fields: Any) -> tuple[str, dict[str, Any]]:
     body = {"id": 1, "updated_at": at(minute).isoformat(), "refunds": refunds or [], "fulfillments": []}
-    lined = {name: fields.pop(name) for name in list(fields) if name.endswith("quantity")}
+    lined = {name: fields.pop(name) for name in list(fields) if name.endswith(("quantity", "sku"))}
     return "orders/updated", body | {"line_items": [line(**lined)]} | fields
 
 
@@ -486,6 +486,51 @@ def test_a_message_that_tells_of_a_shipment_and_its_call_off_is_undone_as_a_whol
     assert undo(house, *CALLED_OFF).events == 2
     assert undo(house, *CALLED_OFF).already == 2
     assert stands(house)[:2] == (10, 5)
+    house.assert_exact()
+
+
+@pytest.mark.parametrize("which", list(permutations(range(4))))
+def test_the_newest_version_of_a_line_says_which_item_it_is_of(which: tuple[int, ...]) -> None:
+    mugs, jars = StockKey(Sku("MUG"), EAST), StockKey(Sku("JAR"), EAST)
+    house = House(skus=("TEA", "MUG", "JAR"))
+    kit(house, {"JAR": 2})
+    house.clock.advance(hours=1)
+    house.post(*(movement(f"r-{key.sku}", -5, 10, key=key) for key in (KEY, mugs, jars)))
+    refunded = refund(2, 1)
+    refunded["refund_line_items"][0]["line_item"] = line(sku="MUG")
+    documents = [
+        order(0),
+        order(1, sku="BOX"),
+        ("refunds/create", refunded),
+        order(3, sku="MUG", current_quantity=4, fulfillable_quantity=4, refunds=[refunded]),
+    ]
+    for index in which:
+        hear(house, *documents[index], delivery=str(index))
+
+    assert (house.available(), house.available(mugs), house.available(jars)) == (10, 6, 10)
+    assert house.open_cases() == []
+    house.assert_exact()
+
+    back = order(4, sku="BOX", current_quantity=2, fulfillable_quantity=2, refunds=[refunded])
+    hear(house, *back)
+    assert (house.available(), house.available(mugs), house.available(jars)) == (10, 10, 6)
+    house.assert_exact()
+
+
+def test_an_order_told_again_after_its_code_was_mapped_anew_holds_the_right_item() -> None:
+    house = House()
+    mugs = StockKey(Sku("MUG"), EAST)
+    house.clock.advance(hours=1)
+    house.post(movement("r", -5, 10), movement("m", -5, 10, key=mugs))
+    house.registry.map_codes({Code(SHOPIFY, "sku", "T-1"): TEA}, "ann")
+    hear(house, *order(0, sku="T-1"))
+    assert (house.available(), house.available(mugs)) == (5, 10)
+
+    house.registry.map_codes({Code(SHOPIFY, "sku", "T-1"): mugs.sku}, "ann")
+    house.clock.advance(minutes=10)
+    hear(house, *order(0, sku="T-1"), delivery="again")
+
+    assert (house.available(), house.available(mugs)) == (10, 5)
     house.assert_exact()
 
 
