@@ -22,7 +22,9 @@ from typing import Protocol, cast
 from shared.domain.kits import component_line_id
 from shared.domain.reservation import OrderLine
 from shared.domain.stock import EventKey, LocationId, Sku, StockKey
+from shared.domain.transfer import PREFIX as TRANSFER
 from shared.operations.proof import Discrepancy, Mend, discrepancies, line_discrepancies
+from shared.operations.reservation_items import PREFIX as RESERVATION
 from shared.store.account import (
     DECISION,
     UNDONE,
@@ -34,7 +36,7 @@ from shared.store.account import (
     readable_line,
     stock_key_of_key,
 )
-from shared.store.layout import entry_key, line_key, part
+from shared.store.layout import entry_key, line_key, order_key, part, transfer_key
 from shared.store.orders import is_listed, line_index, line_puts, order_line
 from shared.store.table import Item, Key, Table
 
@@ -263,13 +265,13 @@ class Verifier:
             name = f"listing of order {line.order} line {line.line}"
             if not is_listed(item, line_index(line)):
                 found.append(Discrepancy(line.place, name, 1, 0, "order_lines_pk of the line"))
-            parts, components = parts_of(line), components_of(line)
-            there = self._table.get_many([*parts, *components]) if parts or components else {}
+            parts, beside = parts_of(line), beside_of(line)
+            there = self._table.get_many([*parts, *beside]) if parts or beside else {}
             unlisted = [at for at, index in parts.items() if not is_listed(there.get(at), index)]
             found += [Discrepancy(line.place, f"{name} elsewhere", 1, 0, at.sk) for at in unlisted]
-            lost = [component for at, component in components.items() if at not in there]
-            what = f"component lines of order {line.order} line {line.line}"
-            found += [Discrepancy(line.place, what, 1, 0, component, Mend.RESTORE) for component in lost]
+            lost = [at for at in beside if at not in there]
+            what = f"what belongs to order {line.order} line {line.line}"
+            found += [Discrepancy(line.place, what, 1, 0, f"{at.pk} {at.sk}", beside[at]) for at in lost]
         return found
 
 
@@ -303,19 +305,20 @@ class _Share:
         self._events: set[EventKey] = set()
         self._named: list[tuple[StockKey, int, EventKey]] = []
         self._lines: set[Key] = set()
-        self._kits: dict[Key, Iterable[Key]] = {}
+        self._beside: dict[Key, Iterable[Key]] = {}
         self._wrong_lines: set[Key] = set()
         self._parts: set[tuple[Key, str]] = set()
         self._listed: dict[Key, dict[Key, str]] = {}
         for item in items:
             self._add(item)
         for account in self.accounts.values():
-            account.unknown_events = account.journal.events.keys() - self._events
+            waiting = (count.mark.event_key for count in account.waiting or ())
+            account.unknown_events = {*account.journal.events, *waiting} - self._events
 
     def suspects(self) -> list[Key]:
         """Return the order lines that look wrong."""
         unlisted = {line for line, parts in self._listed.items() if not self._parts.issuperset(parts.items())}
-        unsure = {kit for kit, parts in self._kits.items() if not self._lines.issuperset(parts)}
+        unsure = {line for line, beside in self._beside.items() if not self._lines.issuperset(beside)}
         return sorted(self._wrong_lines | unlisted | unsure)
 
     def lost(self) -> Iterator[tuple[StockKey, int, EventKey]]:
@@ -382,8 +385,9 @@ class _Share:
         parts = parts_of(line)
         if parts:
             self._listed[at] = parts
-        if line.kit:
-            self._kits[at] = components_of(line).keys()
+        beside = beside_of(line)
+        if beside:
+            self._beside[at] = beside
 
     def account(self, key: StockKey) -> Account:
         """Return what was found of a stock key."""
@@ -401,7 +405,18 @@ def parts_of(line: OrderLine) -> dict[Key, str]:
     return {put.key: cast(str, put.attributes["order_lines_pk"]) for put in parts}
 
 
-def components_of(line: OrderLine) -> dict[Key, str]:
-    """Return the keys and names of the lines that hold the components of a kit's line; none for any other line."""
-    names = [component_line_id(line.line, component.sku) for component in line.kit if line.taken]
-    return {line_key(line.order, name): name for name in names}
+def beside_of(line: OrderLine) -> dict[Key, Mend]:
+    """Return the items that must be there beside a line, and what puts it right where one is not.
+
+    The lines of a kit's components hold its units. Nothing of a component's line follows from that of the kit, nor of
+    any line from its reservation or transfer, but nobody would give back what it holds.
+    """
+    components = [component_line_id(line.line, component.sku) for component in line.kit if line.taken]
+    beside = {line_key(line.order, name): Mend.RESTORE for name in components}
+    if line.part_of:
+        beside[line_key(line.order, line.part_of)] = Mend.APART
+    if line.open and line.order.startswith(RESERVATION):
+        beside[order_key(line.order)] = Mend.APART
+    if line.open and line.is_of_a_transfer:
+        beside[transfer_key(line.order.removeprefix(TRANSFER))] = Mend.APART
+    return beside

@@ -288,5 +288,8 @@ DAMAGED = (
 )
 """Items that cannot be read any more."""
 
-APART = (Corruption(lose(event_key(EventKey("wms/late1"))), "event wms/late1 as posted", "entry 0"),)
+APART = (
+    Corruption(lose(event_key(EventKey("wms/late1"))), "event wms/late1 as posted", "entry 0"),
+    Corruption(lose(event_key(EventKey("wms/w1"))), "event wms/w1 as posted", "a count that waits"),
+)
 """What neither follows from anything nor does anything from it."""

@@ -209,7 +209,7 @@ def test_a_component_line_of_a_kit_that_is_lost_is_named() -> None:
     refused = [one for rebuilt in rebuild(house) for one in rebuilt.refused]
 
     assert {(one.key, one.what, one.where, one.mend) for one in refused} == {
-        (BOX_KEY, "component lines of order O1 line 1", "1/TEA", Mend.RESTORE),
+        (BOX_KEY, "what belongs to order O1 line 1", "ORDER#O1 LINE#1/TEA", Mend.RESTORE),
         (KEY, "available", "1 promise counters; 0 reserved", Mend.COMPARE),
     }
     assert house.available() == 4

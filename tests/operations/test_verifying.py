@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator, Sequence
 from itertools import count as count_up
 
@@ -9,6 +10,7 @@ import pytest
 
 from shared.domain.stock import Sku, StockKey
 from shared.operations.proof import Mend
+from shared.operations.reservations import Wanted
 from shared.operations.verify import Verifier
 from shared.store.layout import balance_key
 from shared.store.table import Delete, Item, Key, Update
@@ -22,7 +24,8 @@ from tests.operations.corruptions import (
     Corruption,
     furnished,
 )
-from tests.operations.house import EAST, KEY, WEST, House, cancelled, count, demand, movement, shipment
+from tests.operations.house import EAST, KEY, SHOP, WEST, House, cancelled, count, demand, movement, shipment
+from tests.operations.test_kits import BOX_KEY, kit, post
 
 
 @pytest.fixture
@@ -78,6 +81,25 @@ def test_only_what_is_wrong_is_named(corruption: Corruption) -> None:
 
     others = [StockKey(Sku(f"S{n}"), place) for n in (0, 2) for place in (EAST, WEST)]
     assert [wrong for key in others for wrong in house.verifier.verify_key(key).discrepancies] == []
+
+
+@pytest.mark.parametrize("lost", [r"ORDER#O1 LINE#1", r"ORDER#reservation/.+ -", r"TRANSFER#.+ -"])
+def test_what_a_line_belongs_to_is_named_where_it_is_lost(lost: str) -> None:
+    house = House(skus=["TEA", "MUG"])
+    kit(house, {"TEA": 2, "MUG": 1})
+    house.post(movement("r", -60, 50), movement("r2", -60, 10, key=StockKey(Sku("MUG"), EAST)))
+    post(house, demand("k", 1, 3, "O1", key=BOX_KEY))
+    house.reserver.reserve("res", "ann", SHOP, [Wanted(KEY.sku, 5, EAST)], None)
+    asked = house.transfers.request("ann", "t", EAST, WEST, [(KEY.sku, 6)], "", None)
+    house.transfers.approve(asked.id, "bob", "ok")
+    house.assert_exact()
+    stored = [Key(str(item["pk"]), str(item["sk"])) for item in house.stock.scan()]
+    [at] = [key for key in stored if re.fullmatch(lost, f"{key.pk} {key.sk}")]
+
+    house.stock.write([Delete(at)])
+
+    found = house.verifier.verify().discrepancies
+    assert {(one.where, one.mend) for one in found} == {(f"{at.pk} {at.sk}", Mend.APART)}
 
 
 def test_an_entry_that_only_its_events_remember_is_named() -> None:
