@@ -218,6 +218,10 @@ def _journal(account: Account) -> Iterator[Discrepancy]:
         )
         found = account.journal.entries if account.journal.entries != seq else seq - len(missing)
         yield Discrepancy(key, "journal entries", seq, found, where, Mend.RESTORE)
+    for named in account.named:
+        if not account.journal.has(named):
+            what, where = f"journal entry {named}", f"event {account.named[named]}"
+            yield Discrepancy(key, what, 1, 0, where, Mend.RESTORE)
     if account.unreadable:
         where = _numbers(account.unreadable)
         readable = account.journal.entries - len(account.unreadable)

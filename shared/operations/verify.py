@@ -36,7 +36,7 @@ from shared.store.account import (
     readable_line,
     stock_key_of_key,
 )
-from shared.store.layout import entry_key, line_key, order_key, part, transfer_key
+from shared.store.layout import line_key, order_key, part, transfer_key
 from shared.store.orders import is_listed, line_index, line_puts, order_line
 from shared.store.table import Item, Key, Table
 
@@ -168,7 +168,7 @@ class Verifier:
         for share in range(spool.shares):
             said = spool.proven(share)
             if said is None:
-                said = self._prove(_Share(spool.items(share)))
+                said = self._prove(_Share(spool, share))
                 spool.say(share, said)
             result.add(said)
         return result
@@ -186,7 +186,7 @@ class Verifier:
         spool = spool or MemorySpool()
         self._scan(spool, progress, sku)
         for number in range(spool.shares):
-            share = _Share(spool.items(number))
+            share = _Share(spool, number)
             if sku is None:
                 said = self._prove(share)
                 keys = {*(wrong.key for wrong in said.discrepancies), *said.moving}
@@ -248,12 +248,6 @@ class Verifier:
                 result.moving += [] if read.is_still else [key]
         fresh = self._table.get_many(share.suspects()).values()
         result.discrepancies += self.lines_found(fresh)
-        for key, seq, event in share.lost():
-            if self._table.get(entry_key(key, seq)) is None:
-                where = f"event {event}"
-                result.discrepancies.append(
-                    Discrepancy(key, f"journal entry {seq}", 1, 0, where, Mend.RESTORE)
-                )
         return result
 
     def lines_found(self, items: Iterable[Item]) -> list[Discrepancy]:
@@ -288,7 +282,12 @@ class Read:
 def _shares(item: Item, shares: int) -> set[int]:
     """Say in which shares of the SKUs an item is needed."""
     skus = owners(item)
-    return {zlib.crc32(sku.encode()) % shares for sku in skus} if shares > 1 else {0} if skus else set()
+    return {_share_of(sku, shares) for sku in skus}
+
+
+def _share_of(sku: str, shares: int) -> int:
+    """Say in which share a SKU is, as keys write it."""
+    return zlib.crc32(sku.encode()) % shares
 
 
 def _place_of(line: Item) -> StockKey:
@@ -299,17 +298,17 @@ def _place_of(line: Item) -> StockKey:
 class _Share:
     """What a scan found of some SKUs, by stock key."""
 
-    def __init__(self, items: Iterable[Item]) -> None:
+    def __init__(self, spool: Spool, number: int) -> None:
+        self._number, self._shares = number, spool.shares
         self.accounts: dict[StockKey, Account] = {}
         self._places: dict[tuple[str, str], Account] = {}
         self._events: set[EventKey] = set()
-        self._named: list[tuple[StockKey, int, EventKey]] = []
         self._lines: set[Key] = set()
         self._beside: dict[Key, Iterable[Key]] = {}
         self._wrong_lines: set[Key] = set()
         self._parts: set[tuple[Key, str]] = set()
         self._listed: dict[Key, dict[Key, str]] = {}
-        for item in items:
+        for item in spool.items(number):
             self._add(item)
         for account in self.accounts.values():
             waiting = (count.mark.event_key for count in account.waiting or ())
@@ -320,13 +319,6 @@ class _Share:
         unlisted = {line for line, parts in self._listed.items() if not self._parts.issuperset(parts.items())}
         unsure = {line for line, beside in self._beside.items() if not self._lines.issuperset(beside)}
         return sorted(self._wrong_lines | unlisted | unsure)
-
-    def lost(self) -> Iterator[tuple[StockKey, int, EventKey]]:
-        """Yield the journal entries that events name and that are not there."""
-        for key, seq, event in self._named:
-            account = self.accounts.get(key)
-            if account is None or not account.journal.has(seq):
-                yield key, seq, event
 
     def figures(self) -> Verified:
         """Return how much was read."""
@@ -363,7 +355,9 @@ class _Share:
 
     def _add_event(self, event: EventKey, item: Item) -> None:
         self._events.add(event)
-        self._named += [(key, seq, event) for key, seq in entries_of(item)]
+        for key, seq in entries_of(item):
+            if _share_of(part(key.sku), self._shares) == self._number:
+                self.account(key).named[seq] = event
 
     def _add_line(self, at: Key, item: Item) -> None:
         self._lines.add(at)

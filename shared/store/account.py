@@ -87,6 +87,8 @@ class Account:
         Of the events that it names, those that are not known as posted.
     damaged
         The items that cannot be read, and why.
+    named
+        The journal entries that events say they are in, as far as a scan has found these.
     """
 
     key: StockKey
@@ -103,6 +105,7 @@ class Account:
     lines: list[Key] = field(default_factory=list)
     unknown_events: set[EventKey] = field(default_factory=set)
     damaged: dict[Key, tuple[Item, str]] = field(default_factory=dict)
+    named: dict[int, EventKey] = field(default_factory=dict)
 
     def add(self, item: Item) -> None:
         """Add an item of one of the ``FAMILIES``; one that cannot be read is in ``damaged``."""
@@ -241,10 +244,11 @@ class Accounts:
         """
         seen = Account(key)
         known = known or seen
+        seen.named = known.named
         for item in self._of(balance_key(key).pk, promise_key(key).pk):
             seen.add(item)
         top = 0 if seen.balance is None else cast(int, seen.balance["seq"])
-        self._read_journal(seen, max([top, *(n + 1 for n in known.journal.beyond(top))]))
+        self._read_journal(seen, max([top, *(n + 1 for n in (*known.journal.beyond(top), *known.named))]))
         slots = {*seen.slots, *known.slots, *(count.slot for count in seen.waiting or ())}
         leaves = {WHOLE, *seen.leaves, *seen.journal.leaves, *(hour.leaf for hour in known.buckets)}
         partitions = [

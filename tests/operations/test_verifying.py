@@ -10,6 +10,7 @@ import pytest
 
 from shared.domain.stock import Sku, StockKey
 from shared.operations.proof import Mend
+from shared.operations.rebuild import Rebuilder
 from shared.operations.reservations import Wanted
 from shared.operations.verify import Verifier
 from shared.store.layout import balance_key
@@ -112,6 +113,9 @@ def test_an_entry_that_only_its_events_remember_is_named() -> None:
     found = house.verifier.verify().discrepancies
 
     assert ("journal entry 3", "event oms/s1", Mend.RESTORE) in {(w.what, w.where, w.mend) for w in found}
+    assert [account.key for account in house.verifier.accounts()] == [BAD]
+    rebuilt = Rebuilder(house.stock, house.clock, house.clock.sleep).rebuild(BAD, dry_run=False)
+    assert "journal entry 3" in {wrong.what for wrong in rebuilt.refused}
 
 
 def test_events_without_a_line_are_counted() -> None:

@@ -16,6 +16,8 @@ from shared.store.layout import balance_key, entry_key, event_key, promise_key
 from shared.store.table import Delete, Item, Update
 from tests.infra.cli.arrange import Bench
 from tests.operations.corruptions import BAD, DERIVED, TOLD_ONCE, Corruption, furnished
+from tests.operations.house import House, demand, movement, shipment
+from tests.operations.test_kits import BOX_KEY, kit, post
 
 A = StockKey(Sku("A"), LocationId("east"))
 
@@ -137,6 +139,23 @@ def test_an_interrupted_run_goes_on_and_says_the_same(corruption: Corruption, tm
     assert said == must
     assert Verifier(mended).verify(spool=FolderSpool(tmp_path, "local", 4)) == must  # type: ignore[arg-type]
     assert mended.parts == [2, 3]
+
+
+def test_an_event_of_several_items_is_asked_for_where_each_lies(tmp_path: Path) -> None:
+    house = House(skus=["TEA", "MUG"])
+    kit(house, {"TEA": 2, "MUG": 1})
+    mug = StockKey(Sku("MUG"), LocationId("east"))
+    house.post(movement("r", -60, 50), movement("r2", -60, 10, key=mug))
+    post(house, demand("k", 1, 3, "O1", key=BOX_KEY))
+    post(house, shipment("s", 2, 3, "O1", key=BOX_KEY))
+    lost = entry_key(mug, 1)
+    assert house.stock.get(lost) is not None
+    house.stock.write([Delete(lost)])
+
+    found = house.verifier.verify(spool=FolderSpool(tmp_path, "local", 1)).discrepancies
+
+    named = [(one.key, one.where) for one in found if one.what == "journal entry 1"]
+    assert named == [(mug, "event s")]
 
 
 def test_rebuild_says_what_differs_and_writes_only_when_told(spoilt: Bench) -> None:
