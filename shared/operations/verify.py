@@ -290,9 +290,9 @@ def _share_of(sku: str, shares: int) -> int:
     return zlib.crc32(sku.encode()) % shares
 
 
-def _place_of(line: Item) -> StockKey:
-    """Say where an order line lies that cannot be read."""
-    return StockKey(Sku(str(line.get("sku", ""))), LocationId(str(line.get("location", ""))))
+def _place_of(item: Item) -> StockKey:
+    """Say of which stock key an order line or event is that cannot be read; of an event its item alone is known."""
+    return StockKey(Sku(str(item.get("sku", ""))), LocationId(str(item.get("location", ""))))
 
 
 class _Share:
@@ -355,7 +355,12 @@ class _Share:
 
     def _add_event(self, event: EventKey, item: Item) -> None:
         self._events.add(event)
-        for key, seq in entries_of(item):
+        try:
+            entries = entries_of(item)
+        except UNREADABLE as error:
+            self.account(_place_of(item)).spoil(item, error)
+            return
+        for key, seq in entries:
             if _share_of(part(key.sku), self._shares) == self._number:
                 self.account(key).named[seq] = event
 

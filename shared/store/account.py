@@ -267,6 +267,11 @@ class Accounts:
                 seen.spoil(item, error)
             else:
                 lines.append(item)
+        for item in self._table.get_many([at for at in known.damaged if at.pk.startswith("EVENT#")]).values():
+            try:
+                entries_of(item)
+            except UNREADABLE as error:
+                seen.spoil(item, error)
         self._look_up_events(seen)
         return seen, lines
 
@@ -311,7 +316,11 @@ def owners(item: Item) -> set[str]:
     if family in FAMILIES:
         return {rest[0]}
     if family == "EVENT":
-        return {part(str(item.get("sku", ""))), *(part(key.sku) for key, _ in entries_of(item))}
+        own = part(str(item.get("sku", "")))
+        try:
+            return {own, *(part(key.sku) for key, _ in entries_of(item))}
+        except UNREADABLE:
+            return {own}  # who proves that SKU names it
     if family != "ORDER" or item["sk"] == "-":
         return set()
     if "sku" in item:

@@ -284,6 +284,9 @@ DAMAGED = (
     Corruption(put(LINE, shipments={"s": ["?"]}), "item ORDER#O1 LINE#1", "cannot be read"),
     Corruption(put(LINE, line="2"), "item ORDER#O1 LINE#1", "line 2 of order O1"),
     Corruption(forget(LINE, "sku"), "item ORDER#O1 LINE#1", "lacks 'sku'"),
+    Corruption(
+        put(event_key(EventKey("wms/late1")), entries=["?"]), "item EVENT#wms/late1 -", "cannot be read"
+    ),
     Corruption(forget(LINE, "sku", "order_lines_pk"), "item ORDER#O1 LINE#1", "lacks 'sku'"),
 )
 """Items that cannot be read any more."""
