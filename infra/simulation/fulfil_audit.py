@@ -29,6 +29,8 @@ OURS = "EVENT#onecount/reservation/"
 WRITTEN = "fulfil|"
 UNCONFIRMED = ("pending", "given_back")
 """What the header of a reservation says that nobody has been promised, or is not promised any more."""
+OVER_WITH = frozenset({"released_at", "expired_at", "settled_at"})
+"""What the header of a reservation says once all of it was given back: units that come back to it are nobody's."""
 FOREVER = 2**63
 
 Call = tuple[str, str]
@@ -61,7 +63,7 @@ class FulfilAuditor:
         self._asked: dict[Call, Asked] = {}
         self._meant: dict[Call, Meant] = {}
         self._free: defaultdict[LineName, list[tuple[int, Quantity]]] = defaultdict(lambda: [(0, 0)])
-        self._unconfirmed_until: dict[str, int] = {}
+        self._closed_until: dict[str, int] = {}
         self._known: defaultdict[LineName, set[str]] = defaultdict(set)
         self.lines: dict[LineName, Line] = {}
 
@@ -113,8 +115,8 @@ class FulfilAuditor:
         elif meant is not None:
             is_right = any(units > self._fewest((order, line), began) for line, units in meant.parts.items())
         else:
-            was_unconfirmed = self._unconfirmed_until.get(order, -1) >= began
-            is_right = was_unconfirmed or self._was_too_little(order, lines, began)
+            was_closed = self._closed_until.get(order, -1) >= began
+            is_right = was_closed or self._was_too_little(order, lines, began)
         if not is_right:
             raise Violation(
                 Invariant.NOTHING_LOST, f"fulfil call {call} of {lines} was refused without a reason: {meant}"
@@ -188,8 +190,10 @@ class FulfilAuditor:
     def _learn(self, order: str, old: Item, item: Item) -> None:
         """Take note of what is written of calls; it stays, though the units are left to the lines once posted."""
         is_unconfirmed = item.get("status") in UNCONFIRMED
-        if is_unconfirmed or old.get("status") in UNCONFIRMED:
-            self._unconfirmed_until[order] = FOREVER if is_unconfirmed else self._now()
+        if is_unconfirmed or not OVER_WITH.isdisjoint(item):
+            self._closed_until[order] = FOREVER
+        elif self._closed_until.get(order) == FOREVER:
+            self._closed_until[order] = self._now()
         gone = {name for name in old.keys() - item.keys() if name.startswith(WRITTEN)}
         if gone:
             raise Violation(Invariant.NOTHING_LOST, f"{order} has forgotten {sorted(gone)}", len(gone))
