@@ -515,8 +515,8 @@ def lot_put_off_by_who_is_late() -> list[Replacement]:
     """Who looked at a lot puts it off, whatever was said of it meanwhile."""
     original = Lots._write
 
-    def write(self: Lots, *what: Any, conditions: Any = ()) -> None:
-        original(self, *what)
+    def write(self: Lots, *what: Any, conditions: Any = (), **more: Any) -> None:
+        original(self, *what, **more)
 
     return [(Lots, "_write", write)]
 
