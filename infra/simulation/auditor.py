@@ -55,7 +55,7 @@ class Auditor:
         self.oracle = oracle
         self.counts = CountAuditor(oracle)
         self.fulfilments = FulfilAuditor(oracle, lambda: scheduler.us)
-        self.claims = ClaimAuditor(oracle, self.fulfilments)
+        self.claims = ClaimAuditor(oracle, self.fulfilments, scheduler.now)
         self.transfers = TransferAuditor(oracle)
         self.bins = BinAuditor(oracle)
         self.lots = LotAuditor(oracle, scheduler.now)

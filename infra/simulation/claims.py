@@ -7,14 +7,16 @@ it be confirmed; and what is given back instead must hold nothing.
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime, timedelta
 from typing import cast
 
-from infra.simulation.fulfil_audit import FULFILLED, UNCONFIRMED, FulfilAuditor
+from infra.simulation.fulfil_audit import FULFILLED, OVER_WITH, UNCONFIRMED, FulfilAuditor
 from infra.simulation.oracle import Demanded, Line, LineName, Oracle, line_of
 from infra.simulation.tables import Change
 from infra.simulation.verdicts import Invariant, Violation
+from shared.domain.events import parse_instant
 from shared.domain.network import Channel
 from shared.domain.stock import ChannelId, LocationId, Quantity, Sku, StockKey
 from shared.store.table import Item
@@ -25,11 +27,16 @@ RELEASE = "/cancelled/release"
 
 @dataclass(frozen=True, slots=True)
 class Claim:
-    """A reservation that somebody asks for: units by stock key, and by SKU those that may come from anywhere."""
+    """A reservation that somebody asks for: units by stock key, and by SKU those that may come from anywhere.
+
+    It was asked for at first at ``since``, and is to stand for ``lifetime`` from then on at least; None: for ever.
+    """
 
     channel: Channel
     fixed: Mapping[StockKey, Quantity]
     floating: Mapping[Sku, Quantity]
+    since: datetime
+    lifetime: timedelta | None
 
     def may_take(self, key: StockKey) -> bool:
         """Whether units of a stock key were asked for."""
@@ -48,10 +55,13 @@ class Claim:
 class ClaimAuditor:
     """Listens to the commits of order lines and promise counters."""
 
-    def __init__(self, oracle: Oracle, fulfilments: FulfilAuditor) -> None:
+    def __init__(self, oracle: Oracle, fulfilments: FulfilAuditor, now: Callable[[], datetime]) -> None:
         self._oracle = oracle
         self._fulfilments = fulfilments
+        self._now = now
         self._asked: dict[str, Claim] = {}
+        self._let_go: set[str] = set()
+        self._headers: dict[str, Item] = {}
         self._kept: set[tuple[ChannelId, StockKey, Quantity]] = set()
         self._lines: defaultdict[str, dict[int, Item]] = defaultdict(dict)
         self.set_aside: defaultdict[StockKey, Mapping[ChannelId, Quantity]] = defaultdict(dict)
@@ -61,6 +71,10 @@ class ClaimAuditor:
     def ask(self, order: str, claim: Claim) -> None:
         """Somebody asks for a reservation."""
         self._asked[order] = claim
+
+    def let_go(self, order: str) -> None:
+        """Somebody asks for a reservation to be released."""
+        self._let_go.add(order)
 
     def keep(self, channel: ChannelId, key: StockKey, units: Quantity) -> None:
         """Somebody sets units aside."""
@@ -98,15 +112,20 @@ class ClaimAuditor:
     def check(self, changes: Sequence[Change]) -> None:
         """After a commit whose sums are right: nothing was taken that was not there, and nothing by halves."""
         self._check_set_aside(changes)
-        for change in changes:
+        for change in sorted(changes, key=lambda change: change.key):  # a header comes before its lines
             item = change.new
             if item is None or not change.key.pk.startswith("ORDER#reservation/"):
                 continue
             order = change.key.pk.removeprefix("ORDER#")
             if change.key.sk == "-":
+                self._headers[order] = item
                 self._check_header(order, change.old, item)
+                if not OVER_WITH.isdisjoint(item.keys() - (change.old or {}).keys()):
+                    self._check_given_back(order)
             elif change.old is None:
                 self._check_taken(order, item)
+            elif _is_released(change.old, item):
+                self._check_given_back(order)
 
     def _check_taken(self, order: str, item: Item) -> None:
         channel, key = self._asked[order].channel, _stock_key(item)
@@ -134,11 +153,25 @@ class ClaimAuditor:
                 Invariant.NEVER_OVER_PROMISED,
                 f"{order} is confirmed and has {taken} of {claim}: neither all nor none",
             )
+        if was_unconfirmed and status not in UNCONFIRMED and claim.lifetime is not None:
+            since, until = claim.since + claim.lifetime, self._now() + claim.lifetime
+            if not since <= parse_instant(str(item["expires_at"])) <= until:
+                what = f"{order} expires at {item['expires_at']!s}, and that must be from {since} to {until}"
+                raise Violation(Invariant.NEVER_OVER_PROMISED, what)
         held = sum(cast(int, line["open"]) for line in lines)
         if status == "given_back" and "expiring_pk" not in item and held:
             raise Violation(
                 Invariant.CONSERVED, f"{order} was given back, and still holds {held} units", held
             )
+
+    def _check_given_back(self, order: str) -> None:
+        """Units go back because somebody says so, because its time is over, or because it was never confirmed."""
+        header = self._headers[order]
+        expires = header.get("expires_at")
+        is_due = expires is not None and parse_instant(str(expires)) <= self._now()
+        if not (is_due or order in self._let_go or header.get("status") in UNCONFIRMED):
+            what = f"{order} is given back, and nobody asked for that before {expires}"
+            raise Violation(Invariant.AUTHORITY, what)
 
     def _check_set_aside(self, changes: Sequence[Change]) -> None:
         """What is set aside changes only by what somebody says, and by what its channel takes and gives back."""
@@ -176,14 +209,15 @@ def _moved_by_lines(changes: Sequence[Change]) -> Mapping[tuple[StockKey, Channe
         own = cast(int, item["dedicated"])
         if old is None:
             moved[name] -= own
-        elif any(
-            RELEASE in key
-            for key in cast("dict[str, str]", item["applied"]).keys()
-            - cast("dict[str, str]", old["applied"]).keys()
-        ):
+        elif _is_released(old, item):
             left = _said_to_have_left(old)
             moved[name] += min(cast(int, old["open"]) - left, max(0, own - _shipped(old) - left))
     return moved
+
+
+def _is_released(old: Item, item: Item) -> bool:
+    known, applied = cast("dict[str, str]", old["applied"]), cast("dict[str, str]", item["applied"])
+    return any(RELEASE in key for key in applied.keys() - known.keys())
 
 
 def _shipped(item: Item) -> Quantity:

@@ -465,20 +465,21 @@ class World:
     def _reserve(self, step: Reservation) -> None:
         digest = hashlib.blake2b(f"{CALLER}\x1f{step.key}".encode(), digest_size=12).hexdigest()
         channel = self.house.channels[step.channel].declared
-        self.auditor.claims.ask(f"reservation/{digest}", _claim(channel, step))
+        order = f"reservation/{digest}"
+        claim = _claim(channel, step, self.scheduler.now())
+        self.auditor.claims.ask(order, claim)
         wanted = [Wanted(sku, quantity, place) for sku, place, quantity in step.wanted]
-
-        lifetime = None if step.lifetime is None else timedelta(seconds=step.lifetime)
 
         def ask() -> None:
             self.deliveries += 1
             try:
-                self.house.reserver.reserve(step.key, CALLER, step.channel, wanted, lifetime)
+                self.house.reserver.reserve(step.key, CALLER, step.channel, wanted, claim.lifetime)
             except (InsufficientStockError, ReservationBusyError):
                 return
 
         def release() -> None:
             self.deliveries += 1
+            self.auditor.claims.let_go(order)
             try:
                 self.house.reserver.release(digest)
             except (ReservationNotFoundError, ReservationBusyError):
@@ -656,7 +657,7 @@ class World:
             return  # somebody, or an answer that never came, had mapped it: the operator looks again
 
 
-def _claim(channel: Channel, step: Reservation) -> Claim:
+def _claim(channel: Channel, step: Reservation, now: datetime) -> Claim:
     """Say what a reservation asks for, kits as what lies in them."""
     fixed: dict[StockKey, int] = {}
     floating: dict[Sku, int] = {}
@@ -668,4 +669,5 @@ def _claim(channel: Channel, step: Reservation) -> Claim:
             else:
                 key = StockKey(part, place)
                 fixed[key] = fixed.get(key, 0) + units * number
-    return Claim(channel, fixed, floating)
+    lifetime = None if step.lifetime is None else timedelta(seconds=step.lifetime)
+    return Claim(channel, fixed, floating, now, lifetime)

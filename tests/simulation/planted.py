@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
+from copy import copy
 from dataclasses import replace
 from datetime import timedelta
 from typing import Any, cast
@@ -34,6 +35,7 @@ from shared.operations import (
     placing,
     post,
     record,
+    reservation_items,
     reserve,
     resolve,
     telling,
@@ -403,6 +405,28 @@ def released_under_one_name() -> list[Replacement]:
     return [(reserve, "released", released)]
 
 
+def expires_a_minute_early() -> list[Replacement]:
+    """A reservation expires a minute before its time, so that somebody else may take what its caller counts on."""
+    original = reservation_items.expiry
+
+    def expiry(reservation: str, at: Any) -> Any:
+        return original(reservation, at - timedelta(minutes=1))
+
+    return [(reserve, "expiry", expiry)]
+
+
+def swept_ahead_of_time() -> list[Replacement]:
+    """The clock of the expiry runs a minute ahead of everybody else's."""
+    original = Reserver.expire_due
+
+    def expire_due(self: Reserver, *what: Any, **how: Any) -> Any:
+        ahead = copy(self)
+        ahead._clock = lambda: self._clock() + timedelta(minutes=1)
+        return original(ahead, *what, **how)
+
+    return [(Reserver, "expire_due", expire_due)]
+
+
 def held_after_the_end() -> list[Replacement]:
     """What turns out never to have left after a reservation is over is held for it for ever."""
     return [(order_lines, "_given_back_again", lambda *_: [])]
@@ -675,6 +699,8 @@ PLANTED: dict[str, Callable[[], list[Replacement]]] = {
         kit_for_one,
         released_twice,
         released_under_one_name,
+        expires_a_minute_early,
+        swept_ahead_of_time,
         held_after_the_end,
         fulfilled_judged_only_when_asked,
         repeated_fulfilment_ships_again,
