@@ -21,6 +21,7 @@ from shared.store.table import (
     Condition,
     Equals,
     Item,
+    Key,
     Table,
     Update,
     Value,
@@ -96,18 +97,23 @@ class Lots:
     def due(self, at: datetime, limit: int = 200) -> Iterator[Lot]:
         """Yield lots that are to be looked at by an instant: first those whose time has come, then those looked at before.
 
-        Of either the oldest come first, more or less. They are read through an index that may lag behind.
+        Of either the oldest come first, more or less. They are read through an index that may lag behind; those looked at
+        before are read first, for what is said of one of them meanwhile lists it among the others.
         """
-        for listed in (_NEW, _AGAIN):
-            of_shards = [
-                list(self._table.query_index("expiring", f"{listed}#{number}", last=instant(at), limit=limit))
-                for number in range(SHARDS)
-            ]
-            keys = [key for together in zip_longest(*of_shards) for key in together if key is not None]
-            for start in range(0, len(keys), _AT_ONCE):
-                some = keys[start : start + _AT_ONCE]
-                found = self._table.get_many(some)
-                yield from (_lot(found[key]) for key in some if key in found)
+        again, new = self._listed(_AGAIN, at, limit), self._listed(_NEW, at, limit)
+        keys = list(dict.fromkeys([*new, *again]))
+        for start in range(0, len(keys), _AT_ONCE):
+            some = keys[start : start + _AT_ONCE]
+            found = self._table.get_many(some)
+            yield from (_lot(found[key]) for key in some if key in found)
+
+    def _listed(self, listed: str, at: datetime, limit: int) -> list[Key]:
+        """Return the lots of a listing that are to be looked at by an instant, of each shard one in turn."""
+        of_shards = [
+            list(self._table.query_index("expiring", f"{listed}#{number}", last=instant(at), limit=limit))
+            for number in range(SHARDS)
+        ]
+        return [key for together in zip_longest(*of_shards) for key in together if key is not None]
 
     def _write(
         self,

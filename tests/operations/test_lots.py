@@ -176,6 +176,19 @@ def test_a_recalled_lot_of_which_an_expiry_day_is_told_goes_on_being_looked_at(h
     assert house.available() == 60
 
 
+def test_a_withheld_lot_of_which_something_is_said_during_a_sweep_is_not_missed_by_it(house: House) -> None:
+    """Simulation, seed 4915: it is then listed among those that are new, and these have been read already."""
+    desk(house).recall(TEA, "L1", "mould", "quality")
+    house.clock.advance(minutes=6)
+    Lots(house.stock).recall(TEA, "L2", "mould", "quality", house.clock())
+
+    due = Lots(house.stock).due(house.clock())
+    first = next(due)
+    desk(house).set_expiry(TEA, "L1", NOON.date(), "quality")
+
+    assert [first.lot, *(lot.lot for lot in due)] == ["L2", "L1"]
+
+
 def test_who_looked_at_a_lot_before_it_was_recalled_does_not_put_it_off(house: House) -> None:
     desk(house).set_expiry(TEA, "L1", NOON.date() + timedelta(days=300), "ann")
     read = Lots(house.stock).find(TEA, "L1")
